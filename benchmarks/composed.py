@@ -1,0 +1,215 @@
+"""What composing costs: 15 engines against one graph for each state, and against PyTorch.
+
+    python benchmarks/composed.py [--config FILE.toml] [--threads 2] [--rounds 30]
+
+Every comparison runs both sides in turn (A B A B ...) in one process, at batch 1, with the same
+ONNX Runtime, the same shared thread pool and the same input, and reports the median of the
+ratios pair by pair, so that a machine whose speed drifts does not favour a side. Both sides
+copy their input into a bound buffer; decoding and resizing are no part of either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from denet.config import ModelConfig, read_config
+from denet.graph import MODALITIES, STATES, Modality, State, plan
+from denet.initialize import initial_model, random_images
+from denet.model import DENet
+from export.bundle import export_bundle
+from export.onnx import to_onnx_model
+from runtime import Runtime
+
+Arrays = Mapping[Modality, NDArray[np.float32]]
+
+
+class Monolith(nn.Module):
+    """All components of one state as one module: images -> parts (6, B, C)."""
+
+    def __init__(self, model: DENet, state: State) -> None:
+        super().__init__()
+        self.model = model
+        self.state = state
+
+    def forward(self, **images: Tensor) -> Tensor:
+        parts: Tensor = self.model({m: images[m] for m in self.state.available}, self.state).parts
+        return parts
+
+
+def monolithic_runner(model: DENet, state: State, sample: Arrays) -> Callable[[], object]:
+    """One ONNX graph of the whole state, bound like the runtime binds its engines."""
+    examples = {m: torch.from_numpy(np.repeat(sample[m][None], 3, 0)) for m in state.available}
+    shape = ("B", 3, *model.config.image_size)
+    content = to_onnx_model(
+        Monolith(model, state).eval(),
+        examples,
+        {m: shape for m in state.available},
+        {"parts": (6, "B", model.channels)},
+    )
+    options = ort.SessionOptions()
+    options.use_per_session_threads = False
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    inputs = {m: np.empty((1, *sample[m].shape), np.float32) for m in state.available}
+    output = np.empty((6, 1, model.channels), np.float32)
+    for m, array in inputs.items():
+        binding.bind_input(m, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+    binding.bind_output("parts", "cpu", 0, np.float32, output.shape, output.ctypes.data)
+
+    def run() -> NDArray[np.float32]:
+        for m, array in inputs.items():
+            np.copyto(array[0], sample[m])
+        session.run_with_iobinding(binding)
+        return output.transpose(1, 0, 2).copy()
+
+    return run
+
+
+def interleave(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of each side, run in turn; the first rounds warm up and do not count."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for round_ in range(-5, rounds):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            run()
+            if round_ >= 0:
+                times[name].append((time.perf_counter() - start) * 1e3)
+    return times
+
+
+def ratio(times: Mapping[str, list[float]], side: str, against: str) -> float:
+    return statistics.median(a / b for a, b in zip(times[side], times[against], strict=True))
+
+
+def processor() -> str:
+    """The CPU's name and the instructions that decide how fast it multiplies."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    lines = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in lines.items()}
+    flags = fields.get("flags", "").split()
+    shown = [f for f in ("avx2", "avx512f", "avx512_vnni", "amx_int8") if f in flags]
+    return f"{fields.get('model name', platform.machine())} ({', '.join(shown)})"
+
+
+def branch_runner(runtime: Runtime, state: State, sample: Arrays) -> Callable[[], object]:
+    """Only the branches of a state, one engine after the other."""
+    backend = runtime.composer.backend
+    manifest = runtime.bundle.manifest
+    steps = []
+    for m in state.available:
+        image = backend.allocate((1, *sample[m].shape))
+        np.copyto(backend.stage(image)[0], sample[m])
+        outputs = {
+            "feature": backend.allocate((1, manifest.channels, *manifest.feature_size)),
+            "pooled": backend.allocate((1, manifest.channels)),
+        }
+        steps.append(backend.bind(f"branch_{m}", {"image": image}, outputs))
+
+    def run() -> None:
+        for step in steps:
+            step()
+
+    return run
+
+
+def costs(runtime: Runtime) -> Table:
+    """FLOPs and bytes of weights of each kind of engine, beside a branch's."""
+    engines = runtime.bundle.manifest.engines
+    table = Table("engine", "GFLOP", "% of a branch", "MB of weights", title="Cost at batch 1")
+    for name in ("branch_rgb", "cmft_rgb2nir", "dem_rgb2nir"):
+        flops, size = engines[name].flops, engines[name].files["fp32"].bytes
+        share = 100 * flops / engines["branch_rgb"].flops
+        table.add_row(name, f"{flops / 1e9:.3f}", f"{share:.2f}", f"{size / 1e6:.1f}")
+    return table
+
+
+def compare(model: DENet, runtime: Runtime, rounds: int) -> Table:
+    table = Table(
+        "state",
+        "engines",
+        "composed ms",
+        "/ monolith",
+        "/ torch eager",
+        "beyond branches",
+        title=f"Batch 1, {model.config.backbone}, FP32, {rounds} rounds",
+    )
+    images = random_images(len(MODALITIES), model.config.image_size, torch.Generator().manual_seed(1))
+    for state in STATES:
+        sample = {m: images[MODALITIES.index(m)].numpy() for m in state.available}
+        tensors = {m: torch.from_numpy(x[None]) for m, x in sample.items()}
+
+        def eager(state: State = state, tensors: dict[Modality, Tensor] = tensors) -> Tensor:
+            with torch.inference_mode():
+                return model(tensors, state).parts
+
+        def composed(sample: Arrays = sample) -> NDArray[np.float32]:
+            return runtime.composer.run_tensors([sample])
+
+        monolith = monolithic_runner(model, state, sample)
+        np.testing.assert_allclose(composed(), monolith(), rtol=1e-3, atol=1e-4)
+        times = interleave(
+            {
+                "composed": composed,
+                "monolith": monolith,
+                "branches": branch_runner(runtime, state, sample),
+            },
+            rounds,
+        )
+        # On its own: torch's thread pool spins beside ONNX Runtime's and would slow both.
+        against_torch = interleave({"composed": composed, "eager": eager}, max(rounds // 2, 5))
+        table.add_row(
+            state.name,
+            str(len(plan(state).calls)),
+            f"{statistics.median(times['composed']):.1f}",
+            f"{ratio(times, 'composed', 'monolith'):.3f}",
+            f"{ratio(against_torch, 'composed', 'eager'):.2f}",
+            f"{ratio(times, 'composed', 'branches') - 1:.3f}",
+        )
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--config", type=Path, help="model configuration (default: ResNet-50)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=30)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    config = read_config(arguments.config) if arguments.config else ModelConfig()
+    model = initial_model(config, seed=0, pretrained=False)
+    console = Console(width=110)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = export_bundle(
+            model,
+            Path(folder, "model.denet"),
+            checkpoint_sha256="0" * 64,
+            threads=arguments.threads,
+        )
+        with Runtime.load(bundle, "ort-cpu", threads=arguments.threads, preload=True) as runtime:
+            console.print(
+                f"{processor()}, {arguments.threads} threads, ONNX Runtime {ort.__version__}, "
+                f"torch {torch.__version__}"
+            )
+            console.print(costs(runtime))
+            console.print(compare(model, runtime, arguments.rounds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""A branch: backbone, then CBAM; one for each modality, with weights of its own (paper, III-A)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from denet.backbone import ResNetFeatures
+
+
+class BranchOutput(NamedTuple):
+    feature: Tensor  # (B, C, h, w)
+    pooled: Tensor  # (B, C), the mean of `feature` over h and w
+
+
+def global_average(feature: Tensor) -> Tensor:
+    """GAP: (B, C, h, w) -> (B, C)."""
+    return feature.mean(dim=(2, 3))
+
+
+class CBAM(nn.Module):
+    """Convolutional block attention (Woo et al., ECCV 2018): channel, then spatial attention."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.channel_mlp = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels)
+        )
+        self.spatial = nn.Sequential(
+            nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False), nn.BatchNorm2d(1)
+        )
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        mean, peak = global_average(feature), feature.amax(dim=(2, 3))
+        gate = torch.sigmoid(self.channel_mlp(mean) + self.channel_mlp(peak))
+        feature = feature * gate[:, :, None, None]
+        over_channels = torch.cat(
+            [feature.mean(dim=1, keepdim=True), feature.amax(dim=1, keepdim=True)], dim=1
+        )
+        return feature * torch.sigmoid(self.spatial(over_channels))
+
+
+class Branch(nn.Module):
+    """image (B, 3, H, W) -> feature (B, C, h, w) and pooled (B, C)."""
+
+    def __init__(self, backbone: ResNetFeatures, cbam_reduction: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.attention = CBAM(backbone.channels, cbam_reduction)
+
+    def forward(self, image: Tensor) -> BranchOutput:
+        feature = self.attention(self.backbone(image))
+        return BranchOutput(feature, global_average(feature))

@@ -1,0 +1,81 @@
+"""Checkpoints: one safetensors file, with the model's configuration in its header.
+
+Nothing is ever unpickled: a checkpoint from a stranger cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from denet.config import ConfigError, ModelConfig
+from denet.model import DENet
+
+FORMAT = "denet-checkpoint"
+SCHEMA = "1"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or written; the message names the file."""
+
+
+def save_checkpoint(model: DENet, path: Path) -> None:
+    """Write `model` to `path`, under a temporary name first; equal models give equal bytes.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    metadata = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "config": msgspec.json.encode(model.config).decode(),
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot write the checkpoint: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> DENet:
+    """The model stored at `path`, on the CPU and in evaluation mode.
+
+    Raises:
+        CheckpointError: there is no such file, it is no DENet checkpoint, or it is damaged.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such checkpoint (make one with `denet init`)")
+    try:
+        with safe_open(path, "pt") as stored:
+            metadata = stored.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise CheckpointError(f"{path}: a safetensors file, but not a DENet checkpoint")
+            if metadata.get("schema") != SCHEMA:
+                raise CheckpointError(
+                    f"{path}: checkpoint schema {metadata.get('schema')}, this version reads {SCHEMA}"
+                )
+            config = msgspec.json.decode(metadata.get("config", ""), type=ModelConfig)
+            model = DENet(config)
+            model.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot read the checkpoint: {error}") from None
+    except (msgspec.DecodeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: the configuration inside is wrong: {error}") from None
+    except RuntimeError as error:  # load_state_dict: missing, unexpected or misshapen tensors
+        raise CheckpointError(f"{path}: the weights do not fit the configuration: {error}") from None
+    return model.eval()
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,132 @@
+"""Cross-modality feature transformation: recover the feature of b from the feature of a.
+
+Paper, III-B: X'_b = UpSample(F_a) is an image, F'_b = DownSample(X'_b) a feature. Two choices
+keep it cheap without changing what is computed:
+
+- UpSample ends, and DownSample begins, in space-to-depth form. The last convolution of UpSample
+  gives (B, 48, H/4, W/4); `PixelShuffle(4)` of that is the image. DownSample's first
+  convolution is 4x4 with stride 4 on the image, which is a 1x1 convolution on the 48 channels
+  (`DownSample.first_on_grid`). Nothing runs at full resolution unless the image is asked for.
+- DownSample ends in a linear 1x1 expansion to C channels. Only the pooled F'_b is used (the
+  outgoing edges of a missing modality are cut) and a mean passes through a linear map, so the
+  expansion is applied to one pooled vector, not to a map.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from denet.branch import global_average
+from denet.config import ConfigError
+
+PATCH = 4
+"""Side of the image patch that one position of the space-to-depth grid holds, in pixels."""
+
+IMAGE_CHANNELS = 3
+
+
+class CmftOutput(NamedTuple):
+    pooled: Tensor  # (B, C), the pooled recovered feature F'_b
+    grid: Tensor  # (B, 48, H/4, W/4), the recovered image X'_b in space-to-depth form
+
+
+def to_image(grid: Tensor) -> Tensor:
+    """The recovered image: (B, 48, H/4, W/4) -> (B, 3, H, W), normalized as network input."""
+    return functional.pixel_shuffle(grid, PATCH)
+
+
+def to_grid(image: Tensor) -> Tensor:
+    """Space to depth, the inverse of `to_image`: (B, 3, H, W) -> (B, 48, H/4, W/4)."""
+    return functional.pixel_unshuffle(image, PATCH)
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    # Batch normalization stands right behind its convolution, before any pixel shuffle: there
+    # it folds into the weights on export.
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+class UpSample(nn.Module):
+    """F_a (B, C, h, w) -> X'_b as a grid (B, 48, h * 2**stages, w * 2**stages)."""
+
+    def __init__(self, channels: int, width: int, stages: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_conv(channels, width, 1)]
+        for stage in range(stages):
+            inputs, outputs = _halved(width, stage), _halved(width, stage + 1)
+            layers += [_conv(inputs, outputs * 4, 3), nn.PixelShuffle(2)]
+        grid_channels = IMAGE_CHANNELS * PATCH**2
+        layers.append(nn.Conv2d(_halved(width, stages), grid_channels, 3, padding=1))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        grid: Tensor = self.layers(feature)
+        return grid
+
+
+class DownSample(nn.Module):
+    """X'_b as a grid -> the pooled recovered feature (B, C)."""
+
+    def __init__(self, channels: int, width: int, stages: int) -> None:
+        super().__init__()
+        first = _halved(width, stages)
+        self.first = nn.Conv2d(IMAGE_CHANNELS, first, PATCH, stride=PATCH, bias=False)
+        self.first_norm = nn.BatchNorm2d(first)
+        self.stages = nn.Sequential(
+            *(
+                _conv(_halved(width, stage + 1), _halved(width, stage), 3, stride=2)
+                for stage in reversed(range(stages))
+            )
+        )
+        self.expand = nn.Linear(width, channels)
+
+    def first_on_grid(self) -> Tensor:
+        """The weight of `first` for the grid: (first, 3, 4, 4) -> (first, 48, 1, 1).
+
+        Both orders are channel, row in patch, column in patch, so it is a reshape.
+        """
+        return self.first.weight.reshape(self.first.out_channels, -1, 1, 1)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        hidden = functional.relu(self.first_norm(functional.conv2d(grid, self.first_on_grid())))
+        pooled: Tensor = self.expand(global_average(self.stages(hidden)))
+        return pooled
+
+
+class CMFT(nn.Module):
+    """One direction a2b: feature of a (B, C, h, w) -> pooled recovered feature of b (B, C)."""
+
+    def __init__(self, channels: int, width: int, stages: int) -> None:
+        super().__init__()
+        self.up = UpSample(channels, width, stages)
+        self.down = DownSample(channels, width, stages)
+
+    def forward(self, feature: Tensor) -> CmftOutput:
+        grid = self.up(feature)
+        return CmftOutput(self.down(grid), grid)
+
+
+def _halved(width: int, stage: int) -> int:
+    """Channels after `stage` doublings of the resolution: halved each time, at most twice."""
+    return width >> min(stage, 2)
+
+
+def stages_between(image_size: tuple[int, int], stride: int) -> int:
+    """Doublings from the backbone's feature map to the space-to-depth grid.
+
+    Raises:
+        ConfigError: the image does not divide into whole positions of the feature map.
+    """
+    height, width = image_size
+    if height % stride or width % stride:
+        raise ConfigError(
+            f"image_size {height}x{width} must be a multiple of the backbone's stride {stride}"
+        )
+    return (stride // PATCH).bit_length() - 1

@@ -1,0 +1,106 @@
+"""The configuration of a model: every size, from one TOML file or from a checkpoint.
+
+Plain data, checked on reading: an unknown key, a wrong type or an impossible size is an error
+that names the key.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from denet.graph import MODALITIES, Modality
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key and the file."""
+
+
+class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the pixels of one modality become network input.
+
+    `mean` and `std` are per channel, for values in [0, 1]. `range16` is the pair of 16-bit
+    values that become black and white (a thermal camera's raw counts seldom use all 16 bits).
+    """
+
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    range16: tuple[int, int] = (0, 65535)
+
+    def __post_init__(self) -> None:
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive, not {list(self.std)}")
+        low, high = self.range16
+        if not 0 <= low < high <= 65535:
+            raise ValueError(f"range16 must be two rising values in 0..65535, not {list(self.range16)}")
+
+
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every size of a DENet. C is the number of channels of the backbone's last feature map.
+
+    Attributes:
+        backbone: a torchvision ResNet by name ("resnet50", "resnet18", "resnext50_32x4d", ...).
+        image_size: height and width of the network's input, in pixels.
+        last_stride: stride of the backbone's last stage; 1 is the re-ID convention and gives a
+            16x8 feature map for a 256x128 image.
+        cbam_reduction: channel reduction of CBAM's attention MLP.
+        cmft_width: channels of a CMFT at the feature map's resolution; by default C/8, at
+            least 128.
+        dem_channels: channels c of an edge's key, value and query; by default C/8.
+        neck: the feature used for retrieval: before or after the BN neck.
+        normalization: per modality; ImageNet's statistics where it is silent.
+    """
+
+    backbone: str = "resnet50"
+    image_size: tuple[Positive, Positive] = (256, 128)
+    last_stride: Literal[1, 2] = 1
+    cbam_reduction: Positive = 16
+    cmft_width: Positive | None = None
+    dem_channels: Positive | None = None
+    neck: Literal["before", "after"] = "before"
+    normalization: dict[Modality, Normalization] = {}
+
+    def normalization_of(self, modality: Modality) -> Normalization:
+        return self.normalization.get(modality, Normalization())
+
+
+def parse_config(text: str, origin: str) -> ModelConfig:
+    """A model configuration from TOML text; its table is `[model]`.
+
+    Raises:
+        ConfigError: the text is not TOML, or a key or value is wrong; names `origin`.
+    """
+    try:
+        document = msgspec.toml.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{origin}: not a TOML file: {error}") from None
+    unknown = sorted(set(document) - {"model"})
+    if unknown:
+        raise ConfigError(f"{origin}: unknown table or key {unknown[0]!r}: expected [model]")
+    try:
+        return msgspec.convert(document.get("model", {}), ModelConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{origin}: [model]: {error}") from None
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The model configuration in the TOML file `path`.
+
+    Raises:
+        ConfigError: the file cannot be read, or its content is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the configuration: {error}") from None
+    return parse_config(text, str(path))
+
+
+__all__ = ["MODALITIES", "ConfigError", "ModelConfig", "Normalization", "parse_config", "read_config"]

@@ -1,0 +1,60 @@
+"""One edge s -> t of the dynamic enhancement module, in the form that pooling allows.
+
+Paper, Eq. 5-6, on flattened features (C, N), N = h * w, without softmax:
+
+    K = W_k F_s + b_k,  V = W_v F_s + b_v,  Q = W_q F_t + b_q,  E = W_o (V (K^T Q) / N) + b_o
+
+Everything behind the edges is GAP and concatenation, and E is linear in F_t. So only the pooled
+target g_t matters, and products associate. With q = W_q g_t + b_q (a vector):
+
+    a = F_s^T (W_k^T q) / N + (b_k . q) / N          (N)
+    GAP(E) = W_o (W_v (F_s a) + b_v sum(a)) + b_o    (C)
+
+This is exact: the tests compare it with the form above in float64. It never makes K, V or Q of
+a whole map, and the target's map is not needed at all, so a recovered feature can be a vector.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class DemOutput(NamedTuple):
+    enhanced: Tensor  # (T, B, C)
+
+
+class DEMEdge(nn.Module):
+    """`enhanced` = `sum` + GAP(E_{s->t}), for T target vectors of each sample at once.
+
+    Args:
+        channels: C of the features.
+        width: c, the channels of key, value and query; the paper takes c < C.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(channels, width)
+        self.key = nn.Linear(channels, width)
+        self.value = nn.Linear(channels, width)
+        self.out = nn.Linear(width, channels)
+
+    def forward(self, feature: Tensor, base: Tensor, sum: Tensor) -> DemOutput:  # noqa: A002
+        """
+        Args:
+            feature: F_s, (B, C, h, w).
+            base: T pooled features of the target, (T, B, C).
+            sum: what the edges before this one made of them, (T, B, C).
+        """
+        source = feature.flatten(2)  # (B, C, N)
+        query = self.query(base).transpose(0, 1)  # (B, T, c)
+        key = query @ self.key.weight  # (B, T, C): W_k^T q
+        bias = query @ self.key.bias  # (B, T): b_k . q
+        weights = (torch.bmm(key, source) + bias.unsqueeze(2)) / source.shape[2]  # (B, T, N)
+        mixed = torch.bmm(weights, source.transpose(1, 2))  # (B, T, C): F_s a
+        value = functional.linear(mixed, self.value.weight)
+        value = value + weights.sum(dim=2, keepdim=True) * self.value.bias
+        return DemOutput(sum + self.out(value).transpose(0, 1))

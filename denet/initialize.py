@@ -1,0 +1,65 @@
+"""A model to start from: random or ImageNet weights, with batch statistics that fit them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from denet.config import ModelConfig
+from denet.graph import MODALITIES, PAIRS, branch_engine, cmft_engine
+from denet.model import DENet
+
+_BATCHES, _BATCH = 2, 8
+
+
+def initial_model(config: ModelConfig, *, seed: int, pretrained: bool) -> DENet:
+    """An untrained DENet in evaluation mode; equal arguments give equal weights.
+
+    Fresh batch normalization assumes inputs of mean 0 and variance 1. In evaluation mode that
+    lets the activations of a random ResNet grow layer by layer until CBAM's gates saturate, and
+    no number that such a network makes says anything about the code that runs it. So fresh
+    statistics are taken from random images once.
+
+    Raises:
+        ConfigError: the configuration cannot be built, or the ImageNet weights cannot be had.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = DENet(config, pretrained=pretrained).eval()
+        _settle(model)
+    return model
+
+
+def random_images(
+    batch: int, size: tuple[int, int], generator: torch.Generator | None = None
+) -> Tensor:
+    """Network input (batch, 3, H, W) with the statistics of a photograph, not of white noise:
+    blobs of colour under fine grain, mean 0, variance about 1."""
+    coarse = torch.randn(batch, 3, 8, 4, generator=generator)
+    smooth = functional.interpolate(coarse, size, mode="bicubic")
+    return smooth + 0.2 * torch.randn(batch, 3, *size, generator=generator)
+
+
+def _settle(model: DENet) -> None:
+    fresh = [
+        m
+        for m in model.engines.modules()
+        if isinstance(m, nn.BatchNorm2d) and not m.num_batches_tracked
+    ]
+    for norm in fresh:
+        norm.train()
+        norm.momentum = None  # the plain average over the batches
+    with torch.no_grad():
+        for _ in range(_BATCHES):
+            features = {
+                m: model.engines[branch_engine(m)](
+                    random_images(_BATCH, model.config.image_size)
+                ).feature
+                for m in MODALITIES
+            }
+            for source, target in PAIRS:
+                model.engines[cmft_engine(source, target)](features[source])
+    for norm in fresh:
+        norm.eval()
+        norm.momentum = 0.1

@@ -1,0 +1,128 @@
+"""DENet: 15 components and the composition of a missing state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from denet.backbone import build_backbone
+from denet.branch import Branch, BranchOutput
+from denet.cmft import CMFT, CmftOutput, stages_between
+from denet.config import ConfigError, ModelConfig
+from denet.dem import DEMEdge
+from denet.graph import (
+    MODALITIES,
+    PAIRS,
+    PARTS,
+    STACKED,
+    Edge,
+    Modality,
+    State,
+    branch_engine,
+    cmft_engine,
+    dem_engine,
+    image_value,
+    plan,
+)
+
+
+@dataclass(frozen=True)
+class DenetOutput:
+    """What `DENet.forward` makes of a batch of B samples in one state.
+
+    Attributes:
+        parts: (6, B, C): c(S), then c({anchor}).
+        embedding: (B, 6C), what retrieval compares: the parts side by side, through the BN neck
+            if the model retrieves behind it, L2-normalized.
+        branches: feature (B, C, h, w) and pooled feature (B, C) of each available modality.
+        recovered: of each direction that ran, the pooled recovered feature and the image.
+    """
+
+    parts: Tensor
+    embedding: Tensor
+    branches: dict[Modality, BranchOutput]
+    recovered: dict[Edge, CmftOutput]
+
+
+class DENet(nn.Module):
+    """The network of `config`; its components are `self.engines`, named as in `denet.graph`.
+
+    Args:
+        config: every size.
+        pretrained: start the branches from ImageNet weights.
+
+    Raises:
+        ConfigError: the configuration cannot be built, or the weights cannot be had.
+    """
+
+    def __init__(self, config: ModelConfig, *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        backbones = {
+            m: build_backbone(config.backbone, config.last_stride, pretrained=pretrained)
+            for m in MODALITIES
+        }
+        first = backbones["rgb"]
+        channels = self.channels = first.channels
+        stages = stages_between(config.image_size, first.stride)
+        height, width = config.image_size
+        self.feature_size = height // first.stride, width // first.stride
+        cmft_width = config.cmft_width or max(channels // 8, 128)
+        if cmft_width % 4:
+            raise ConfigError(f"cmft_width must be a multiple of 4, not {cmft_width}")
+        dem_width = config.dem_channels or max(channels // 8, 1)
+
+        self.engines = nn.ModuleDict()
+        for m in MODALITIES:
+            self.engines[branch_engine(m)] = Branch(backbones[m], config.cbam_reduction)
+        for s, t in PAIRS:
+            self.engines[cmft_engine(s, t)] = CMFT(channels, cmft_width, stages)
+        for s, t in PAIRS:
+            self.engines[dem_engine(s, t)] = DEMEdge(channels, dem_width)
+        self.neck = nn.BatchNorm1d(PARTS * channels)
+
+    def forward(self, images: Mapping[Modality, Tensor], state: State) -> DenetOutput:
+        """Run the plan of `state`.
+
+        Args:
+            images: (B, 3, H, W) for each available modality; others are not looked at.
+            state: what is available.
+
+        Raises:
+            KeyError: an available modality has no image.
+        """
+        composition = plan(state)
+        values: dict[str, Tensor] = {image_value(m): images[m] for m in state.available}
+        made: dict[str, Any] = {}
+        for call in composition.calls:
+            inputs = {
+                name: torch.stack([values[n] for n in names]) if name in STACKED else values[names[0]]
+                for name, names in call.inputs.items()
+            }
+            made[call.engine] = self.engines[call.engine](**inputs)
+            for name, names in call.outputs.items():
+                output = getattr(made[call.engine], name)
+                values.update(zip(names, output if name in STACKED else [output], strict=True))
+
+        parts = torch.stack([values[name] for name in composition.parts])
+        anchor = state.anchor
+        return DenetOutput(
+            parts=parts,
+            embedding=self.head(parts),
+            branches={m: made[branch_engine(m)] for m in state.available},
+            recovered={
+                (anchor, t): made[cmft_engine(anchor, t)] for t in MODALITIES if t != anchor
+            },
+        )
+
+    def head(self, parts: Tensor) -> Tensor:
+        """Parts (6, B, C) -> embedding (B, 6C), L2-normalized."""
+        joined = parts.transpose(0, 1).flatten(1)
+        if self.config.neck == "after":
+            joined = self.neck(joined)
+        return functional.normalize(joined)

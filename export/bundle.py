@@ -1,0 +1,203 @@
+"""Writes a bundle: 15 engines, the canary and the manifest, checked before it gets its name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import torch
+
+import denet
+from denet.graph import ENGINES, MODALITIES, PARTS, STATES
+from denet.model import DENet
+from export.engines import Shape, engine_graphs
+from export.golden import make_canary, npz
+from export.onnx import to_onnx
+from export.parity import ParityError, check_parity
+from runtime.bundle import (
+    FORMAT,
+    MANIFEST,
+    SCHEMA,
+    Bundle,
+    Canary,
+    Engine,
+    File,
+    Head,
+    Manifest,
+    Normalization,
+    Preprocessing,
+    TensorSpec,
+)
+from runtime.preprocess import Preprocessor
+from runtime.runtime import CanaryError, Runtime
+
+MIN_COSINE_FP32 = 0.9999
+"""What the canary asks of FP32 engines on any device: far under it lie a wrong image size or
+colour order, far above it the different order of sums on another processor."""
+
+STEPS = len(ENGINES) + len(ENGINES) + len(STATES) + 2
+"""Calls of `notify` during an export: each engine, then the comparison with PyTorch."""
+
+
+class ExportError(RuntimeError):
+    """An export that did not happen; nothing is left behind. The message says why."""
+
+
+def export_bundle(
+    model: DENet,
+    out: Path,
+    *,
+    checkpoint_sha256: str,
+    replace: bool = False,
+    threads: int | None = None,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Bundle:
+    """Export `model` to a new bundle at `out`, in FP32.
+
+    Everything is written under a temporary name beside `out`, compared with PyTorch engine by
+    engine and state by state, and only then renamed. The same checkpoint gives the same bytes.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        out: the directory to make, by custom `NAME.denet`.
+        checkpoint_sha256: of the checkpoint that `model` came from.
+        replace: replace a bundle that is at `out`; anything else there is never touched.
+        threads: CPU threads of ONNX Runtime in the comparison.
+        notify: told what is done next, `STEPS` times.
+
+    Raises:
+        ExportError: `out` is in the way or cannot be written, or an engine does not agree with
+            PyTorch.
+    """
+    _check_target(out, replace)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        _write(model, temporary, checkpoint_sha256, notify)
+        with Runtime.load(temporary, "ort-cpu", "fp32", threads=threads) as runtime:
+            check_parity(model, runtime, notify=notify)
+            notify("canary")
+            runtime.check()
+        _move(temporary, out)
+    except OSError as error:
+        raise ExportError(f"{out}: cannot write the bundle: {error.strerror or error}") from None
+    except (ParityError, CanaryError) as error:
+        raise ExportError(f"{out}: not written: {error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Bundle.open(out)
+
+
+def _check_target(out: Path, replace: bool) -> None:
+    if not out.exists():
+        if not out.absolute().parent.is_dir():
+            raise ExportError(f"{out.absolute().parent}: there is no such directory to export to")
+        return
+    if not (out / MANIFEST).is_file():
+        raise ExportError(f"{out}: exists and is not a bundle: choose another name")
+    if not replace:
+        raise ExportError(f"{out}: exists already: choose another name, or replace it with --force")
+
+
+def _move(temporary: Path, out: Path) -> None:
+    """Give the finished bundle its name; a bundle that is replaced survives a failure."""
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    if out.exists():
+        out.rename(old)
+    try:
+        temporary.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(
+    model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[str], None]
+) -> None:
+    engines: dict[str, Engine] = {}
+    for graph in engine_graphs(model):
+        notify(graph.name)
+        file = _store(root, f"onnx/fp32/{graph.name}.onnx", to_onnx(graph))
+        engines[graph.name] = Engine(
+            inputs=_specs(graph.inputs),
+            outputs=_specs(graph.outputs),
+            flops=graph.flops(),
+            files={"fp32": file},
+        )
+    preprocessing = _preprocessing(model)
+    manifest = Manifest(
+        format=FORMAT,
+        schema=SCHEMA,
+        tools={
+            "denet": denet.__version__,
+            "torch": str(torch.__version__),
+            "onnx": onnx.__version__,
+        },
+        checkpoint_sha256=checkpoint_sha256,
+        model=msgspec.to_builtins(model.config),
+        channels=model.channels,
+        feature_size=model.feature_size,
+        preprocessing=preprocessing,
+        engines=engines,
+        default_precision="fp32",
+        head=Head(dim=PARTS * model.channels, normalize=True, affine=_affine(model, root)),
+        canary=Canary(
+            file=_store(root, "canary.npz", make_canary(model, Preprocessor(preprocessing))),
+            min_cosine={"fp32": MIN_COSINE_FP32},
+        ),
+    )
+    encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    _store(root, MANIFEST, encoded + b"\n")
+
+
+def _store(root: Path, path: str, content: bytes) -> File:
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return File(path=path, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
+def _specs(tensors: dict[str, Shape]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(name=name, shape=shape) for name, shape in tensors.items())
+
+
+def _preprocessing(model: DENet) -> Preprocessing:
+    height, width = model.config.image_size
+    return Preprocessing(
+        height=height,
+        width=width,
+        interpolation="bilinear",
+        modalities={
+            m: Normalization(
+                mean=(chosen := model.config.normalization_of(m)).mean,
+                std=chosen.std,
+                range16=chosen.range16,
+            )
+            for m in MODALITIES
+        },
+    )
+
+
+def _affine(model: DENet, root: Path) -> File | None:
+    """The BN neck as one multiplication and one addition, where retrieval stands behind it."""
+    if model.config.neck == "before":
+        return None
+    neck: dict[str, Any] = {k: v.double() for k, v in model.neck.state_dict().items()}
+    scale = neck["weight"] / torch.sqrt(neck["running_var"] + model.neck.eps)
+    shift = neck["bias"] - neck["running_mean"] * scale
+    arrays = {"scale": scale, "shift": shift}
+    return _store(
+        root, "head.npz", npz({k: v.numpy().astype(np.float32) for k, v in arrays.items()})
+    )

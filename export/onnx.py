@@ -1,0 +1,122 @@
+"""One engine -> one ONNX model."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from denet.graph import MAX_TARGETS
+from export.engines import BATCH, TARGETS, EngineGraph, Shape
+
+OPSET = 20
+
+MAX_BATCH = 1024
+
+
+def to_onnx(graph: EngineGraph) -> bytes:
+    """The engine as a serialized ONNX model; see `to_onnx_model`."""
+    # Batch 3: an axis of the same size as the targets would be taken for the targets.
+    example = graph.example(batch=3, targets=MAX_TARGETS)
+    return to_onnx_model(graph.module, example, graph.inputs, graph.outputs)
+
+
+def to_onnx_model(
+    module: nn.Module,
+    example: Mapping[str, Tensor],
+    inputs: Mapping[str, Shape],
+    outputs: Mapping[str, Shape],
+) -> bytes:
+    """A module as a serialized ONNX model, weights inside.
+
+    Batch and targets are dynamic axes, batch normalization is folded into the convolutions, and
+    the bytes depend on the weights alone: what the exporter notes about itself and about its
+    source files is removed.
+
+    Args:
+        module: in evaluation mode; takes `inputs` by name and returns `outputs` in order.
+        example: tensors for `inputs`, with a different size for each dynamic axis.
+        inputs: names and shapes, with "B" and "T" for the dynamic axes.
+        outputs: likewise.
+
+    Raises:
+        AssertionError: the exporter changed a name or froze a dynamic axis.
+        onnx.checker.ValidationError: the exporter made an invalid model.
+    """
+    dims = {
+        BATCH: Dim("batch", min=1, max=MAX_BATCH),
+        TARGETS: Dim("targets", min=1, max=MAX_TARGETS),
+    }
+    dynamic = {
+        name: {axis: dims[d] for axis, d in enumerate(shape) if isinstance(d, str)}
+        for name, shape in inputs.items()
+    }
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            kwargs=dict(example),
+            dynamo=True,
+            dynamic_shapes=dynamic,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    _check_signature(model.graph.input, inputs)
+    _check_signature(model.graph.output, outputs)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove notes on the exporter, its source lines and the machine it ran on."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    model.producer_name, model.producer_version = "denet", ""
+    graph = model.graph
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for item in [*graph.node, *graph.input, *graph.output, *graph.initializer]:
+        del item.metadata_props[:]
+        item.doc_string = ""
+
+
+def _check_signature(
+    values: Sequence[onnx.ValueInfoProto], expected: Mapping[str, Shape]
+) -> None:
+    """See that the exporter kept the names, and that it froze no dynamic axis."""
+    if [value.name for value in values] != list(expected):
+        raise AssertionError(f"exported {[v.name for v in values]}, not {list(expected)}")
+    for value in values:
+        dims = value.type.tensor_type.shape.dim
+        have = [d.dim_value if d.HasField("dim_value") else d.dim_param for d in dims]
+        want = expected[value.name]
+        if [isinstance(d, str) or d for d in have] != [isinstance(d, str) or d for d in want]:
+            raise AssertionError(f"{value.name} was exported as {have}, not {list(want)}")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter prints and warns about itself; errors still come through."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,167 @@
+"""Engines against PyTorch: each engine on its own, then each missing state composed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from denet.graph import COMPLETE, MODALITIES, STATES, Modality, State
+from denet.initialize import random_images
+from denet.model import DENet
+from export.engines import EngineGraph, engine_graphs, target_range
+from runtime.runtime import Runtime
+
+MIN_COSINE = 0.99999
+MAX_RELATIVE = 1e-3
+
+PART_NAMES = tuple(f"{c}[{m}]" for c in ("c(S)", "c(anchor)") for m in MODALITIES)
+
+Notify = Callable[[str], None]
+
+
+class ParityError(RuntimeError):
+    """An engine or a state whose numbers are not PyTorch's; names it and the tensor."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one tensor is from PyTorch's.
+
+    Attributes:
+        where: the engine or the state, and the batch.
+        tensor: the output or part.
+        cosine: the least over the rows.
+        relative: the largest over the rows of max |found - expected| / max |expected|.
+    """
+
+    where: str
+    tensor: str
+    cosine: float
+    relative: float
+
+    @property
+    def good(self) -> bool:
+        return self.cosine >= MIN_COSINE and self.relative <= MAX_RELATIVE
+
+
+def difference(
+    where: str, tensor: str, expected: NDArray[np.float32], found: NDArray[np.float32]
+) -> Difference:
+    """Compare row by row; the last axis, or all axes behind the first of a feature, is a row."""
+    rows = (-1, expected.shape[-1]) if expected.ndim < 4 else (len(expected), -1)
+    a = expected.reshape(rows).astype(np.float64)
+    b = found.reshape(rows).astype(np.float64)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine = np.sum(a * b, axis=1) / norms
+        relative = np.max(np.abs(a - b), axis=1) / np.max(np.abs(a), axis=1)
+    # NaN, from a dead output or a broken engine, compares as bad.
+    return Difference(where, tensor, float(np.min(cosine)), float(np.max(relative)))
+
+
+def check_parity(
+    model: DENet, runtime: Runtime, *, notify: Notify = lambda _: None, seed: int = 0
+) -> list[Difference]:
+    """Compare every engine (batch 1 and 3) and every state (batch 1, 3, and 16 mixed).
+
+    Args:
+        model: the truth, in evaluation mode.
+        runtime: a loaded bundle.
+        notify: told the name of each engine and state before it is compared.
+        seed: of the inputs.
+
+    Returns:
+        Every comparison made.
+
+    Raises:
+        ParityError: one is out of tolerance; names the worst.
+    """
+    found: list[Difference] = []
+    with torch.no_grad():
+        for difference in _compare(model, runtime, notify, torch.Generator().manual_seed(seed)):
+            found.append(difference)
+    if bad := [d for d in found if not d.good]:
+        worst = min(bad, key=lambda d: d.cosine if np.isfinite(d.cosine) else -1.0)
+        raise ParityError(
+            f"{worst.where}: {worst.tensor} differs from PyTorch: cosine {worst.cosine:.7f} (at "
+            f"least {MIN_COSINE}), relative error {worst.relative:.2e} (at most {MAX_RELATIVE}); "
+            f"{len(bad)} of {len(found)} comparisons are out of tolerance"
+        )
+    return found
+
+
+def _compare(
+    model: DENet, runtime: Runtime, notify: Notify, random: torch.Generator
+) -> Iterator[Difference]:
+    graphs = engine_graphs(model)
+    for graph in graphs:
+        notify(graph.name)
+        for batch in (1, 3):
+            for targets in target_range(graph):
+                yield from _compare_engine(graph, model, runtime, batch, targets, random)
+    for state in STATES:
+        notify(state.name)
+        for batch in (1, 3):
+            yield from _compare_states(model, runtime, [state] * batch, random)
+    notify("mixed states")
+    yield from _compare_states(model, runtime, [STATES[i % len(STATES)] for i in range(16)], random)
+
+
+def _images(model: DENet, batch: int, random: torch.Generator) -> dict[Modality, Tensor]:
+    return {m: random_images(batch, model.config.image_size, random) for m in MODALITIES}
+
+
+def _compare_engine(
+    graph: EngineGraph,
+    model: DENet,
+    runtime: Runtime,
+    batch: int,
+    targets: int,
+    random: torch.Generator,
+) -> Iterator[Difference]:
+    """Feed the engine what PyTorch's components before it make of random images."""
+    images = _images(model, batch, random)
+    inputs: dict[str, Tensor] = {}
+    if "image" in graph.inputs:
+        inputs["image"] = images["rgb"]
+    else:
+        source, _, target = graph.name.partition("_")[2].partition("2")
+        modality: Modality = next(m for m in MODALITIES if m == source)
+        branches = model(images, COMPLETE).branches
+        inputs["feature"] = branches[modality].feature
+        if "base" in graph.inputs:
+            other: Modality = next(m for m in MODALITIES if m == target)
+            base = branches[other].pooled
+            inputs["base"] = torch.stack([base, base.flip(1)])[:targets]
+            inputs["sum"] = inputs["base"] + 1
+    expected = graph.module(**inputs)
+    tensors = [expected] if isinstance(expected, Tensor) else list(expected)
+    found = runtime.composer.run_engine(graph.name, {n: t.numpy() for n, t in inputs.items()})
+    where = f"{graph.name} (batch {batch}{f', {targets} targets' if 'base' in inputs else ''})"
+    for name, tensor in zip(graph.outputs, tensors, strict=True):
+        yield difference(where, name, tensor.numpy(), found[name])
+
+
+def _compare_states(
+    model: DENet, runtime: Runtime, states: list[State], random: torch.Generator
+) -> Iterator[Difference]:
+    images = _images(model, len(states), random)
+    samples = [
+        {m: images[m][i].numpy() for m in state.available} for i, state in enumerate(states)
+    ]
+    found = runtime.composer.run_tensors(samples)
+    expected = np.stack(
+        [
+            model({m: images[m][i : i + 1] for m in state.available}, state).parts[:, 0].numpy()
+            for i, state in enumerate(states)
+        ]
+    )
+    mixed = len(set(states)) > 1
+    where = f"state {'mixed' if mixed else states[0]} (batch {len(states)})"
+    for part, name in enumerate(PART_NAMES):
+        yield difference(where, name, expected[:, part], found[:, part])

@@ -1,0 +1,65 @@
+"""The canary: golden inputs in the bundle whose embeddings are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denet.graph import MODALITIES, STATES
+from runtime.bundle import Bundle, BundleError, Precision
+
+Embed = Callable[[Sequence[dict[Any, Any]]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class CanaryReport:
+    """The least cosine to the expected embeddings in each state, and the least allowed."""
+
+    cosines: dict[str, float]
+    min_cosine: float
+
+    @property
+    def failed(self) -> list[str]:
+        """The states whose embeddings are not the expected ones (a NaN never is)."""
+        return [s for s, cosine in self.cosines.items() if not cosine >= self.min_cosine]
+
+    def describe_failures(self) -> str:
+        worst = ", ".join(f"{s} (cosine {self.cosines[s]:.6f})" for s in self.failed)
+        return f"{worst}; at least {self.min_cosine} is expected"
+
+
+def check_canary(bundle: Bundle, precision: Precision, embed: Embed) -> CanaryReport:
+    """Embed the golden inputs of `bundle` in every state and compare.
+
+    The canary file holds `image_<modality>`, (n, H, W, 3) uint8, and `embedding_<state>`,
+    (n, dim) float32.
+
+    Raises:
+        BundleError: the canary is damaged or incomplete.
+    """
+    canary = bundle.manifest.canary
+    arrays = bundle.read_arrays(canary.file)
+    names = [f"image_{m}" for m in MODALITIES] + [f"embedding_{s}" for s in STATES]
+    if missing := [name for name in names if name not in arrays]:
+        raise BundleError(f"{bundle.root / canary.file.path}: lacks {', '.join(missing)}")
+    if precision not in canary.min_cosine:
+        raise BundleError(f"{bundle.root}: the canary has no limit for precision {precision}")
+    cosines: dict[str, float] = {}
+    for state in STATES:
+        expected = arrays[f"embedding_{state}"]
+        samples = [
+            {m: arrays[f"image_{m}"][i] for m in state.available} for i in range(len(expected))
+        ]
+        found = embed(samples)
+        if found.shape != expected.shape:
+            raise BundleError(
+                f"{bundle.root / canary.file.path}: expects embeddings {expected.shape}, "
+                f"the engines give {found.shape}"
+            )
+        norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+        cosines[state.name] = float(np.min(np.sum(found * expected, axis=1) / norms))
+    return CanaryReport(cosines, canary.min_cosine[precision])

@@ -1,0 +1,192 @@
+"""The runtime: a bundle loaded on this machine, ready to embed samples in any missing state."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denet.graph import PARTS, STATES, Modality, State
+from runtime.backends import choose
+from runtime.bundle import Bundle, BundleError
+from runtime.canary import CanaryReport, check_canary
+from runtime.composer import Composer
+from runtime.preprocess import ImageLike, Preprocessor
+
+Sample = Mapping[Modality, ImageLike]
+"""The images of one sample by modality; a modality that is absent, or None, is missing."""
+
+
+class CanaryError(RuntimeError):
+    """The golden inputs do not give the expected embeddings here: the runtime must not serve."""
+
+
+class Runtime:
+    """Embeds samples with the engines of a bundle, each in the missing state it is in.
+
+    Make one with `Runtime.load`. It may be called from several threads: calls take turns.
+
+    Attributes:
+        bundle: the bundle it runs.
+        backend: the name of the backend that runs it.
+        precision: the precision of its engines.
+        reason: why this backend was chosen.
+        dim: the length of an embedding.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, backend: str, precision: str, threads: int | None, max_batch: int
+    ) -> None:
+        choice = choose(bundle, backend, precision, threads)
+        manifest = bundle.manifest
+        self.bundle = bundle
+        self.backend = choice.backend.name
+        self.precision = choice.precision
+        self.reason = choice.reason
+        self.dim = manifest.head.dim
+        self.max_batch = max_batch
+        self.preprocess = Preprocessor(manifest.preprocessing)
+        self.composer = Composer(choice.backend, manifest)
+        self._affine = _read_affine(bundle)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        bundle: Bundle | Path | str,
+        backend: str = "auto",
+        precision: str = "auto",
+        *,
+        check: bool = False,
+        preload: bool = False,
+        threads: int | None = None,
+        max_batch: int = 16,
+    ) -> Runtime:
+        """Load a bundle.
+
+        Every file that it will use is verified first. A backend or precision asked for by name
+        is delivered or refused; what "auto" chose, `backend`, `precision` and `reason` tell.
+
+        Args:
+            bundle: the bundle, or the path of its directory.
+            backend: "auto", "ort-cuda" or "ort-cpu".
+            precision: "auto" (the bundle's default), or one that the bundle has.
+            check: run the bundle's canary in all states before anything else (it loads all
+                engines).
+            preload: load all engines now. Otherwise each is loaded when a state first needs it.
+            threads: CPU threads, for all runtimes of this process together; by default the
+                number of physical cores.
+            max_batch: the most samples that run at once; longer batches are cut.
+
+        Raises:
+            BundleError: the bundle is damaged, foreign, or of a future schema.
+            BackendError: the backend or precision cannot be had here.
+            CanaryError: `check` found embeddings that are not the expected ones.
+        """
+        if max_batch < 1:
+            raise ValueError(f"max_batch must be at least 1, not {max_batch}")
+        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        runtime = cls(
+            opened, backend=backend, precision=precision, threads=threads, max_batch=max_batch
+        )
+        opened.verify(runtime.precision)
+        if preload:
+            runtime.composer.load_all()
+        if check:
+            runtime.check()
+        return runtime
+
+    def embed(self, sample: Sample) -> NDArray[np.float32]:
+        """The embedding (dim,) of one sample, L2-normalized. Raises: as `embed_batch`."""
+        embedding: NDArray[np.float32] = self.embed_batch([sample])[0]
+        return embedding
+
+    def embed_batch(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """The embeddings (N, dim) of N samples, L2-normalized; their states may be mixed.
+
+        Raises:
+            ImageError: an image cannot be read or is of no known kind.
+            ValueError: a sample has no modality, or an unknown one.
+        """
+        return self.head(self.parts(samples))
+
+    def parts(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
+        """The parts (N, 6, C) of N samples: c(S), then c({anchor}), before the head.
+
+        Raises: as `embed_batch`.
+        """
+        present = [{m: x for m, x in sample.items() if x is not None} for sample in samples]
+        states = [State.of(sample) for sample in present]
+        channels = self.bundle.manifest.channels
+        parts = np.empty((len(samples), PARTS, channels), np.float32)
+        for start in range(0, len(samples), self.max_batch):
+            chunk = slice(start, start + self.max_batch)
+
+            def fill(
+                i: int, modality: Modality, out: NDArray[np.float32], start: int = start
+            ) -> None:
+                self.preprocess(present[start + i][modality], modality, out)
+
+            with self._lock:
+                parts[chunk] = self.composer.run(states[chunk], fill)
+        return parts
+
+    def head(self, parts: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Parts (N, 6, C) -> embeddings (N, dim)."""
+        joined = parts.reshape(len(parts), -1)
+        if self._affine is not None:
+            scale, shift = self._affine
+            joined = joined * scale + shift
+        if self.bundle.manifest.head.normalize:
+            norm = np.linalg.norm(joined, axis=1, keepdims=True)
+            joined = joined / np.maximum(norm, 1e-12)
+        return joined
+
+    def check(self) -> CanaryReport:
+        """Run the bundle's golden inputs in all states, and compare with what PyTorch made.
+
+        Raises:
+            CanaryError: an embedding is not the expected one; names the state.
+        """
+        report = check_canary(self.bundle, self.precision, self.embed_batch)
+        if report.failed:
+            raise CanaryError(
+                f"{self.bundle.root}: refused: on {self.backend} in {self.precision} the golden "
+                f"inputs give wrong embeddings: {report.describe_failures()}"
+            )
+        return report
+
+    def states(self) -> tuple[State, ...]:
+        """The states it can embed: all seven."""
+        return STATES
+
+    def close(self) -> None:
+        """Release the engines."""
+        self.composer.backend.close()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _read_affine(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    file = bundle.manifest.head.affine
+    if file is None:
+        return None
+    arrays = bundle.read_arrays(file)
+    expected = (PARTS * bundle.manifest.channels,)
+    for name in ("scale", "shift"):
+        if name not in arrays or arrays[name].shape != expected:
+            raise BundleError(f"{bundle.root / file.path}: has no {name!r} of shape {expected}")
+    return arrays["scale"].astype(np.float32), arrays["shift"].astype(np.float32)
