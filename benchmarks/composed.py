@@ -57,7 +57,7 @@ def monolithic_runner(model: DENet, state: State, sample: Arrays) -> Callable[[]
     content = to_onnx_model(
         Monolith(model, state).eval(),
         examples,
-        {m: shape for m in state.available},
+        dict.fromkeys(state.available, shape),
         {"parts": (6, "B", model.channels)},
     )
     options = ort.SessionOptions()
@@ -150,7 +150,9 @@ def compare(model: DENet, runtime: Runtime, rounds: int) -> Table:
         "beyond branches",
         title=f"Batch 1, {model.config.backbone}, FP32, {rounds} rounds",
     )
-    images = random_images(len(MODALITIES), model.config.image_size, torch.Generator().manual_seed(1))
+    images = random_images(
+        len(MODALITIES), model.config.image_size, torch.Generator().manual_seed(1)
+    )
     for state in STATES:
         sample = {m: images[MODALITIES.index(m)].numpy() for m in state.available}
         tensors = {m: torch.from_numpy(x[None]) for m, x in sample.items()}

@@ -66,4 +66,8 @@ def build_backbone(name: str, last_stride: int, *, pretrained: bool) -> ResNetFe
 
 def resnet_names() -> list[str]:
     """torchvision's ResNets (plain, wide, ResNeXt) by name."""
-    return [n for n in models.list_models(module=models) if models.get_model_builder(n).__module__.endswith("resnet")]
+    return [
+        n
+        for n in models.list_models(module=models)
+        if models.get_model_builder(n).__module__.endswith("resnet")
+    ]

@@ -11,6 +11,8 @@ from denet.backbone import ResNetFeatures
 
 
 class BranchOutput(NamedTuple):
+    """What a branch makes of an image."""
+
     feature: Tensor  # (B, C, h, w)
     pooled: Tensor  # (B, C), the mean of `feature` over h and w
 

@@ -39,7 +39,7 @@ def save_checkpoint(model: DENet, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(tensors, temporary, metadata)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot write the checkpoint: {error}") from None
     finally:
@@ -61,17 +61,21 @@ def load_checkpoint(path: Path) -> DENet:
                 raise CheckpointError(f"{path}: a safetensors file, but not a DENet checkpoint")
             if metadata.get("schema") != SCHEMA:
                 raise CheckpointError(
-                    f"{path}: checkpoint schema {metadata.get('schema')}, this version reads {SCHEMA}"
+                    f"{path}: checkpoint schema {metadata.get('schema')}, but this version of "
+                    f"denet reads schema {SCHEMA}"
                 )
             config = msgspec.json.decode(metadata.get("config", ""), type=ModelConfig)
             model = DENet(config)
-            model.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})
+            names = stored.keys()
+            model.load_state_dict({name: stored.get_tensor(name) for name in names})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot read the checkpoint: {error}") from None
     except (msgspec.DecodeError, ConfigError) as error:
         raise CheckpointError(f"{path}: the configuration inside is wrong: {error}") from None
     except RuntimeError as error:  # load_state_dict: missing, unexpected or misshapen tensors
-        raise CheckpointError(f"{path}: the weights do not fit the configuration: {error}") from None
+        raise CheckpointError(
+            f"{path}: the weights do not fit the configuration: {error}"
+        ) from None
     return model.eval()
 
 

@@ -29,6 +29,8 @@ IMAGE_CHANNELS = 3
 
 
 class CmftOutput(NamedTuple):
+    """What a CMFT recovers."""
+
     pooled: Tensor  # (B, C), the pooled recovered feature F'_b
     grid: Tensor  # (B, 48, H/4, W/4), the recovered image X'_b in space-to-depth form
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import Modality
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -39,7 +39,9 @@ class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"std must be positive, not {list(self.std)}")
         low, high = self.range16
         if not 0 <= low < high <= 65535:
-            raise ValueError(f"range16 must be two rising values in 0..65535, not {list(self.range16)}")
+            raise ValueError(
+                f"range16 must be two rising values in 0..65535, not {list(self.range16)}"
+            )
 
 
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -101,6 +103,3 @@ def read_config(path: Path) -> ModelConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read the configuration: {error}") from None
     return parse_config(text, str(path))
-
-
-__all__ = ["MODALITIES", "ConfigError", "ModelConfig", "Normalization", "parse_config", "read_config"]

@@ -24,6 +24,8 @@ from torch.nn import functional
 
 
 class DemOutput(NamedTuple):
+    """The target vectors that an edge has enhanced."""
+
     enhanced: Tensor  # (T, B, C)
 
 

@@ -62,7 +62,8 @@ class State:
         unknown = sorted(given.difference(MODALITIES))
         if unknown:
             raise ValueError(
-                f"unknown modality {', '.join(map(repr, unknown))}: choose from {', '.join(MODALITIES)}"
+                f"unknown modality {', '.join(map(repr, unknown))}: "
+                f"choose from {', '.join(MODALITIES)}"
             )
         if not given:
             raise ValueError("no modality is available: there is nothing to embed")
@@ -112,14 +113,17 @@ COMPLETE: State = STATES[0]
 
 
 def branch_engine(modality: Modality) -> str:
+    """The engine of a modality's branch."""
     return f"branch_{modality}"
 
 
 def cmft_engine(source: Modality, target: Modality) -> str:
+    """The engine that recovers `target` from `source`."""
     return f"cmft_{source}2{target}"
 
 
 def dem_engine(source: Modality, target: Modality) -> str:
+    """The engine of the edge from `source` to `target`."""
     return f"dem_{source}2{target}"
 
 
@@ -163,6 +167,7 @@ class Plan:
 
 
 def image_value(modality: Modality) -> str:
+    """The name of a modality's image in a plan."""
     return f"image_{modality}"
 
 

@@ -101,7 +101,9 @@ class DENet(nn.Module):
         made: dict[str, Any] = {}
         for call in composition.calls:
             inputs = {
-                name: torch.stack([values[n] for n in names]) if name in STACKED else values[names[0]]
+                name: torch.stack([values[n] for n in names])
+                if name in STACKED
+                else values[names[0]]
                 for name, names in call.inputs.items()
             }
             made[call.engine] = self.engines[call.engine](**inputs)

@@ -22,9 +22,7 @@ from export.golden import make_canary, npz
 from export.onnx import to_onnx
 from export.parity import ParityError, check_parity
 from runtime.bundle import (
-    FORMAT,
     MANIFEST,
-    SCHEMA,
     Bundle,
     Canary,
     Engine,
@@ -120,9 +118,7 @@ def _move(temporary: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(
-    model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[str], None]
-) -> None:
+def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[str], None]) -> None:
     engines: dict[str, Engine] = {}
     for graph in engine_graphs(model):
         notify(graph.name)
@@ -135,8 +131,8 @@ def _write(
         )
     preprocessing = _preprocessing(model)
     manifest = Manifest(
-        format=FORMAT,
-        schema=SCHEMA,
+        format="denet-bundle",
+        schema=1,
         tools={
             "denet": denet.__version__,
             "torch": str(torch.__version__),

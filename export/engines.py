@@ -74,7 +74,9 @@ class EngineGraph:
         generator = torch.Generator().manual_seed(seed)
         sizes = {BATCH: batch, TARGETS: targets}
         return {
-            name: torch.randn([sizes.get(d, d) for d in shape], generator=generator)  # type: ignore[call-overload]
+            name: torch.randn(
+                [d if isinstance(d, int) else sizes[d] for d in shape], generator=generator
+            )
             for name, shape in self.inputs.items()
         }
 

@@ -50,5 +50,5 @@ def make_canary(model: DENet, preprocess: Preprocessor) -> bytes:
 def npz(arrays: dict[str, NDArray[Any]]) -> bytes:
     """Arrays as an npz file; equal arrays give equal bytes."""
     stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(stream, allow_pickle=False, **arrays)
     return stream.getvalue()

@@ -94,9 +94,7 @@ def _strip(model: onnx.ModelProto) -> None:
         item.doc_string = ""
 
 
-def _check_signature(
-    values: Sequence[onnx.ValueInfoProto], expected: Mapping[str, Shape]
-) -> None:
+def _check_signature(values: Sequence[onnx.ValueInfoProto], expected: Mapping[str, Shape]) -> None:
     """See that the exporter kept the names, and that it froze no dynamic axis."""
     if [value.name for value in values] != list(expected):
         raise AssertionError(f"exported {[v.name for v in values]}, not {list(expected)}")

@@ -151,9 +151,7 @@ def _compare_states(
     model: DENet, runtime: Runtime, states: list[State], random: torch.Generator
 ) -> Iterator[Difference]:
     images = _images(model, len(states), random)
-    samples = [
-        {m: images[m][i].numpy() for m in state.available} for i, state in enumerate(states)
-    ]
+    samples = [{m: images[m][i].numpy() for m in state.available} for i, state in enumerate(states)]
     found = runtime.composer.run_tensors(samples)
     expected = np.stack(
         [

@@ -1,9 +1,9 @@
 """What runs in a camera node: numpy and one inference backend, never torch.
 
-    from runtime import Runtime
+from runtime import Runtime
 
-    runtime = Runtime.load("model.denet")
-    embedding = runtime.embed({"rgb": "person.jpg", "tir": thermal_array})
+runtime = Runtime.load("model.denet")
+embedding = runtime.embed({"rgb": "person.jpg", "tir": thermal_array})
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     pass
 
 
-class File(_Strict):
+class File(_Strict, frozen=True):
     """A file of the bundle: its path relative to the bundle, its sha256 and its size in bytes."""
 
     path: str
@@ -42,7 +42,7 @@ class File(_Strict):
     bytes: Annotated[int, msgspec.Meta(ge=0)]
 
 
-class TensorSpec(_Strict):
+class TensorSpec(_Strict, frozen=True):
     """An input or output of an engine. "B" in `shape` is the batch, "T" an edge's targets."""
 
     name: str
@@ -50,7 +50,7 @@ class TensorSpec(_Strict):
     dtype: Literal["float32"] = "float32"
 
 
-class Engine(_Strict):
+class Engine(_Strict, frozen=True):
     """One engine: its signature, what it costs at batch 1, and its file in each precision."""
 
     inputs: tuple[TensorSpec, ...]
@@ -59,7 +59,7 @@ class Engine(_Strict):
     files: dict[Precision, File]
 
 
-class Normalization(_Strict):
+class Normalization(_Strict, frozen=True):
     """Per channel mean and std for values in [0, 1]; the 16-bit values of black and white."""
 
     mean: tuple[float, float, float]
@@ -67,7 +67,7 @@ class Normalization(_Strict):
     range16: tuple[int, int]
 
 
-class Preprocessing(_Strict):
+class Preprocessing(_Strict, frozen=True):
     """How an image becomes the input of a branch; sizes in pixels."""
 
     height: Annotated[int, msgspec.Meta(ge=1)]
@@ -76,7 +76,7 @@ class Preprocessing(_Strict):
     modalities: dict[Modality, Normalization]
 
 
-class Head(_Strict):
+class Head(_Strict, frozen=True):
     """From parts (B, 6, C) to the embedding (B, dim).
 
     `affine` holds `scale` and `shift` (6C each) of a BN neck, where retrieval uses one.
@@ -87,7 +87,7 @@ class Head(_Strict):
     affine: File | None
 
 
-class Canary(_Strict):
+class Canary(_Strict, frozen=True):
     """Golden inputs with the embeddings that PyTorch makes of them in each state.
 
     `min_cosine` is the least cosine to the expected embedding that each precision may show.
@@ -97,7 +97,7 @@ class Canary(_Strict):
     min_cosine: dict[Precision, float]
 
 
-class Manifest(_Strict):
+class Manifest(_Strict, frozen=True):
     """What `manifest.json` says."""
 
     format: Literal["denet-bundle"]

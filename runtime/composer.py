@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import ENGINES, PARTS, STACKED, Modality, State
+from denet.graph import ENGINES, PARTS, STACKED, Modality, State, image_value
 from runtime.backends.base import Backend, Buffer
 from runtime.bundle import Manifest
 from runtime.layout import VECTORS, Copy, Layout, Run, Span, batch_order, layout
@@ -124,8 +124,9 @@ class Composer:
         program = _Program(
             plan,
             tuple(
-                (m, (buffer := self._view(Span(f"image_{m}", 0, len(samples)))), self.backend.stage(buffer))
+                (m, buffer, self.backend.stage(buffer))
                 for m, samples in plan.images.items()
+                for buffer in [self._view(Span(image_value(m), 0, len(samples)))]
             ),
             tuple(self._bind(step) for step in plan.steps),
             self._view(Span(VECTORS, 0, plan.tables[VECTORS])),

@@ -45,9 +45,7 @@ class Span:
         return self.start + self.rows
 
     def overlaps(self, other: Span) -> bool:
-        return (
-            self.table == other.table and self.start < other.stop and other.start < self.stop
-        )
+        return self.table == other.table and self.start < other.stop and other.start < self.stop
 
 
 @dataclass(frozen=True)
@@ -190,9 +188,7 @@ def layout(states: Sequence[State]) -> Layout:
     return Layout(tuple(states), tables, images, tuple(steps), parts)
 
 
-def _gather(
-    rows: Sequence[tuple[str, int]], tables: dict[str, int]
-) -> tuple[Span, list[Copy]]:
+def _gather(rows: Sequence[tuple[str, int]], tables: dict[str, int]) -> tuple[Span, list[Copy]]:
     """One span for `rows`, with the copies into new rows of `vectors` that it takes, if any."""
     blocks: list[Span] = []
     for table, row in rows:

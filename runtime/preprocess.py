@@ -110,9 +110,7 @@ def _from_array(array: NDArray[Any], range16: tuple[int, int]) -> Image.Image:
     if array.ndim == 3 and shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] != 3):
-        raise ImageError(
-            f"an image array is (H, W), (H, W, 1) or (H, W, 3), not {tuple(shape)}"
-        )
+        raise ImageError(f"an image array is (H, W), (H, W, 1) or (H, W, 3), not {tuple(shape)}")
     if array.size == 0:
         raise ImageError(f"an image array has no pixels: {tuple(shape)}")
     if array.dtype == np.uint16:
@@ -125,4 +123,5 @@ def _from_array(array: NDArray[Any], range16: tuple[int, int]) -> Image.Image:
 def _to_8_bit(array: NDArray[Any], range16: tuple[int, int]) -> NDArray[np.uint8]:
     low, high = range16
     scaled = (array.astype(np.float32) - low) * np.float32(255 / (high - low))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    clipped: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return clipped

@@ -43,7 +43,9 @@ def choose(bundle: Bundle, backend: str, precision: str, threads: int | None) ->
     chosen = _precision(bundle, precision)
     if backend != "auto":
         return Choice(
-            OnnxRuntimeBackend(bundle, chosen, device=backend.removeprefix("ort-"), threads=threads),
+            OnnxRuntimeBackend(
+                bundle, chosen, device=backend.removeprefix("ort-"), threads=threads
+            ),
             chosen,
             "asked for by name",
         )

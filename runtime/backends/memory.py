@@ -6,6 +6,7 @@ import ctypes
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,9 @@ class CudaMemory(Memory):
 
     def __init__(self) -> None:
         try:
-            self._driver = ctypes.CDLL("nvcuda.dll" if hasattr(ctypes, "WinDLL") else "libcuda.so.1")
+            self._driver = ctypes.CDLL(
+                "nvcuda.dll" if hasattr(ctypes, "WinDLL") else "libcuda.so.1"
+            )
         except OSError as error:
             raise BackendError(f"the CUDA driver cannot be loaded: {error}") from None
         device, context = ctypes.c_int(), ctypes.c_void_p()
@@ -142,6 +145,7 @@ def _bytes(shape: tuple[int, ...]) -> int:
 
 def _array_over(buffer: Buffer) -> NDArray[np.float32]:
     """The buffer's host memory as an array, which keeps that memory alive."""
-    memory = (ctypes.c_float * prod(buffer.shape)).from_address(buffer.address)
-    memory.owner = buffer.owner  # type: ignore[attr-defined]
-    return np.frombuffer(memory, np.float32).reshape(buffer.shape)
+    memory: Any = (ctypes.c_float * prod(buffer.shape)).from_address(buffer.address)
+    memory.owner = buffer.owner
+    array: NDArray[np.float32] = np.frombuffer(memory, np.float32).reshape(buffer.shape)
+    return array

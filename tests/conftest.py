@@ -1,0 +1,52 @@
+"""Fixtures that cost seconds are made once for the whole run: one small model and its bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from denet.checkpoint import file_digest, save_checkpoint
+from denet.config import ModelConfig
+from denet.initialize import initial_model
+from denet.model import DENet
+from export import export_bundle
+from runtime import Bundle, Runtime
+
+torch.set_num_threads(2)
+
+SMALL = ModelConfig(backbone="resnet18", image_size=(64, 32), cmft_width=32, dem_channels=16)
+"""C = 512, a feature map of 4x2; everything else as in the full model."""
+
+
+@pytest.fixture(scope="session")
+def model() -> DENet:
+    return initial_model(SMALL, seed=0, pretrained=False)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(model: DENet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
+    save_checkpoint(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle_path(
+    model: DENet, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A bundle to read; a test that changes one copies it first."""
+    path = tmp_path_factory.mktemp("bundle") / "small.denet"
+    export_bundle(model, path, checkpoint_sha256=file_digest(checkpoint))
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_path: Path) -> Bundle:
+    return Bundle.open(bundle_path)
+
+
+@pytest.fixture(scope="session")
+def runtime(bundle: Bundle) -> Runtime:
+    return Runtime.load(bundle, "ort-cpu")
