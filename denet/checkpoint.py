@@ -14,22 +14,30 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from denet.config import ConfigError, ModelConfig
+from denet.errors import DenetError
 from denet.model import DENet
 
 FORMAT = "denet-checkpoint"
 SCHEMA = "1"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(DenetError):
     """A checkpoint that cannot be read or written; the message names the file."""
 
 
-def save_checkpoint(model: DENet, path: Path) -> None:
+def save_checkpoint(model: DENet, path: Path, *, replace: bool = False) -> None:
     """Write `model` to `path`, under a temporary name first; equal models give equal bytes.
 
+    Args:
+        model: what to store.
+        path: where, by custom `NAME.safetensors`.
+        replace: replace a file that is there.
+
     Raises:
-        CheckpointError: the file cannot be written.
+        CheckpointError: the file is there already, or cannot be written.
     """
+    if path.exists() and not replace:
+        raise CheckpointError(f"{path}: exists already: choose another name, or use --force")
     metadata = {
         "format": FORMAT,
         "schema": SCHEMA,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from denet.errors import DenetError
 from denet.graph import Modality
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -19,7 +20,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class ConfigError(ValueError):
+class ConfigError(DenetError):
     """A configuration that cannot be used; the message names the key and the file."""
 
 
@@ -90,6 +91,15 @@ def parse_config(text: str, origin: str) -> ModelConfig:
         return msgspec.convert(document.get("model", {}), ModelConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{origin}: [model]: {error}") from None
+
+
+def configure(path: Path | None, backbone: str | None) -> ModelConfig:
+    """The configuration at `path`, or the default one, with another backbone if one is named.
+
+    Raises: ConfigError, as `read_config`.
+    """
+    config = ModelConfig() if path is None else read_config(path)
+    return config if backbone is None else msgspec.structs.replace(config, backbone=backbone)
 
 
 def read_config(path: Path) -> ModelConfig:

@@ -22,6 +22,8 @@ from functools import cache
 from itertools import combinations, permutations
 from typing import Literal, get_args
 
+from denet.errors import DenetError
+
 Modality = Literal["rgb", "nir", "tir"]
 
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
@@ -42,6 +44,10 @@ STACKED = frozenset({"base", "sum", "enhanced"})
 """An edge's inputs and outputs that hold T target vectors, (T, B, C)."""
 
 
+class StateError(DenetError):
+    """What was named is no missing state."""
+
+
 @dataclass(frozen=True, order=True)
 class State:
     """A missing state, named by what is available; never empty.
@@ -56,17 +62,17 @@ class State:
         """The state in which exactly `modalities` are available.
 
         Raises:
-            ValueError: no modality is given, or one is unknown.
+            StateError: no modality is given, or one is unknown.
         """
         given = set(modalities)
         unknown = sorted(given.difference(MODALITIES))
         if unknown:
-            raise ValueError(
+            raise StateError(
                 f"unknown modality {', '.join(map(repr, unknown))}: "
                 f"choose from {', '.join(MODALITIES)}"
             )
         if not given:
-            raise ValueError("no modality is available: there is nothing to embed")
+            raise StateError("no modality is available: there is nothing to embed")
         return cls(tuple(m for m in MODALITIES if m in given))
 
     @classmethod
@@ -74,13 +80,13 @@ class State:
         """The state called `name`, such as "rgb+tir" (in any order).
 
         Raises:
-            ValueError: `name` is not the name of a state.
+            StateError: `name` is not the name of a state.
         """
         try:
             return cls.of(name.strip().lower().split("+"))
-        except ValueError:
+        except StateError:
             known = ", ".join(state.name for state in STATES)
-            raise ValueError(f"unknown state {name!r}: the states are {known}") from None
+            raise StateError(f"unknown state {name!r}: the states are {known}") from None
 
     @property
     def name(self) -> str:

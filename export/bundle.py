@@ -15,8 +15,10 @@ import onnx
 import torch
 
 import denet
-from denet.graph import ENGINES, MODALITIES, PARTS, STATES
+from denet.errors import DenetError
+from denet.graph import ENGINES, MODALITIES, PARTS
 from denet.model import DENet
+from export import parity
 from export.engines import Shape, engine_graphs
 from export.golden import make_canary, npz
 from export.onnx import to_onnx
@@ -40,11 +42,11 @@ MIN_COSINE_FP32 = 0.9999
 """What the canary asks of FP32 engines on any device: far under it lie a wrong image size or
 colour order, far above it the different order of sums on another processor."""
 
-STEPS = len(ENGINES) + len(ENGINES) + len(STATES) + 2
-"""Calls of `notify` during an export: each engine, then the comparison with PyTorch."""
+STEPS = len(ENGINES) + parity.STEPS + 1
+"""Calls of `notify` during an export: each engine, the comparison with PyTorch, the canary."""
 
 
-class ExportError(RuntimeError):
+class ExportError(DenetError):
     """An export that did not happen; nothing is left behind. The message says why."""
 
 
@@ -74,7 +76,7 @@ def export_bundle(
         ExportError: `out` is in the way or cannot be written, or an engine does not agree with
             PyTorch.
     """
-    _check_target(out, replace)
+    check_target(out, replace)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
@@ -93,7 +95,12 @@ def export_bundle(
     return Bundle.open(out)
 
 
-def _check_target(out: Path, replace: bool) -> None:
+def check_target(out: Path, replace: bool) -> None:
+    """See that a bundle may be written to `out`, before the work for it is done.
+
+    Raises:
+        ExportError: it may not; says why.
+    """
     if not out.exists():
         if not out.absolute().parent.is_dir():
             raise ExportError(f"{out.absolute().parent}: there is no such directory to export to")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from denet.graph import COMPLETE, MODALITIES, STATES, Modality, State
+from denet.checkpoint import file_digest, load_checkpoint
+from denet.errors import DenetError
+from denet.graph import COMPLETE, ENGINES, MODALITIES, STATES, Modality, State
 from denet.initialize import random_images
 from denet.model import DENet
 from export.engines import EngineGraph, engine_graphs, target_range
@@ -21,10 +24,13 @@ MAX_RELATIVE = 1e-3
 
 PART_NAMES = tuple(f"{c}[{m}]" for c in ("c(S)", "c(anchor)") for m in MODALITIES)
 
+STEPS = len(ENGINES) + len(STATES) + 1
+"""Calls of `notify` during a comparison: each engine, each state, and mixed states."""
+
 Notify = Callable[[str], None]
 
 
-class ParityError(RuntimeError):
+class ParityError(DenetError):
     """An engine or a state whose numbers are not PyTorch's; names it and the tensor."""
 
 
@@ -93,6 +99,29 @@ def check_parity(
             f"{len(bad)} of {len(found)} comparisons are out of tolerance"
         )
     return found
+
+
+def check_against(
+    checkpoint: Path, runtime: Runtime, *, notify: Notify = lambda _: None
+) -> dict[str, float]:
+    """Compare a loaded bundle with the checkpoint that it should come from.
+
+    Returns:
+        `comparisons` made, `min_cosine` and `max_relative` over them.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        ParityError: the bundle was made from another checkpoint, or does not agree with it.
+    """
+    model = load_checkpoint(checkpoint)
+    if file_digest(checkpoint) != runtime.bundle.manifest.checkpoint_sha256:
+        raise ParityError(f"{runtime.bundle.root}: was not exported from {checkpoint}")
+    found = check_parity(model, runtime, notify=notify)
+    return {
+        "comparisons": len(found),
+        "min_cosine": min(d.cosine for d in found),
+        "max_relative": max(d.relative for d in found),
+    }
 
 
 def _compare(

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.errors import DenetError
 from denet.graph import ENGINES, MODALITIES, Modality
 
 FORMAT = "denet-bundle"
@@ -26,7 +27,7 @@ MANIFEST = "manifest.json"
 Precision = Literal["fp32", "fp16", "int8"]
 
 
-class BundleError(ValueError):
+class BundleError(DenetError):
     """A bundle that must not be used; the message names the file and the reason."""
 
 
@@ -175,9 +176,9 @@ class Bundle:
         try:
             with np.load(io.BytesIO(self.read(file)), allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
+        except BundleError:
+            raise
         except (ValueError, OSError, KeyError) as error:
-            if isinstance(error, BundleError):
-                raise
             raise BundleError(f"{self.root / file.path}: not an array file: {error}") from None
 
     def verify(self, precision: Precision | None = None) -> None:

@@ -60,6 +60,7 @@ def check_canary(bundle: Bundle, precision: Precision, embed: Embed) -> CanaryRe
                 f"{bundle.root / canary.file.path}: expects embeddings {expected.shape}, "
                 f"the engines give {found.shape}"
             )
-        norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-        cosines[state.name] = float(np.min(np.sum(found * expected, axis=1) / norms))
+        a, b = found.astype(np.float64), expected.astype(np.float64)
+        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        cosines[state.name] = float(np.min(np.sum(a * b, axis=1) / norms))
     return CanaryReport(cosines, canary.min_cosine[precision])

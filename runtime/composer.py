@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import ENGINES, PARTS, STACKED, Modality, State, image_value
+from denet.graph import ENGINES, PARTS, STACKED, Modality, State, image_value, plan
 from runtime.backends.base import Backend, Buffer
 from runtime.bundle import Manifest
 from runtime.layout import VECTORS, Copy, Layout, Run, Span, batch_order, layout
@@ -53,10 +53,12 @@ class Composer:
         self._tables: dict[str, Buffer] = {}
         self._programs: OrderedDict[tuple[State, ...], _Program] = OrderedDict()
 
-    def load_all(self) -> None:
-        """Load all 15 engines now instead of each when it is first needed."""
+    def load(self, states: Iterable[State]) -> None:
+        """Load the engines of `states` now instead of each when it is first needed."""
+        needed = {engine for state in states for engine in plan(state).engines}
         for engine in ENGINES:
-            self.backend.load(engine)
+            if engine in needed:
+                self.backend.load(engine)
 
     def run(self, states: Sequence[State], fill: Fill) -> NDArray[np.float32]:
         """The parts (B, 6, C) of B samples in `states`, in any order and mix.
@@ -119,18 +121,18 @@ class Composer:
         if states in self._programs:
             self._programs.move_to_end(states)
             return self._programs[states]
-        plan = layout(states)
-        self._reserve(plan.tables)
+        rows = layout(states)
+        self._reserve(rows.tables)
         program = _Program(
-            plan,
+            rows,
             tuple(
                 (m, buffer, self.backend.stage(buffer))
-                for m, samples in plan.images.items()
+                for m, samples in rows.images.items()
                 for buffer in [self._view(Span(image_value(m), 0, len(samples)))]
             ),
-            tuple(self._bind(step) for step in plan.steps),
-            self._view(Span(VECTORS, 0, plan.tables[VECTORS])),
-            np.asarray(plan.parts, np.intp),
+            tuple(self._bind(step) for step in rows.steps),
+            self._view(Span(VECTORS, 0, rows.tables[VECTORS])),
+            np.asarray(rows.parts, np.intp),
         )
         self._programs[states] = program
         if len(self._programs) > _KEPT_PROGRAMS:

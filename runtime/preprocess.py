@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from denet.errors import DenetError
 from denet.graph import Modality
 from runtime.bundle import Normalization, Preprocessing
 
@@ -23,7 +24,7 @@ ImageLike = Union[str, "PathLike[str]", Image.Image, NDArray[Any]]
 channels are in the order red, green, blue."""
 
 
-class ImageError(ValueError):
+class ImageError(DenetError):
     """An image that cannot be used; the message names it."""
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.errors import DenetError
 from denet.graph import PARTS, STATES, Modality, State
 from runtime.backends import choose
 from runtime.bundle import Bundle, BundleError
@@ -21,7 +22,7 @@ Sample = Mapping[Modality, ImageLike]
 """The images of one sample by modality; a modality that is absent, or None, is missing."""
 
 
-class CanaryError(RuntimeError):
+class CanaryError(DenetError):
     """The golden inputs do not give the expected embeddings here: the runtime must not serve."""
 
 
@@ -95,7 +96,7 @@ class Runtime:
         )
         opened.verify(runtime.precision)
         if preload:
-            runtime.composer.load_all()
+            runtime.prepare(STATES)
         if check:
             runtime.check()
         return runtime
@@ -146,6 +147,15 @@ class Runtime:
             joined = joined / np.maximum(norm, 1e-12)
         return joined
 
+    def prepare(self, states: Iterable[State]) -> None:
+        """Load the engines of `states` now. Otherwise each is loaded when it is first needed.
+
+        Raises:
+            BackendError: an engine cannot be loaded.
+        """
+        with self._lock:
+            self.composer.load(states)
+
     def check(self) -> CanaryReport:
         """Run the bundle's golden inputs in all states, and compare with what PyTorch made.
 
@@ -159,10 +169,6 @@ class Runtime:
                 f"inputs give wrong embeddings: {report.describe_failures()}"
             )
         return report
-
-    def states(self) -> tuple[State, ...]:
-        """The states it can embed: all seven."""
-        return STATES
 
     def close(self) -> None:
         """Release the engines."""

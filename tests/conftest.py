@@ -28,14 +28,12 @@ def model() -> DENet:
 @pytest.fixture(scope="session")
 def checkpoint(model: DENet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
-    save_checkpoint(model, path)
+    save_checkpoint(model, path, replace=True)
     return path
 
 
 @pytest.fixture(scope="session")
-def bundle_path(
-    model: DENet, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def bundle_path(model: DENet, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle to read; a test that changes one copies it first."""
     path = tmp_path_factory.mktemp("bundle") / "small.denet"
     export_bundle(model, path, checkpoint_sha256=file_digest(checkpoint))

@@ -10,12 +10,14 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.errors import DenetError
+
 FLOAT_BYTES = 4
 
 Image = NDArray[np.float32]
 
 
-class BackendError(RuntimeError):
+class BackendError(DenetError):
     """A backend that cannot deliver what was asked for; the message says why and what to do."""
 
 

@@ -1,0 +1,292 @@
+"""The command line: one thin function for each command."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from denet.errors import DenetError
+
+app = typer.Typer(
+    name="denet",
+    help="Export DENet re-identification models as 15 engines, and run them in any missing state.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+out = Console()
+err = Console(stderr=True)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+TRAIN_PACKAGES = {"torch", "torchvision", "onnx", "onnxscript", "safetensors"}
+
+BundleArg = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's directory.")]
+BackendOpt = Annotated[
+    str, typer.Option(help="[b]auto[/b], [b]ort-cuda[/b] or [b]ort-cpu[/b]; a name is a demand.")
+]
+PrecisionOpt = Annotated[
+    str, typer.Option(help="[b]auto[/b] (the bundle's default), or one that the bundle has.")
+]
+ThreadsOpt = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: cores).")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+def reported(command: Command) -> Command:
+    """Turn an error that the user can mend into one clear line and exit code 2."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except DenetError as error:
+            message = str(error)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] not in TRAIN_PACKAGES:
+                raise
+            message = (
+                f"this command needs {error.name}, which a camera node does not have: "
+                "pip install 'denet-edge\\[train]'"
+            )
+        err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2)
+
+    return run  # type: ignore[return-value]
+
+
+def progress(total: int, text: str) -> tuple[Progress, Any]:
+    """A progress bar on standard error, gone when it is done, and its task."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+    )
+    return bar, bar.add_task(text, total=total)
+
+
+@app.command()
+@reported
+def init(
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint to write (.safetensors).")],
+    config: Annotated[Path | None, typer.Option(help="TOML file with a [model] table.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Instead of the configuration's.")] = None,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="ImageNet weights for the backbones.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the random weights.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write an untrained checkpoint, for trying things."""
+    from denet.checkpoint import save_checkpoint
+    from denet.config import configure
+    from denet.initialize import initial_model
+
+    model = initial_model(configure(config, backbone), seed=seed, pretrained=pretrained)
+    save_checkpoint(model, checkpoint, replace=force)
+    out.print(f"{checkpoint}: untrained {model.config.backbone}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+@reported
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A DENet checkpoint (.safetensors).")],
+    to: Annotated[Path, typer.Option("--out", help="The bundle to make, as NAME.denet.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a bundle at --out.")] = False,
+    threads: ThreadsOpt = None,
+) -> None:
+    """Export a checkpoint to a bundle of 15 ONNX engines, each checked against PyTorch."""
+    from denet.checkpoint import file_digest, load_checkpoint
+    from export.bundle import STEPS, check_target, export_bundle
+
+    check_target(to, force)
+    model = load_checkpoint(checkpoint)
+    bar, task = progress(STEPS, "exporting")
+    with bar:
+        bundle = export_bundle(
+            model,
+            to,
+            checkpoint_sha256=file_digest(checkpoint),
+            replace=force,
+            threads=threads,
+            notify=lambda what: bar.update(task, advance=1, description=what),
+        )
+    size = sum(file.bytes for file in bundle.manifest.files())
+    out.print(
+        f"{to}: 15 engines, {size / 1e6:.0f} MB; every engine and every state agrees with PyTorch",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+@reported
+def inspect(
+    bundle: BundleArg,
+    state: Annotated[str | None, typer.Option(help="Only this state, such as rgb+tir.")] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Show a bundle's engines, and what runs in each missing state."""
+    from denet.graph import STATES, State
+    from runtime.bundle import Bundle
+    from runtime.describe import bundle_facts, describe_bundle
+
+    states = STATES if state is None else (State.parse(state),)
+    opened = Bundle.open(bundle)
+    if as_json:
+        print(json.dumps(bundle_facts(opened, states), indent=2))
+    else:
+        out.print(describe_bundle(opened, states))
+
+
+@app.command()
+@reported
+def verify(
+    bundle: BundleArg,
+    against: Annotated[
+        Path | None, typer.Option(help="Also compare engine by engine with this checkpoint.")
+    ] = None,
+    backend: BackendOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    threads: ThreadsOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Check a bundle: every file's hash, and the golden inputs in all states on this machine."""
+    from runtime import Bundle, Runtime
+    from runtime.describe import canary_table
+
+    opened = Bundle.open(bundle)
+    opened.verify()
+    with Runtime.load(opened, backend, precision, threads=threads) as runtime:
+        report = runtime.check()
+        facts: dict[str, Any] = {
+            "bundle": str(bundle),
+            "backend": runtime.backend,
+            "precision": runtime.precision,
+            "canary": report.cosines,
+        }
+        if against is not None:
+            from export.parity import STEPS, check_against
+
+            bar, task = progress(STEPS, "comparing")
+            with bar:
+                worst = check_against(
+                    against,
+                    runtime,
+                    notify=lambda what: bar.update(task, advance=1, description=what),
+                )
+            facts["against"] = {"checkpoint": str(against)} | worst
+        if as_json:
+            print(json.dumps(facts, indent=2))
+            return
+        out.print(f"{bundle}: all files are intact", highlight=False, soft_wrap=True)
+        out.print(f"{runtime.backend}, {runtime.precision}: {runtime.reason}", highlight=False)
+        out.print(canary_table(report))
+        if against is not None:
+            out.print(
+                f"{against}: {worst['comparisons']} comparisons of engines and states agree; "
+                f"least cosine {worst['min_cosine']:.8f}, "
+                f"largest relative error {worst['max_relative']:.1e}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+@app.command()
+@reported
+def embed(
+    bundle: BundleArg,
+    images: Annotated[
+        Path | None, typer.Argument(help="A folder with RGB/, NI/ and TI/; what lacks is missing.")
+    ] = None,
+    rgb: Annotated[Path | None, typer.Option(help="A single visible image.")] = None,
+    nir: Annotated[Path | None, typer.Option(help="Its near infrared image.")] = None,
+    tir: Annotated[Path | None, typer.Option(help="Its thermal image.")] = None,
+    to: Annotated[Path | None, typer.Option("--out", help="The npz file to write.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Take only these modalities of each sample, as rgb+tir.")
+    ] = None,
+    every_state: Annotated[
+        bool, typer.Option("--every-state", help="Embed each sample in each state it allows.")
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Samples run at once, at most.")] = 16,
+    backend: BackendOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    threads: ThreadsOpt = None,
+    check: Annotated[bool, typer.Option("--check", help="Run the canary first.")] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Embed images with a bundle, each sample in the missing state it is in."""
+    from runtime import Runtime
+    from runtime.describe import embedded_facts, embedded_table
+    from runtime.embeddings import check_output, embed_files, save_embeddings
+    from runtime.samples import choose_samples, missing_everywhere
+
+    samples = choose_samples(
+        images, {"rgb": rgb, "nir": nir, "tir": tir}, state=state, every_state=every_state
+    )
+    check_output(to)
+    with Runtime.load(
+        bundle, backend, precision, check=check, threads=threads, max_batch=batch
+    ) as runtime:
+        runtime.prepare({sample.state for sample in samples})
+        bar, task = progress(len(samples), "embedding")
+        with bar:
+            result = embed_files(runtime, samples, notify=lambda n: bar.advance(task, n))
+        if to is not None:
+            save_embeddings(to, result, runtime)
+        if as_json:
+            facts = {
+                "bundle": str(bundle),
+                "backend": runtime.backend,
+                "reason": runtime.reason,
+                "precision": runtime.precision,
+                "out": str(to) if to else None,
+                "missing_everywhere": missing_everywhere(samples),
+                "states": embedded_facts(result),
+            }
+            print(json.dumps(facts, indent=2))
+            return
+        out.print(embedded_table(result))
+        if never := missing_everywhere(samples):
+            out.print(f"no sample has an image of {', '.join(never)}", highlight=False)
+        out.print(f"{runtime.backend}, {runtime.precision}: {runtime.reason}", highlight=False)
+        if to is not None:
+            out.print(
+                f"{to}: {len(samples)} embeddings of {runtime.dim}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+def version(show: bool) -> None:
+    """Print the version and stop."""
+    if show:
+        from denet import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Export DENet re-identification models as 15 engines, and run them in any missing state."""
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""Data: images to network input, and the data sets that a DENet is trained and evaluated on."""

@@ -1,0 +1,182 @@
+"""Tables and graphs of a bundle for a person to read, and the same as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from denet.graph import ENGINES, MODALITIES, PAIRS, State, plan
+from runtime.bundle import Bundle, Precision
+from runtime.canary import CanaryReport
+from runtime.embeddings import Embedded
+
+
+def bundle_facts(bundle: Bundle, states: Iterable[State]) -> dict[str, Any]:
+    """What `describe_bundle` shows, as plain data for a program."""
+    manifest = bundle.manifest
+    return {
+        "bundle": str(bundle.root),
+        "schema": manifest.schema,
+        "tools": manifest.tools,
+        "checkpoint_sha256": manifest.checkpoint_sha256,
+        "model": manifest.model,
+        "dim": manifest.head.dim,
+        "precisions": list(manifest.precisions),
+        "default_precision": manifest.default_precision,
+        "engines": {
+            name: {
+                "flops": manifest.engines[name].flops,
+                "bytes": {p: f.bytes for p, f in manifest.engines[name].files.items()},
+                "inputs": {t.name: list(t.shape) for t in manifest.engines[name].inputs},
+                "outputs": {t.name: list(t.shape) for t in manifest.engines[name].outputs},
+            }
+            for name in ENGINES
+        },
+        "states": {
+            state.name: {
+                "anchor": state.anchor,
+                "missing": list(state.missing),
+                "engines": list(plan(state).engines),
+                "parts": list(plan(state).parts),
+            }
+            for state in states
+        },
+    }
+
+
+def describe_bundle(bundle: Bundle, states: Iterable[State]) -> Group:
+    """A bundle's engines, what each state runs, and each state's composition."""
+    states = list(states)
+    manifest = bundle.manifest
+    height, width = manifest.preprocessing.height, manifest.preprocessing.width
+    head = Text(
+        f"{bundle.root}: {manifest.model.get('backbone')}, {height}x{width}, embeddings of "
+        f"{manifest.head.dim}, {', '.join(manifest.precisions)}\n"
+    )
+    compositions = [Text("\n").append_text(composition(state)) for state in states]
+    return Group(head, _engine_table(bundle), Text(), _state_table(bundle, states), *compositions)
+
+
+def _engine_table(bundle: Bundle) -> Table:
+    precisions = bundle.manifest.precisions
+    table = Table("engine", "reads", "makes", title="Engines", title_justify="left")
+    table.add_column("GFLOP", justify="right")
+    for precision in precisions:
+        table.add_column(f"{precision} MB", justify="right")
+    for name in ENGINES:
+        engine = bundle.manifest.engines[name]
+        table.add_row(
+            name,
+            ", ".join(tensor.name for tensor in engine.inputs),
+            ", ".join(tensor.name for tensor in engine.outputs),
+            f"{engine.flops / 1e9:.3f}",
+            *(f"{engine.files[p].bytes / 1e6:.1f}" for p in precisions),
+        )
+    total = [sum(e.files[p].bytes for e in bundle.manifest.engines.values()) for p in precisions]
+    table.add_section()
+    table.add_row("15 engines", "", "", "", *(f"{size / 1e6:.1f}" for size in total))
+    return table
+
+
+def _state_table(bundle: Bundle, states: list[State]) -> Table:
+    table = Table("state", "recovered", title="Missing states", title_justify="left")
+    for column in ("branches", "CMFTs", "edges", "GFLOP", f"{_shown(bundle)} MB"):
+        table.add_column(column, justify="right")
+    for state in states:
+        engines = plan(state).engines
+        kinds = [name.partition("_")[0] for name in engines]
+        parts = bundle.manifest.engines
+        table.add_row(
+            state.name,
+            f"{', '.join(state.missing)} from {state.anchor}" if state.missing else "-",
+            *(str(kinds.count(kind)) for kind in ("branch", "cmft", "dem")),
+            f"{sum(parts[e].flops for e in engines) / 1e9:.1f}",
+            f"{sum(parts[e].files[_shown(bundle)].bytes for e in engines) / 1e6:.0f}",
+        )
+    return table
+
+
+def _shown(bundle: Bundle) -> Precision:
+    return bundle.manifest.default_precision
+
+
+def composition(state: State) -> Text:
+    """How the six parts of a state's embedding come about, and which edges are cut.
+
+    Each line follows one part from the image through the engines that make it.
+    """
+    made_by = {
+        value: call
+        for call in plan(state).calls
+        for values in call.outputs.values()
+        for value in values
+    }
+
+    def path(value: str) -> list[str]:
+        """The engines from an image to `value`; those marked + add to what came before."""
+        call = made_by.get(value)
+        if call is None:
+            return [value.removeprefix("image_")]
+        if "sum" in call.inputs:
+            before = call.inputs["sum"][call.outputs["enhanced"].index(value)]
+            return [*path(before), f"+{call.engine}"]
+        return [*path(next(iter(call.inputs.values()))[0]), call.engine]
+
+    text = Text(f"{state.name}\n", style="bold")
+    parts = plan(state).parts
+    for title, values in (("c(S)", parts[:3]), (f"c({state.anchor})", parts[3:])):
+        for index, (modality, value) in enumerate(zip(MODALITIES, values, strict=True)):
+            text.append(f"  {title if index == 0 else '':7}{modality}  ", style="not bold cyan")
+            text.append(" ▶ ".join(path(value)) + "\n", style="not bold")
+    cut = [f"{s}→{t}" for s, t in PAIRS if (s, t) not in state.edges]
+    edges = " ".join(f"{s}→{t}" for s, t in state.edges)
+    text.append(f"  edges  {edges}", style="not bold")
+    text.append(f"   cut  {' '.join(cut)}" if cut else "   none cut", style="not bold dim")
+    return text
+
+
+def embedded_table(result: Embedded) -> Table:
+    """One row for each state that occurred: samples, engines run, norm, milliseconds."""
+    table = Table("state", title="Embedded", title_justify="left")
+    for column in ("samples", "engines run", "norm", "ms per sample"):
+        table.add_column(column, justify="right")
+    for row in embedded_facts(result):
+        table.add_row(
+            row["state"],
+            str(row["samples"]),
+            str(row["engines"]),
+            f"{row['norm']:.2f}",
+            f"{row['ms_per_sample']:.1f}",
+        )
+    return table
+
+
+def embedded_facts(result: Embedded) -> list[dict[str, Any]]:
+    """What `embedded_table` shows, as plain data for a program."""
+    rows = []
+    for state in result.seconds:
+        mine = [i for i, other in enumerate(result.states) if other == state]
+        rows.append(
+            {
+                "state": state.name,
+                "samples": len(mine),
+                "engines": len(plan(state).calls),
+                "norm": float(result.norms[mine].mean()),
+                "ms_per_sample": 1e3 * result.seconds[state] / len(mine),
+            }
+        )
+    return rows
+
+
+def canary_table(report: CanaryReport) -> Table:
+    """The canary's cosine in each state."""
+    table = Table("state", title="Canary", title_justify="left")
+    table.add_column("cosine to PyTorch", justify="right")
+    table.add_column("at least", justify="right")
+    for state, cosine in report.cosines.items():
+        table.add_row(state, f"{cosine:.8f}", f"{report.min_cosine}")
+    return table

@@ -1,0 +1,120 @@
+"""Embeds samples on disk and writes the embeddings to a file."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denet.errors import DenetError
+from denet.graph import STATES, State
+from runtime.runtime import Runtime
+from runtime.samples import ImageFiles
+
+
+class OutputError(DenetError):
+    """A file that cannot be written; the message names it."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings of samples on disk, one row for each.
+
+    Attributes:
+        names: of the samples.
+        states: in which each was embedded.
+        embeddings: (N, dim) float32, as `Runtime.embed_batch` gives them.
+        norms: (N,) float32, of the parts before the head normalizes them.
+        seconds: time from files to embeddings, of all samples in a state together; the first
+            batch of a state may include loading its engines.
+    """
+
+    names: tuple[str, ...]
+    states: tuple[State, ...]
+    embeddings: NDArray[np.float32]
+    norms: NDArray[np.float32]
+    seconds: dict[State, float]
+
+
+def embed_files(
+    runtime: Runtime, samples: Sequence[ImageFiles], *, notify: Callable[[int], None]
+) -> Embedded:
+    """Embed `samples`, each in the state it is in, state by state in batches of `max_batch`.
+
+    Args:
+        runtime: a loaded bundle.
+        samples: what to embed.
+        notify: told how many samples were done since the last call.
+
+    Raises:
+        ImageError: an image cannot be read.
+    """
+    embeddings = np.empty((len(samples), runtime.dim), np.float32)
+    norms = np.empty(len(samples), np.float32)
+    seconds: dict[State, float] = {}
+    for state in STATES:
+        mine = [i for i, sample in enumerate(samples) if sample.state == state]
+        for start in range(0, len(mine), runtime.max_batch):
+            rows = mine[start : start + runtime.max_batch]
+            began = time.perf_counter()
+            parts = runtime.parts([samples[i].files for i in rows])
+            embeddings[rows] = runtime.head(parts)
+            seconds[state] = seconds.get(state, 0.0) + time.perf_counter() - began
+            norms[rows] = np.linalg.norm(parts.reshape(len(rows), -1), axis=1)
+            notify(len(rows))
+    return Embedded(
+        tuple(sample.name for sample in samples),
+        tuple(sample.state for sample in samples),
+        embeddings,
+        norms,
+        seconds,
+    )
+
+
+def check_output(out: Path | None) -> None:
+    """See that embeddings can be written to `out`, before the work for it is done.
+
+    Raises:
+        OutputError: they cannot.
+    """
+    if out is None:
+        return
+    if out.suffix != ".npz":
+        raise OutputError(f"{out}: embeddings are written as .npz: choose such a name")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise OutputError(f"{out}: is a directory, or in one that does not exist")
+
+
+def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
+    """Write `result` as an npz file, under a temporary name first.
+
+    Arrays: `embeddings` (N, dim) float32, `names` and `states` (N,) strings, and, to tell later
+    whether two files can be compared, `checkpoint` (the sha256 of the model), `precision` and
+    `backend`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            np.savez(
+                stream,
+                allow_pickle=False,
+                embeddings=result.embeddings,
+                names=np.array(result.names),
+                states=np.array([state.name for state in result.states]),
+                checkpoint=np.array(runtime.bundle.manifest.checkpoint_sha256),
+                precision=np.array(runtime.precision),
+                backend=np.array(runtime.backend),
+            )
+        temporary.replace(out)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

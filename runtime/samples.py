@@ -1,0 +1,121 @@
+"""Samples on disk: a folder in the layout of RGBNT201, or single files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from denet.errors import DenetError
+from denet.graph import MODALITIES, STATES, Modality, State
+
+FOLDERS: dict[str, Modality] = {"rgb": "rgb", "ni": "nir", "nir": "nir", "ti": "tir", "tir": "tir"}
+"""Names of modality folders, in lower case; RGBNT201 has `RGB`, `NI` and `TI`."""
+
+
+class SampleError(DenetError):
+    """A folder or file from which no samples can be taken; the message names it."""
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """The image files of one sample; a modality that is not in `files` is missing."""
+
+    name: str
+    files: Mapping[Modality, Path]
+
+    @property
+    def state(self) -> State:
+        """The missing state that the sample is in."""
+        return State.of(self.files)
+
+    def within(self, state: State) -> ImageFiles | None:
+        """The sample as if only `state` were available; None if the sample is not that rich."""
+        if not set(state.available) <= set(self.files):
+            return None
+        return ImageFiles(self.name, {m: self.files[m] for m in state.available})
+
+
+def choose_samples(
+    folder: Path | None,
+    single: Mapping[Modality, Path | None],
+    *,
+    state: str | None,
+    every_state: bool,
+) -> list[ImageFiles]:
+    """The samples that a user names: those of a folder, or one given file by file.
+
+    Args:
+        folder: in the layout that `find_samples` reads.
+        single: the files of one sample.
+        state: take only the modalities of this state; samples that lack one are left out.
+        every_state: take each sample once for each state that it is rich enough for.
+
+    Raises:
+        SampleError: nothing is named, or both; or no sample fits.
+        StateError: `state` is not the name of a state.
+    """
+    wanted = None if state is None else State.parse(state)
+    files = {m: path for m, path in single.items() if path is not None}
+    if (folder is None) == (not files):
+        raise SampleError("name either a folder of images, or single files by --rgb, --nir, --tir")
+    if wanted is not None and every_state:
+        raise SampleError("--state and --every-state exclude each other")
+    samples = find_samples(folder) if folder else [ImageFiles(_common_name(files), files)]
+    if wanted is not None:
+        kept = [limited for s in samples if (limited := s.within(wanted)) is not None]
+        if not kept:
+            raise SampleError(f"{folder or 'the files'}: no sample has all of {wanted.name}")
+        return kept
+    return in_every_state(samples) if every_state else samples
+
+
+def in_every_state(samples: Sequence[ImageFiles]) -> list[ImageFiles]:
+    """Each sample once for each state that it is rich enough for, state by state."""
+    return [kept for state in STATES for s in samples if (kept := s.within(state)) is not None]
+
+
+def missing_everywhere(samples: Sequence[ImageFiles]) -> list[Modality]:
+    """The modalities of which no sample has an image."""
+    return [m for m in MODALITIES if not any(m in sample.files for sample in samples)]
+
+
+def _common_name(files: Mapping[Modality, Path]) -> str:
+    return next(iter(files.values())).stem
+
+
+def find_samples(root: Path) -> list[ImageFiles]:
+    """The samples in `root`, ordered by name.
+
+    `root` holds one folder for each modality (`RGB`, `NI` or `NIR`, `TI` or `TIR`, in any
+    case). Images with the same name, extension aside, are one sample; one that is absent from a
+    folder is missing there.
+
+    Raises:
+        SampleError: `root` is no such folder, holds no image, or holds one whose modality
+            cannot be told.
+    """
+    if not root.is_dir():
+        raise SampleError(f"{root}: there is no such folder of images")
+    extensions = Image.registered_extensions()
+    found: dict[str, dict[Modality, Path]] = {}
+    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in extensions):
+        parts = path.relative_to(root).parts
+        modality = FOLDERS.get(parts[0].lower())
+        if len(parts) != 2 or modality is None:
+            raise SampleError(
+                f"{path}: in no known modality folder: images are expected in "
+                f"{root}/RGB, {root}/NI or {root}/TI"
+            )
+        files = found.setdefault(path.stem, {})
+        if modality in files:
+            raise SampleError(f"{path}: the same sample as {files[modality]}: keep one of them")
+        files[modality] = path
+    if not found:
+        raise SampleError(f"{root}: holds no images (expected in RGB/, NI/ and TI/)")
+    return [
+        ImageFiles(name, {m: files[m] for m in MODALITIES if m in files})
+        for name, files in sorted(found.items())
+    ]

@@ -1,0 +1,79 @@
+"""A camera node: an environment with the base dependencies alone, and no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+import denet.graph, runtime
+names = [m.name for m in pkgutil.walk_packages(runtime.__path__, "runtime.")]
+for name in names:
+    importlib.import_module(name)
+assert len(names) > 10, names
+found = {"torch", "torchvision", "onnx"} & set(sys.modules)
+assert not found, found
+try:
+    import torch
+except ModuleNotFoundError:
+    print("no torch")
+"""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of a fresh environment with the tool and its base dependencies."""
+    root = tmp_path_factory.mktemp("node") / "venv"
+    venv.create(root, with_pip=True)
+    scripts = root / ("Scripts" if sys.platform == "win32" else "bin")
+    run([scripts / "python", "-m", "pip", "install", "-q", ROOT])
+    return scripts
+
+
+def run(command: list[str | Path], **options: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done  # type: ignore[no-any-return]
+
+
+def test_every_module_of_the_runtime_imports_without_torch(node: Path, tmp_path: Path) -> None:
+    done = run([node / "python", "-c", IMPORT_ALL], cwd=tmp_path)
+    assert done.stdout.strip() == "no torch"
+
+
+def test_a_node_embeds(node: Path, bundle_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "e.npz"
+    samples = ROOT / "docs" / "samples"
+    command = [node / "denet", "embed", bundle_path, samples, "--out", out, "--check", "--json"]
+    facts = json.loads(run(command, cwd=tmp_path).stdout)
+    assert facts["states"][0]["state"] == "rgb+nir+tir"
+    assert facts["states"][0]["samples"] == 6
+    assert out.is_file()
+
+
+def test_a_node_verifies(node: Path, bundle_path: Path, tmp_path: Path) -> None:
+    run([node / "denet", "verify", bundle_path, "--json"], cwd=tmp_path)
+
+
+@pytest.mark.parametrize("command", ["init", "export"])
+def test_what_needs_torch_says_so(node: Path, tmp_path: Path, command: str) -> None:
+    arguments = ["x.safetensors"] + (["--out", "x.denet"] if command == "export" else [])
+    done = subprocess.run(
+        [node / "denet", command, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "denet-edge[train]" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
