@@ -6,6 +6,7 @@ attributes `channels` and `stride`. Today torchvision's ResNets provide it.
 
 from __future__ import annotations
 
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -55,11 +56,12 @@ def build_backbone(name: str, last_stride: int, *, pretrained: bool) -> ResNetFe
         weights = models.get_model_weights(name).DEFAULT
         try:
             resnet.load_state_dict(weights.get_state_dict(progress=False, check_hash=True))
-        except (URLError, OSError, RuntimeError) as error:
+        except (URLError, OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise ConfigError(
-                f"ImageNet weights for {name!r} are neither in {torch.hub.get_dir()}/checkpoints "
-                f"nor can they be downloaded from {weights.url} ({error}). Put the file there, "
-                "or start from random weights."
+                f"ImageNet weights for {name!r} are neither whole in "
+                f"{torch.hub.get_dir()}/checkpoints nor can they be downloaded from {weights.url} "
+                f"({error or type(error).__name__}): put the file there, or start from random "
+                "weights"
             ) from None
     return ResNetFeatures(resnet, last_stride)
 

@@ -18,7 +18,17 @@ from denet.errors import DenetError
 from denet.model import DENet
 
 FORMAT = "denet-checkpoint"
-SCHEMA = "1"
+SCHEMA = 1
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What the file's metadata holds as JSON, under the one key `FORMAT`.
+
+    One key, because safetensors writes several in an order that changes from save to save.
+    """
+
+    schema: int
+    config: msgspec.Raw
 
 
 class CheckpointError(DenetError):
@@ -38,15 +48,12 @@ def save_checkpoint(model: DENet, path: Path, *, replace: bool = False) -> None:
     """
     if path.exists() and not replace:
         raise CheckpointError(f"{path}: exists already: choose another name, or use --force")
-    metadata = {
-        "format": FORMAT,
-        "schema": SCHEMA,
-        "config": msgspec.json.encode(model.config).decode(),
-    }
+    config = msgspec.json.encode(model.config, order="deterministic")
+    header = msgspec.json.encode(Header(SCHEMA, msgspec.Raw(config)))
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, metadata)
+        save_file(tensors, temporary, {FORMAT: header.decode()})
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot write the checkpoint: {error}") from None
@@ -65,15 +72,15 @@ def load_checkpoint(path: Path) -> DENet:
     try:
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            if FORMAT not in metadata:
                 raise CheckpointError(f"{path}: a safetensors file, but not a DENet checkpoint")
-            if metadata.get("schema") != SCHEMA:
+            header = msgspec.json.decode(metadata[FORMAT], type=Header)
+            if header.schema != SCHEMA:
                 raise CheckpointError(
-                    f"{path}: checkpoint schema {metadata.get('schema')}, but this version of "
-                    f"denet reads schema {SCHEMA}"
+                    f"{path}: checkpoint schema {header.schema}, but this version of denet reads "
+                    f"schema {SCHEMA}"
                 )
-            config = msgspec.json.decode(metadata.get("config", ""), type=ModelConfig)
-            model = DENet(config)
+            model = DENet(msgspec.json.decode(header.config, type=ModelConfig))
             names = stored.keys()
             model.load_state_dict({name: stored.get_tensor(name) for name in names})
     except (OSError, SafetensorError) as error:

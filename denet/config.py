@@ -6,6 +6,7 @@ that names the key.
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,8 +37,10 @@ class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     range16: tuple[int, int] = (0, 65535)
 
     def __post_init__(self) -> None:
-        if min(self.std) <= 0:
-            raise ValueError(f"std must be positive, not {list(self.std)}")
+        if not all(isfinite(value) for value in self.mean):
+            raise ValueError(f"mean must be finite, not {list(self.mean)}")
+        if not all(isfinite(value) and value > 0 for value in self.std):
+            raise ValueError(f"std must be positive and finite, not {list(self.std)}")
         low, high = self.range16
         if not 0 <= low < high <= 65535:
             raise ValueError(

@@ -83,7 +83,7 @@ class State:
             StateError: `name` is not the name of a state.
         """
         try:
-            return cls.of(name.strip().lower().split("+"))
+            return cls.of(m.strip() for m in name.lower().split("+"))
         except StateError:
             known = ", ".join(state.name for state in STATES)
             raise StateError(f"unknown state {name!r}: the states are {known}") from None
