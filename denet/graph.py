@@ -201,15 +201,19 @@ def _chain(target: Modality, state: State) -> tuple[str, list[_Step]]:
 
 
 @cache
-def plan(state: State) -> Plan:
+def plan(state: State, anchor: Modality | None = None) -> Plan:
     """The engine calls that yield concat(c(S), c({anchor})) for `state`, each call once.
+
+    `anchor` is the state's own unless another available modality is named, as training does.
 
     What c(S) and c({anchor}) share is computed once: where a target is missing, its chain in
     c({anchor}) is the beginning of its chain in c(S). Where it is available, the anchor's edge
     enhances the real and the recovered feature in one call, since its cost is the reading of
     its weights and of the source feature, not the arithmetic on a second vector.
     """
-    anchor = state.anchor
+    anchor = anchor or state.anchor
+    if anchor not in state.available:
+        raise StateError(f"{anchor} is missing in state {state}: it cannot be the anchor")
     calls = [
         Call(
             branch_engine(m),

@@ -86,17 +86,21 @@ class DENet(nn.Module):
             self.engines[dem_engine(s, t)] = DEMEdge(channels, dem_width)
         self.neck = nn.BatchNorm1d(PARTS * channels)
 
-    def forward(self, images: Mapping[Modality, Tensor], state: State) -> DenetOutput:
+    def forward(
+        self, images: Mapping[Modality, Tensor], state: State, anchor: Modality | None = None
+    ) -> DenetOutput:
         """Run the plan of `state`.
 
         Args:
             images: (B, 3, H, W) for each available modality; others are not looked at.
             state: what is available.
+            anchor: from which missing modalities are recovered; the state's own by default.
 
         Raises:
             KeyError: an available modality has no image.
         """
-        composition = plan(state)
+        anchor = anchor or state.anchor
+        composition = plan(state, anchor)
         values: dict[str, Tensor] = {image_value(m): images[m] for m in state.available}
         made: dict[str, Any] = {}
         for call in composition.calls:
@@ -112,7 +116,6 @@ class DENet(nn.Module):
                 values.update(zip(names, output if name in STACKED else [output], strict=True))
 
         parts = torch.stack([values[name] for name in composition.parts])
-        anchor = state.anchor
         return DenetOutput(
             parts=parts,
             embedding=self.head(parts),
@@ -121,6 +124,19 @@ class DENet(nn.Module):
                 (anchor, t): made[cmft_engine(anchor, t)] for t in MODALITIES if t != anchor
             },
         )
+
+    def recover_all(self, output: DenetOutput) -> dict[Edge, CmftOutput]:
+        """Every direction between the available modalities of `output`, as training needs.
+
+        The directions that the composition ran already are not run again.
+        """
+        return {
+            (s, t): output.recovered[s, t]
+            if (s, t) in output.recovered
+            else self.engines[cmft_engine(s, t)](output.branches[s].feature)
+            for s, t in PAIRS
+            if s in output.branches and t in output.branches
+        }
 
     def head(self, parts: Tensor) -> Tensor:
         """Parts (6, B, C) -> embedding (B, 6C), L2-normalized."""

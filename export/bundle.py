@@ -118,7 +118,7 @@ def _move(temporary: Path, out: Path) -> None:
         out.rename(old)
     try:
         temporary.rename(out)
-    except OSError:
+    except BaseException:
         if old.exists():
             old.rename(out)
         raise

@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -178,7 +179,7 @@ class Bundle:
                 return {name: stored[name] for name in stored.files}
         except BundleError:
             raise
-        except (ValueError, OSError, KeyError) as error:
+        except (ValueError, OSError, KeyError, EOFError, BadZipFile) as error:
             raise BundleError(f"{self.root / file.path}: not an array file: {error}") from None
 
     def verify(self, precision: Precision | None = None) -> None:
@@ -201,9 +202,16 @@ class Bundle:
         pure = PurePosixPath(file.path)
         path = self.root / pure
         inside = not pure.is_absolute() and ".." not in pure.parts and "\\" not in file.path
-        if not inside or not path.resolve().is_relative_to(self.root.resolve()):
+        try:
+            inside = inside and path.resolve().is_relative_to(self.root.resolve())
+            present = path.is_file()
+        except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, a loop of links
+            raise BundleError(
+                f"{self.root / MANIFEST}: the path {file.path[:80]!r} is no file's: {error}"
+            ) from None
+        if not inside:
             raise BundleError(f"{self.root / MANIFEST}: the path {file.path!r} leaves the bundle")
-        if not path.is_file():
+        if not present:
             raise BundleError(f"{path}: missing from the bundle")
         if path.stat().st_size != file.bytes:
             raise BundleError(
@@ -220,7 +228,7 @@ def _read_manifest(root: Path) -> Manifest:
         raise BundleError(f"{root}: not a bundle: it has no {MANIFEST}")
     try:
         document = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: damaged: {error}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise BundleError(f"{path}: not the manifest of a denet bundle")

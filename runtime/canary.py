@@ -43,9 +43,7 @@ def check_canary(bundle: Bundle, precision: Precision, embed: Embed) -> CanaryRe
     """
     canary = bundle.manifest.canary
     arrays = bundle.read_arrays(canary.file)
-    names = [f"image_{m}" for m in MODALITIES] + [f"embedding_{s}" for s in STATES]
-    if missing := [name for name in names if name not in arrays]:
-        raise BundleError(f"{bundle.root / canary.file.path}: lacks {', '.join(missing)}")
+    _check_shapes(bundle, arrays)
     if precision not in canary.min_cosine:
         raise BundleError(f"{bundle.root}: the canary has no limit for precision {precision}")
     cosines: dict[str, float] = {}
@@ -55,12 +53,24 @@ def check_canary(bundle: Bundle, precision: Precision, embed: Embed) -> CanaryRe
             {m: arrays[f"image_{m}"][i] for m in state.available} for i in range(len(expected))
         ]
         found = embed(samples)
-        if found.shape != expected.shape:
-            raise BundleError(
-                f"{bundle.root / canary.file.path}: expects embeddings {expected.shape}, "
-                f"the engines give {found.shape}"
-            )
         a, b = found.astype(np.float64), expected.astype(np.float64)
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         cosines[state.name] = float(np.min(np.sum(a * b, axis=1) / norms))
     return CanaryReport(cosines, canary.min_cosine[precision])
+
+
+def _check_shapes(bundle: Bundle, arrays: dict[str, NDArray[Any]]) -> None:
+    count = len(arrays["image_rgb"]) if "image_rgb" in arrays else 0
+    expected: dict[str, tuple[int | None, ...]] = {}
+    for m in MODALITIES:
+        expected[f"image_{m}"] = (count, None, None, 3)
+    for state in STATES:
+        expected[f"embedding_{state}"] = (count, bundle.manifest.head.dim)
+    for name, shape in expected.items():
+        found = arrays[name].shape if name in arrays else ()
+        same = len(found) == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, found, strict=True)
+        )
+        if not count or not same:
+            path = bundle.root / bundle.manifest.canary.file.path
+            raise BundleError(f"{path}: {name} is missing or of a wrong shape {found}")

@@ -60,6 +60,12 @@ class Composer:
             if engine in needed:
                 self.backend.load(engine)
 
+    def close(self) -> None:
+        """Release programs, buffers and engines."""
+        self._programs.clear()
+        self._tables.clear()
+        self.backend.close()
+
     def run(self, states: Sequence[State], fill: Fill) -> NDArray[np.float32]:
         """The parts (B, 6, C) of B samples in `states`, in any order and mix.
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from denet import pixels
 from denet.errors import DenetError
 from denet.graph import Modality
 from runtime.bundle import Normalization, Preprocessing
@@ -48,20 +49,21 @@ class Preprocessor:
         pillow = to_rgb(image, self._ranges[modality])
         if pillow.size != (width, height):
             pillow = pillow.resize((width, height), Image.Resampling.BILINEAR)
-        pixels = np.asarray(pillow)
+        values = np.asarray(pillow)
         if out is None:
             out = np.empty(self.shape, np.float32)
         for channel, table in enumerate(self._tables[modality]):
-            np.take(table, pixels[:, :, channel], out=out[channel], mode="clip")
+            np.take(table, values[:, :, channel], out=out[channel], mode="clip")
         return out
 
 
 def _table(normalization: Normalization) -> NDArray[np.float32]:
     """(3, 256): the network input for each 8-bit value of each channel.
 
-    256 quotients instead of one for each pixel; each is computed as torchvision computes it.
+    256 values instead of one for each pixel; each is computed as torchvision computes it, which
+    multiplies by 1/255 in float32: that differs from a division in the last bit of half of them.
     """
-    values = np.arange(256, dtype=np.float32) / np.float32(255)
+    values = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
     mean = np.asarray(normalization.mean, np.float32)[:, None]
     std = np.asarray(normalization.std, np.float32)[:, None]
     return (values[None] - mean) / std
@@ -86,9 +88,7 @@ def to_rgb(image: ImageLike, range16: tuple[int, int]) -> Image.Image:
     if pillow.width == 0 or pillow.height == 0:
         raise ImageError(f"{name}: has no pixels ({pillow.width}x{pillow.height})")
     try:
-        if pillow.mode.startswith("I"):
-            pillow = Image.fromarray(_to_8_bit(np.asarray(pillow), range16))
-        return pillow.convert("RGB")
+        return pixels.to_rgb(pillow, range16)
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{name}: cannot be decoded: {error}") from None
 
@@ -115,14 +115,7 @@ def _from_array(array: NDArray[Any], range16: tuple[int, int]) -> Image.Image:
     if array.size == 0:
         raise ImageError(f"an image array has no pixels: {tuple(shape)}")
     if array.dtype == np.uint16:
-        array = _to_8_bit(array, range16)
+        array = pixels.to_8_bit(array, range16)
     if array.dtype != np.uint8:
         raise ImageError(f"an image array is uint8 or uint16, not {array.dtype}")
     return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _to_8_bit(array: NDArray[Any], range16: tuple[int, int]) -> NDArray[np.uint8]:
-    low, high = range16
-    scaled = (array.astype(np.float32) - low) * np.float32(255 / (high - low))
-    clipped: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-    return clipped

@@ -138,7 +138,7 @@ class Runtime:
 
     def head(self, parts: NDArray[np.float32]) -> NDArray[np.float32]:
         """Parts (N, 6, C) -> embeddings (N, dim)."""
-        joined = parts.reshape(len(parts), -1)
+        joined = parts.reshape(len(parts), PARTS * self.bundle.manifest.channels)
         if self._affine is not None:
             scale, shift = self._affine
             joined = joined * scale + shift
@@ -172,7 +172,7 @@ class Runtime:
 
     def close(self) -> None:
         """Release the engines."""
-        self.composer.backend.close()
+        self.composer.close()
 
     def __enter__(self) -> Runtime:
         return self

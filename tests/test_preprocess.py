@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 from denet.config import ModelConfig, Normalization
 from denet.data.transforms import evaluation_transform
@@ -110,6 +110,7 @@ def test_every_8_bit_value_gives_the_numbers_of_torchvision(modality: Modality) 
 @example(height=1, width=300, seed=0, modality="nir")
 @example(height=300, width=1, seed=0, modality="tir")
 @example(height=HEIGHT, width=WIDTH, seed=0, modality="rgb")
+@example(height=WIDTH, width=HEIGHT, seed=0, modality="rgb")
 @example(height=HEIGHT, width=WIDTH + 1, seed=0, modality="rgb")
 def test_colour_images_of_any_size_give_the_numbers_of_torchvision(
     height: int, width: int, seed: int, modality: Modality
@@ -348,6 +349,19 @@ def jpeg() -> bytes:
 )
 def test_files_that_are_no_image_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ImageError) as refusal:
+        PREPROCESS(path, "rgb")
+    assert str(path) in str(refusal.value)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_a_damaged_avif_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "broken.avif"
+    picture("RGB").save(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"iloc")  # where the image's data lies in the file
+    content[at : at + 40] = bytes(40)
     path.write_bytes(content)
     with pytest.raises(ImageError) as refusal:
         PREPROCESS(path, "rgb")

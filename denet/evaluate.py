@@ -1,0 +1,131 @@
+"""Retrieval accuracy in missing states, of whatever can embed: a checkpoint or a bundle.
+
+Everything here takes an `Embed` function, so that a model in training and the engines of a
+camera node are measured by the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denet.data.records import DataError, Record
+from denet.graph import COMPLETE, MODALITIES, STATES, State
+from denet.metrics import Ranking, rank
+
+Embed = Callable[[Sequence[Record], Sequence[State]], NDArray[np.float32]]
+"""(records, the state to embed each in) -> L2-normalized embeddings (N, D)."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A query set and its gallery; where they are the same records, they are embedded once."""
+
+    query: tuple[Record, ...]
+    gallery: tuple[Record, ...]
+
+    def rank(self, queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> Ranking:
+        """Score embeddings of the query set against embeddings of the gallery."""
+        return rank(
+            queries,
+            gallery,
+            np.array([r.identity for r in self.query]),
+            np.array([r.identity for r in self.gallery]),
+            np.array([r.camera for r in self.query]),
+            np.array([r.camera for r in self.gallery]),
+        )
+
+    def embed(
+        self, embed: Embed, query_states: Sequence[State], gallery_states: Sequence[State]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The embeddings of both sides, each record in its given state."""
+        queries = embed(self.query, query_states)
+        if self.query == self.gallery and list(query_states) == list(gallery_states):
+            return queries, queries
+        return queries, embed(self.gallery, gallery_states)
+
+    def require(self, state: State) -> None:
+        """See that every record can be embedded in `state`.
+
+        Raises:
+            DataError: one lacks a modality; names it.
+        """
+        for record in (*self.query, *self.gallery):
+            if not set(state.available) <= set(record.images):
+                raise DataError(
+                    f"{record.name}: has no image of "
+                    f"{', '.join(m for m in state.available if m not in record.images)}, so the "
+                    f"set cannot be evaluated in state {state}"
+                )
+
+
+def evaluate_states(
+    embed: Embed, split: Split, states: Sequence[State] = STATES
+) -> dict[State, Ranking]:
+    """mAP and CMC where query and gallery are in one missing state, for each of `states`.
+
+    Raises:
+        DataError: a record lacks a modality of a state.
+    """
+    results: dict[State, Ranking] = {}
+    for state in states:
+        split.require(state)
+        everyone = [state] * len(split.query), [state] * len(split.gallery)
+        results[state] = split.rank(*split.embed(embed, *everyone))
+    return results
+
+
+def state_matrix(
+    embed: Embed, split: Split, states: Sequence[State] = STATES
+) -> dict[tuple[State, State], Ranking]:
+    """mAP and CMC for each state of the query (first) against each state of the gallery.
+
+    Raises:
+        DataError: a record lacks a modality of a state.
+    """
+    queries: dict[State, NDArray[np.float32]] = {}
+    gallery: dict[State, NDArray[np.float32]] = {}
+    for state in states:
+        split.require(state)
+        everyone = [state] * len(split.query), [state] * len(split.gallery)
+        queries[state], gallery[state] = split.embed(embed, *everyone)
+    return {(q, g): split.rank(queries[q], gallery[g]) for q in states for g in states}
+
+
+def draw_states(count: int, rate: float, seed: int) -> list[State]:
+    """The paper's missing rate: `rate` of `count` samples lose one or two modalities.
+
+    Which samples and which modalities is drawn from `seed`; nobody loses all three.
+    """
+    random = np.random.default_rng(seed)
+    losses = [lost for size in (1, 2) for lost in combinations(MODALITIES, size)]
+    states = [COMPLETE] * count
+    for i in random.permutation(count)[: round(rate * count)]:
+        lost = losses[random.integers(len(losses))]
+        states[i] = State.of(m for m in MODALITIES if m not in lost)
+    return states
+
+
+def evaluate_rates(
+    embed: Embed, split: Split, rates: Sequence[float], seed: int
+) -> dict[float, Ranking]:
+    """mAP and CMC at each missing rate; query and gallery lose modalities alike.
+
+    Raises:
+        DataError: a record is not complete.
+    """
+    split.require(COMPLETE)
+    results: dict[float, Ranking] = {}
+    for rate in rates:
+        query_states = draw_states(len(split.query), rate, seed)
+        gallery_states = (
+            query_states
+            if split.query == split.gallery
+            else draw_states(len(split.gallery), rate, seed + 1)
+        )
+        results[rate] = split.rank(*split.embed(embed, query_states, gallery_states))
+    return results

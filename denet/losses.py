@@ -1,0 +1,147 @@
+"""The training objective (paper, Eq. 3-4 and 10-14).
+
+L = L_ReID + rho L_rec + mu L_sim, where
+
+- L_ReID is label-smoothed cross-entropy behind the BN neck plus batch-hard triplet loss before
+  it, on the six parts side by side. The paper's Eq. 12-13 are misprinted; this is the standard
+  smoothing, (1 - s) one-hot + s / N.
+- L_rec (Eq. 3) is the mean squared difference of the recovered and the real image.
+- L_sim (Eq. 4) is one minus the cosine of the recovered and the real pooled feature, both seen
+  through one learned projection of the target's modality.
+
+L_rec and L_sim are averages over all six directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.losses import TripletMarginLoss
+from pytorch_metric_learning.miners import BatchHardMiner
+from torch import Tensor, nn
+from torch.nn import functional
+
+from denet.branch import BranchOutput
+from denet.cmft import CmftOutput, to_grid
+from denet.graph import MODALITIES, Edge, Modality
+from denet.model import DENet, DenetOutput
+
+
+class Weights(NamedTuple):
+    """The weights and constants of the objective; see `denet.recipe.TrainConfig`."""
+
+    rho: float
+    mu: float
+    branch: float
+    margin: float
+    smoothing: float
+    dropout: float
+
+
+class Losses(NamedTuple):
+    """The terms of the objective for one batch, each a scalar, before their weights."""
+
+    identity: Tensor
+    triplet: Tensor
+    branch: Tensor
+    recovery: Tensor
+    similarity: Tensor
+    total: Tensor
+
+
+class IdentityHead(nn.Module):
+    """Cross-entropy behind a BN neck, and triplet loss before it, on vectors of one kind."""
+
+    def __init__(self, neck: nn.BatchNorm1d, identities: int, weights: Weights) -> None:
+        super().__init__()
+        # The neck of the whole embedding belongs to the model; here it is only used.
+        self._neck = [neck]
+        self.dropout = nn.Dropout(weights.dropout)
+        self.classifier = nn.Linear(neck.num_features, identities, bias=False)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+        self.smoothing = weights.smoothing
+        distance = LpDistance(normalize_embeddings=False)
+        self.miner = BatchHardMiner(distance=distance)
+        self.triplet = TripletMarginLoss(margin=weights.margin, distance=distance)
+
+    def forward(self, vectors: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D) and (B,) -> cross-entropy and triplet loss."""
+        logits = self.classifier(self.dropout(self._neck[0](vectors)))
+        identity = functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        vectors = vectors.float()
+        return identity, self.triplet(vectors, labels, self.miner(vectors, labels))
+
+
+class Objective(nn.Module):
+    """The loss of a batch, with the parts of the network that only training needs.
+
+    Args:
+        model: its BN neck is trained through this.
+        identities: number of training identities.
+        weights: of the terms.
+    """
+
+    def __init__(self, model: DENet, identities: int, weights: Weights) -> None:
+        super().__init__()
+        channels = model.channels
+        self.weights = weights
+        self.whole = IdentityHead(model.neck, identities, weights)
+        self.projections = nn.ModuleDict(
+            {m: nn.Linear(channels, max(channels // 4, 1)) for m in MODALITIES}
+        )
+        self.branch_necks = nn.ModuleDict()
+        self.branch_heads = nn.ModuleDict()
+        if weights.branch:
+            for m in MODALITIES:
+                neck = nn.BatchNorm1d(channels)
+                self.branch_necks[m] = neck
+                self.branch_heads[m] = IdentityHead(neck, identities, weights)
+
+    def forward(
+        self,
+        output: DenetOutput,
+        recovered: Mapping[Edge, CmftOutput],
+        images: Mapping[Modality, Tensor],
+        labels: Tensor,
+    ) -> Losses:
+        """
+        Args:
+            output: of the model for this batch, B samples.
+            recovered: all six directions.
+            images: (B, 3, H, W) of each modality: what L_rec compares with.
+            labels: (B,), 0 <= label < identities.
+        """
+        joined = output.parts.transpose(0, 1).flatten(1)
+        identity, triplet = self.whole(joined, labels)
+        branch = self._branch(output.branches, labels, identity)
+        recovery = torch.stack(
+            [
+                functional.mse_loss(r.grid.float(), to_grid(images[t]))
+                for (_, t), r in recovered.items()
+            ]
+        ).mean()
+        similarity = torch.stack(
+            [
+                1
+                - functional.cosine_similarity(
+                    self.projections[t](r.pooled), self.projections[t](output.branches[t].pooled)
+                ).mean()
+                for (_, t), r in recovered.items()
+            ]
+        ).mean()
+        w = self.weights
+        total = identity + triplet + w.branch * branch + w.rho * recovery + w.mu * similarity
+        return Losses(identity, triplet, branch, recovery, similarity, total)
+
+    def _branch(
+        self, branches: Mapping[Modality, BranchOutput], labels: Tensor, like: Tensor
+    ) -> Tensor:
+        terms = []
+        for m in MODALITIES if self.branch_heads else ():
+            head = self.branch_heads[m]
+            identity, triplet = head(branches[m].pooled, labels)
+            terms.append(identity + triplet)
+        return torch.stack(terms).mean() if terms else like.new_zeros(())

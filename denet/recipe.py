@@ -1,0 +1,142 @@
+"""A training recipe: model, optimization and augmentation, from a preset and a TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from denet.config import ConfigError, ModelConfig, Positive
+from denet.data.transforms import AugmentConfig
+
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that training needs beside the model. The defaults are the paper's.
+
+    Attributes:
+        epochs: how long.
+        identities: P, identities in a batch.
+        instances: K, samples of each identity in a batch.
+        optimizer: "sgd" (momentum 0.9) or "adamw".
+        lr: of a batch, at its highest.
+        weight_decay: likewise.
+        schedule: "step" (times 0.1 at `milestones`) or "cosine" (down to nothing).
+        milestones: epochs.
+        warmup: epochs in which the learning rate rises linearly.
+        margin: of the triplet loss.
+        smoothing: of the labels.
+        dropout: before the classifier.
+        rho: weight of L_rec.
+        mu: weight of L_sim.
+        branch: weight of identity and triplet loss on each branch alone (0 in the paper).
+        anchor: "rgb" as in the paper, or "random" for each batch, so that the states without
+            RGB are trained as well.
+        clip: largest norm of the gradient; 0 for no limit.
+        precision: of the arithmetic: "32", "16" or "bf16" (mixed).
+        pretrained: start from ImageNet weights.
+        validation: training identities held out to choose the best epoch, by the mean of mAP
+            over the states. With 0, the last epoch is the best.
+        evaluate_every: epochs between validations.
+        workers: processes that load data.
+        seed: of everything that is drawn.
+    """
+
+    epochs: Positive = 60
+    identities: Positive = 2
+    instances: Annotated[int, msgspec.Meta(ge=2)] = 4
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: Annotated[float, msgspec.Meta(gt=0)] = 0.01
+    weight_decay: NonNegative = 5e-4
+    schedule: Literal["step", "cosine"] = "step"
+    milestones: tuple[Positive, ...] = (30, 55)
+    warmup: Annotated[int, msgspec.Meta(ge=0)] = 0
+    margin: NonNegative = 0.3
+    smoothing: Share = 0.1
+    dropout: Share = 0.5
+    rho: NonNegative = 1.0
+    mu: NonNegative = 1.0
+    branch: NonNegative = 0.0
+    anchor: Literal["rgb", "random"] = "rgb"
+    clip: NonNegative = 0.0
+    precision: Literal["32", "16", "bf16"] = "32"
+    pretrained: bool = True
+    validation: Annotated[int, msgspec.Meta(ge=0)] = 0
+    evaluate_every: Positive = 5
+    workers: Annotated[int, msgspec.Meta(ge=0)] = 4
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The three tables of a recipe file: `[model]`, `[train]` and `[augment]`."""
+
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    augment: AugmentConfig = AugmentConfig()
+
+
+PRESETS: dict[str, Recipe] = {
+    "paper": Recipe(augment=AugmentConfig(erase=0.0)),
+    # What re-ID does today: a larger batch, Adam with warm-up and cosine, erasing, and a loss on
+    # each branch, so that no modality is left untrained behind a stronger one.
+    "strong": Recipe(
+        train=TrainConfig(
+            epochs=80,
+            identities=8,
+            instances=8,
+            optimizer="adamw",
+            lr=3.5e-4,
+            schedule="cosine",
+            warmup=5,
+            dropout=0.0,
+            branch=1.0,
+            anchor="random",
+            precision="16",
+        )
+    ),
+    # Minutes on two CPU cores.
+    "small": Recipe(
+        model=ModelConfig(backbone="resnet18", image_size=(128, 64), cmft_width=64),
+        train=TrainConfig(
+            epochs=12,
+            identities=8,
+            instances=4,
+            optimizer="adamw",
+            lr=6e-4,
+            schedule="cosine",
+            warmup=1,
+            dropout=0.0,
+            branch=1.0,
+            anchor="random",
+            pretrained=False,
+            workers=1,
+        ),
+    ),
+}
+
+
+def read_recipe(preset: str, path: Path | None) -> Recipe:
+    """A preset, with the values of a TOML file instead of its own where the file has some.
+
+    Raises:
+        ConfigError: there is no such preset, or the file cannot be read or is wrong.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"unknown preset {preset!r}: choose from {', '.join(PRESETS)}")
+    document: dict[str, Any] = msgspec.to_builtins(PRESETS[preset])
+    if path is not None:
+        try:
+            given = msgspec.toml.decode(path.read_bytes(), type=dict[str, dict[str, Any]])
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not a recipe in TOML: {error}") from None
+        for table, values in given.items():
+            document[table] = document.get(table, {}) | values
+    try:
+        return msgspec.convert(document, Recipe)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path or preset}: {error}") from None

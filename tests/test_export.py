@@ -1,0 +1,326 @@
+"""Exports that fail leave nothing behind; exports that disagree with PyTorch are not written."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import export.bundle
+from denet.errors import DenetError
+from denet.graph import ENGINES
+from denet.model import DENet
+from export import ExportError, export_bundle
+from export.engines import EngineGraph
+from export.onnx import to_onnx
+from export.parity import difference
+from runtime import Bundle, Runtime
+
+OTHER_CHECKPOINT = "1" * 64
+
+
+@pytest.fixture(autouse=True)
+def quick(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines come from the session's bundle: 20 seconds less for each export."""
+    monkeypatch.setattr(
+        export.bundle, "to_onnx", lambda graph: bundle.read_engine(graph.name, "fp32")
+    )
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No comparison with PyTorch, where something else is under test."""
+    monkeypatch.setattr(export.bundle, "check_parity", lambda *_, **__: [])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where bundles are exported to, with something else in it."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("keep me")
+    return folder
+
+
+def contents(root: Path) -> dict[str, str]:
+    """Every path below `root`, hidden ones too, with the digest of what is in it."""
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else "directory"
+        for path in sorted(root.rglob("*"))
+    }
+
+
+def assert_fails(model: DENet, out: Path, *named: str, replace: bool = False) -> str:
+    """The export raises ExportError, and nothing beside `out`, or in it, is other than before."""
+    before = contents(out.parent)
+    with pytest.raises(ExportError) as failure:
+        export_bundle(model, out, checkpoint_sha256=OTHER_CHECKPOINT, replace=replace)
+    message = str(failure.value)
+    for name in named:
+        assert name in message
+    assert contents(out.parent) == before
+    return message
+
+
+def fail_in_call(number: int, error: BaseException) -> Callable[..., object]:
+    """`export.bundle._store`, but the `number`-th call raises `error` after writing half."""
+    store = export.bundle._store
+    calls = 0
+
+    def failing(root: Path, path: str, content: bytes) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            store(root, path, content[: len(content) // 2])
+            raise error
+        return store(root, path, content)
+
+    return failing
+
+
+def export_plainly(model: DENet, out: Path, *, replace: bool = False) -> Bundle:
+    return export_bundle(model, out, checkpoint_sha256=OTHER_CHECKPOINT, replace=replace)
+
+
+def test_an_export_makes_the_bundle_and_nothing_else(model: DENet, folder: Path) -> None:
+    before = contents(folder)
+    steps: list[str] = []
+    made = export_bundle(
+        model, folder / "new.denet", checkpoint_sha256=OTHER_CHECKPOINT, notify=steps.append
+    )
+    made.verify()
+    assert made.root == folder / "new.denet"
+    assert made.manifest.checkpoint_sha256 == OTHER_CHECKPOINT
+    assert {p.name for p in folder.iterdir()} == {*before, "new.denet"}
+    assert len(steps) == export.bundle.STEPS
+    assert set(ENGINES) <= set(steps)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_export_to_a_name_in_the_working_directory(
+    model: DENet, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    export_plainly(model, Path("here.denet")).verify()
+    assert {p.name for p in folder.iterdir()} == {"notes.txt", "here.denet"}
+
+
+@pytest.mark.parametrize("kind", ["file", "empty directory", "full directory"])
+@pytest.mark.parametrize("replace", [False, True])
+def test_what_is_no_bundle_is_never_touched(
+    model: DENet, folder: Path, kind: str, replace: bool
+) -> None:
+    out = folder / "precious"
+    if kind == "file":
+        out.write_text("data")
+    else:
+        out.mkdir()
+    if kind == "full directory":
+        (out / "data.txt").write_text("data")
+    assert_fails(model, out, str(out), "not a bundle", replace=replace)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_link_that_leads_nowhere_is_never_touched(model: DENet, folder: Path) -> None:
+    out = folder / "link.denet"
+    out.symlink_to(folder / "nowhere")
+    assert_fails(model, out, str(out), replace=True)
+    assert out.is_symlink()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_bundle_is_replaced_only_when_that_is_asked_for(model: DENet, folder: Path) -> None:
+    out = folder / "model.denet"
+    export_bundle(model, out, checkpoint_sha256="2" * 64)
+    stray = out / "stray.txt"
+    stray.write_text("of the old bundle")
+    assert_fails(model, out, str(out), "exists already", "--force")
+    assert export_plainly(model, out, replace=True).manifest.checkpoint_sha256 == OTHER_CHECKPOINT
+    assert not stray.exists()
+    assert {p.name for p in folder.iterdir()} == {"notes.txt", "model.denet"}
+
+
+def test_a_missing_parent_is_not_made(model: DENet, folder: Path) -> None:
+    out = folder / "none" / "model.denet"
+    with pytest.raises(ExportError) as failure:
+        export_plainly(model, out)
+    assert str(out.parent) in str(failure.value)
+    assert set(contents(folder)) == {"notes.txt"}
+
+
+def test_a_file_as_the_parent_is_refused(model: DENet, folder: Path) -> None:
+    with pytest.raises(ExportError, match=r"notes\.txt"):
+        export_plainly(model, folder / "notes.txt" / "model.denet")
+    assert set(contents(folder)) == {"notes.txt"}
+
+
+# Of 17 files: the first engine, one in the middle, the canary, the manifest.
+@pytest.mark.parametrize("call", [1, 8, 16, 17])
+def test_a_full_disk_leaves_nothing_behind(
+    model: DENet, folder: Path, call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(export.bundle, "_store", fail_in_call(call, full))
+    assert_fails(model, folder / "new.denet", "new.denet", "No space left")
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("call", [1, 17])
+def test_a_full_disk_leaves_the_old_bundle_intact(
+    model: DENet, folder: Path, call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = folder / "model.denet"
+    export_plainly(model, out)
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(export.bundle, "_store", fail_in_call(call, full))
+    assert_fails(model, out, "No space left", replace=True)
+    Bundle.open(out).verify()
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O error"), KeyboardInterrupt()])
+def test_a_failing_rename_leaves_the_old_bundle_intact(
+    model: DENet, folder: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = folder / "model.denet"
+    export_plainly(model, out)
+    before = contents(folder)
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name.endswith(".tmp"):
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises((ExportError, KeyboardInterrupt)):
+        export_plainly(model, out, replace=True)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("call", [1, 8, 17])
+def test_an_interruption_leaves_nothing_behind(
+    model: DENet, folder: Path, call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export.bundle, "_store", fail_in_call(call, KeyboardInterrupt()))
+    before = contents(folder)
+    with pytest.raises(KeyboardInterrupt):
+        export_plainly(model, folder / "new.denet")
+    assert contents(folder) == before
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_interrupted_comparison_leaves_nothing_behind(model: DENet, folder: Path) -> None:
+    before = contents(folder)
+
+    def interrupt(step: str) -> None:
+        if step == "canary":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_bundle(
+            model, folder / "new.denet", checkpoint_sha256=OTHER_CHECKPOINT, notify=interrupt
+        )
+    assert contents(folder) == before
+
+
+def perturbed(graph: EngineGraph, amount: float) -> EngineGraph:
+    """`graph` with noise on every weight matrix and kernel, relative to their own scale."""
+    module = copy.deepcopy(graph.module)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in module.parameters():
+            if weight.dim() > 1:
+                noise = torch.randn(weight.shape, generator=generator)
+                weight.add_(amount * weight.std() * noise)
+    return EngineGraph(graph.name, module, graph.inputs, graph.outputs)
+
+
+@pytest.mark.parametrize(
+    ("engine", "tensors", "amount"),
+    [
+        ("branch_tir", ("feature", "pooled"), 1.0),
+        ("cmft_nir2rgb", ("pooled",), 0.05),
+        ("dem_rgb2nir", ("enhanced",), 0.05),
+    ],
+)
+def test_an_engine_that_is_not_pytorchs_is_named_and_nothing_is_written(
+    model: DENet,
+    folder: Path,
+    bundle: Bundle,
+    engine: str,
+    tensors: tuple[str, ...],
+    amount: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def damaged(graph: EngineGraph) -> bytes:
+        if graph.name == engine:
+            return to_onnx(perturbed(graph, amount))
+        return bundle.read_engine(graph.name, "fp32")
+
+    monkeypatch.setattr(export.bundle, "to_onnx", damaged)
+    message = assert_fails(model, folder / "new.denet", "new.denet", engine, "PyTorch")
+    assert any(tensor in message for tensor in tensors)
+
+
+def rows(*values: list[float]) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
+def test_a_difference_is_that_of_the_worst_row() -> None:
+    expected = rows([3, 4], [0, -2])
+    found = difference("here", "this", expected, rows([3, 4.5], [1, -2]))
+    assert found.cosine == pytest.approx(2 / 5**0.5)
+    assert found.relative == pytest.approx(1 / 2)
+    assert not found.good
+    assert difference("here", "this", expected, expected).good
+    assert difference("here", "this", expected, expected * np.float32(1.0009)).good
+    assert not difference("here", "this", expected, expected * np.float32(1.0011)).good
+
+
+def test_a_difference_of_maps_and_of_stacked_vectors_is_taken_row_by_row() -> None:
+    expected = np.ones((2, 3, 4), np.float32)
+    found = expected.copy()
+    found[1, 2, 3] = 2  # the row of this vector: [1, 1, 1, 2]
+    assert difference("", "", expected, found).cosine == pytest.approx(5 / 28**0.5)
+    maps, other = np.ones((2, 2, 1, 2), np.float32), np.ones((2, 2, 1, 2), np.float32)
+    other[1, 1, 0, 1] = 2  # the row of this sample: the same four values
+    assert difference("", "", maps, other).cosine == pytest.approx(5 / 28**0.5)
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("side", ["expected", "found"])
+def test_a_dead_or_broken_tensor_never_agrees(value: float, side: str) -> None:
+    sound, broken = rows([3, 4], [1, 2]), rows([3, 4], [value, value])
+    pair = (broken, sound) if side == "expected" else (sound, broken)
+    assert not difference("", "", *pair).good
+    assert not difference("", "", broken, broken).good
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_model_that_disagrees_with_the_canary_alone_is_not_written(
+    model: DENet, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The head is in no engine: only the canary sees it.
+    monkeypatch.setattr(Runtime, "head", lambda self, parts: parts.reshape(len(parts), -1)[:, ::-1])
+    assert_fails(model, folder / "new.denet", "new.denet", "rgb+nir+tir")
+
+
+def test_a_number_of_threads_that_cannot_be_had_leaves_nothing_behind(
+    model: DENet, folder: Path
+) -> None:
+    before = contents(folder)
+    # The session's first runtime has made the process's one pool, with its default size.
+    with pytest.raises(DenetError, match="97 threads"):
+        export_bundle(model, folder / "new.denet", checkpoint_sha256=OTHER_CHECKPOINT, threads=97)
+    assert contents(folder) == before
