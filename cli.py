@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -14,9 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from denet.errors import DenetError
 
+if TYPE_CHECKING:
+    from denet.evaluate import Embed
+
 app = typer.Typer(
     name="denet",
-    help="Export DENet re-identification models as 15 engines, and run them in any missing state.",
+    help="Train DENet, take it apart into 15 engines, run them in any missing state.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,7 +31,15 @@ err = Console(stderr=True)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-TRAIN_PACKAGES = {"torch", "torchvision", "onnx", "onnxscript", "safetensors"}
+TRAIN_PACKAGES = {
+    "lightning_fabric",
+    "onnx",
+    "onnxscript",
+    "pytorch_metric_learning",
+    "safetensors",
+    "torch",
+    "torchvision",
+}
 
 BundleArg = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's directory.")]
 BackendOpt = Annotated[
@@ -100,13 +111,157 @@ def init(
 
 @app.command()
 @reported
+def synth(
+    to: Annotated[Path, typer.Argument(metavar="OUT", help="The directory to make.")],
+    identities: Annotated[int, typer.Option(help="How many people, half of them to train.")] = 60,
+    cameras: Annotated[int, typer.Option(help="How many cameras see each of them.")] = 4,
+    shots: Annotated[int, typer.Option(help="Of each person by each camera.")] = 4,
+    height: Annotated[int, typer.Option(help="Of an image, in pixels.")] = 128,
+    width: Annotated[int, typer.Option(help="Of an image, in pixels.")] = 64,
+    seed: Annotated[int, typer.Option(help="Another seed gives other people and cameras.")] = 0,
+) -> None:
+    """Draw a synthetic data set of people in three modalities."""
+    from denet.data.synthetic import SyntheticConfig, write_synthetic
+
+    config = SyntheticConfig(
+        identities=identities,
+        cameras=cameras,
+        shots=shots,
+        height=height,
+        width=width,
+        seed=seed,
+    )
+    bar, task = progress(identities, "drawing")
+    with bar:
+        write_synthetic(to, config, notify=lambda _: bar.advance(task))
+    count = identities * cameras * shots
+    out.print(f"{to}: {count} triplets of {identities} people", highlight=False, soft_wrap=True)
+
+
+@app.command()
+@reported
+def data(
+    root: Annotated[Path, typer.Argument(metavar="DATA", help="RGBNT201, RGBNT100 or alike.")],
+) -> None:
+    """Check a data set: read every image, count, and say what is wrong."""
+    from denet.data.check import check_data, report_table
+
+    bar, task = progress(0, "reading")
+    with bar:
+        report = check_data(
+            root, notify=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    out.print(report_table(report))
+
+
+@app.command()
+@reported
+def train(
+    root: Annotated[Path, typer.Argument(metavar="DATA", help="RGBNT201, RGBNT100 or alike.")],
+    to: Annotated[Path, typer.Option("--out", help="The directory of the run.")],
+    preset: Annotated[
+        str, typer.Option(help="[b]paper[/b], [b]strong[/b], or [b]small[/b] for a CPU.")
+    ] = "paper",
+    config: Annotated[
+        Path | None, typer.Option(help="TOML with [model], [train], [augment] to override it.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run at --out.")] = False,
+) -> None:
+    """Train a DENet; a run can be interrupted and resumed at any moment."""
+    from denet.data.records import open_data
+    from denet.recipe import read_recipe
+    from denet.train import train as run
+
+    recipe = read_recipe(preset, config)
+    bar, task = progress(0, "training")
+    with bar:
+        best = run(
+            recipe,
+            open_data(root),
+            to,
+            resume=resume,
+            on_batch=lambda batch, total, losses: bar.update(
+                task, completed=batch, total=total, description=f"loss {losses['total']:.3f}"
+            ),
+            on_epoch=lambda report: bar.console.print(report.describe(), highlight=False),
+        )
+    out.print(f"{best}: the best checkpoint", highlight=False, soft_wrap=True)
+
+
+@app.command(name="eval")
+@reported
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A checkpoint, or a bundle.")],
+    root: Annotated[Path, typer.Argument(metavar="DATA", help="RGBNT201, RGBNT100 or alike.")],
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Also each query state against each gallery state.")
+    ] = False,
+    missing_rate: Annotated[
+        str | None, typer.Option(help="Also the paper's missing rates, as 0:1:0.1 or 0.5.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is missing at a rate.")] = 0,
+    backend: BackendOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    threads: ThreadsOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Measure mAP and CMC in all missing states, of checkpoint or bundle."""
+    from denet.data.records import open_data
+    from denet.evaluate import Split, evaluate_rates, evaluate_states, parse_rates, state_matrix
+    from denet.tables import matrix_table, ranking_facts, ranking_table
+
+    rates = parse_rates(missing_rate) if missing_rate else []
+    known = open_data(root)
+    split = Split(known.query, known.gallery)
+    embed = embedder(model, backend, precision, threads)
+    with err.status("evaluating"):
+        states = evaluate_states(embed, split)
+        pairs = state_matrix(embed, split) if matrix else {}
+        at_rates = evaluate_rates(embed, split, rates, seed)
+    if as_json:
+        facts = {
+            "model": str(model),
+            "data": str(root),
+            "states": {s.name: ranking_facts(r) for s, r in states.items()},
+            "matrix": {f"{q} / {g}": ranking_facts(r) for (q, g), r in pairs.items()},
+            "missing_rate": {str(rate): ranking_facts(r) for rate, r in at_rates.items()},
+        }
+        print(json.dumps(facts, indent=2))
+        return
+    title = f"{model} on {known.name} ({len(split.query)} queries)"
+    out.print(ranking_table(title, "state", {s.name: r for s, r in states.items()}))
+    if pairs:
+        out.print(matrix_table(pairs))
+    if at_rates:
+        rows = {f"{rate:.0%}": ranking for rate, ranking in at_rates.items()}
+        out.print(ranking_table("At a missing rate", "missing", rows))
+
+
+def embedder(model: Path, backend: str, precision: str, threads: int | None) -> Embed:
+    """What embeds records with `model`: PyTorch for a checkpoint, a backend for a bundle."""
+    from denet.embed import BundleEmbedder, TorchEmbedder
+
+    if model.is_dir():
+        from runtime import Runtime
+
+        return BundleEmbedder(Runtime.load(model, backend, precision, threads=threads))
+    import torch
+
+    from denet.checkpoint import load_checkpoint
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return TorchEmbedder(load_checkpoint(model).to(device), device)
+
+
+@app.command()
+@reported
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A DENet checkpoint (.safetensors).")],
     to: Annotated[Path, typer.Option("--out", help="The bundle to make, as NAME.denet.")],
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle at --out.")] = False,
     threads: ThreadsOpt = None,
 ) -> None:
-    """Export a checkpoint to a bundle of 15 ONNX engines, each checked against PyTorch."""
+    """Export a checkpoint to 15 ONNX engines, checked against PyTorch."""
     from denet.checkpoint import file_digest, load_checkpoint
     from export.bundle import STEPS, check_target, export_bundle
 
@@ -162,7 +317,7 @@ def verify(
     threads: ThreadsOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Check a bundle: every file's hash, and the golden inputs in all states on this machine."""
+    """Check a bundle's files, and its golden inputs on this machine."""
     from runtime import Bundle, Runtime
     from runtime.describe import canary_table
 
@@ -227,7 +382,7 @@ def embed(
     check: Annotated[bool, typer.Option("--check", help="Run the canary first.")] = False,
     as_json: JsonOpt = False,
 ) -> None:
-    """Embed images with a bundle, each sample in the missing state it is in."""
+    """Embed images with a bundle, each in the missing state it is in."""
     from runtime import Runtime
     from runtime.describe import embedded_facts, embedded_table
     from runtime.embeddings import check_output, embed_files, save_embeddings
@@ -285,7 +440,7 @@ def main(
         bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Export DENet re-identification models as 15 engines, and run them in any missing state."""
+    """Train DENet, take it apart into 15 engines, run them in any missing state."""
 
 
 if __name__ == "__main__":

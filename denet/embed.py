@@ -1,18 +1,19 @@
-"""Embeds records with a model in PyTorch, each in a given missing state."""
+"""Embeds records in given missing states: with a model in PyTorch, or with a loaded bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from denet.data.dataset import EvaluationSet
 from denet.data.records import Record
-from denet.graph import PARTS, STATES, State
+from denet.graph import PARTS, STATES, Modality, State
 from denet.model import DENet
 
 
@@ -39,10 +40,7 @@ class TorchEmbedder:
         embeddings = np.empty((len(records), PARTS * self.model.channels), np.float32)
         for state in STATES:
             rows = [i for i, given in enumerate(states) if given == state]
-            limited = [
-                replace(records[i], images={m: records[i].images[m] for m in state.available})
-                for i in rows
-            ]
+            limited = [records[i].within(state) for i in rows]
             loader = DataLoader(
                 EvaluationSet(limited, self.model.config), self.batch, num_workers=self.workers
             )
@@ -51,4 +49,34 @@ class TorchEmbedder:
                     on_device = {m: tensor.to(self.device) for m, tensor in images.items()}
                     made = self.model(on_device, state).embedding
                     embeddings[[rows[i] for i in index]] = made.float().cpu().numpy()
+        return embeddings
+
+
+class Loaded(Protocol):
+    """What is asked of a loaded bundle; `runtime.Runtime` is one."""
+
+    dim: int
+    max_batch: int
+
+    def embed_batch(self, samples: Sequence[Mapping[Modality, Image.Image]]) -> NDArray[np.float32]:
+        """Samples (their images by modality) to L2-normalized embeddings (N, dim)."""
+
+
+class BundleEmbedder:
+    """An `evaluate.Embed` over a loaded bundle, on whatever backend and precision it runs."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+
+    def __call__(self, records: Sequence[Record], states: Sequence[State]) -> NDArray[np.float32]:
+        """The embeddings (N, dim) of `records`, each as if only its state were available."""
+        embeddings = np.empty((len(records), self.loaded.dim), np.float32)
+        for start in range(0, len(records), self.loaded.max_batch):
+            rows = slice(start, start + self.loaded.max_batch)
+            embeddings[rows] = self.loaded.embed_batch(
+                [
+                    record.within(state).open()
+                    for record, state in zip(records[rows], states[rows], strict=True)
+                ]
+            )
         return embeddings

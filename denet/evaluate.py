@@ -14,11 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.data.records import DataError, Record
+from denet.errors import DenetError
 from denet.graph import COMPLETE, MODALITIES, STATES, State
 from denet.metrics import Ranking, rank
 
+RANKS = (1, 5, 10)
+
 Embed = Callable[[Sequence[Record], Sequence[State]], NDArray[np.float32]]
 """(records, the state to embed each in) -> L2-normalized embeddings (N, D)."""
+
+
+class RateError(DenetError):
+    """What was written is no range of missing rates."""
 
 
 @dataclass(frozen=True)
@@ -129,3 +136,23 @@ def evaluate_rates(
         )
         results[rate] = split.rank(*split.embed(embed, query_states, gallery_states))
     return results
+
+
+def parse_rates(text: str) -> list[float]:
+    """Missing rates from "0:1:0.1" (from, to, step), or one rate from "0.5".
+
+    Raises:
+        RateError: the text is neither, or a rate is not in 0..1.
+    """
+    try:
+        numbers = [float(part) for part in text.split(":")]
+        if len(numbers) == 3:
+            low, high, step = numbers
+            numbers = [low + i * step for i in range(int((high - low) / step + 1e-9) + 1)]
+        elif len(numbers) != 1:
+            raise ValueError
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise RateError(f"missing rate {text!r}: write 0:1:0.1 (from:to:step) or 0.5") from None
+    if not numbers or not all(0 <= rate <= 1 for rate in numbers):
+        raise RateError(f"missing rate {text!r}: rates are shares from 0 to 1")
+    return [round(rate, 6) for rate in numbers]

@@ -72,6 +72,15 @@ class EpochReport:
     waiting: float
     map: float
 
+    def describe(self) -> str:
+        """The row in one line for a person."""
+        held_out = "" if math.isnan(self.map) else f", mAP {self.map:.1f} on held-out identities"
+        return (
+            f"epoch {self.epoch}: loss {self.total:.3f} (identity {self.identity:.3f}, triplet "
+            f"{self.triplet:.3f}, recovery {self.recovery:.3f}, similarity {self.similarity:.3f}), "
+            f"{self.images_per_second:.0f} images/s, {self.waiting:.1%} waiting for data{held_out}"
+        )
+
 
 Report = Callable[[int, int, Mapping[str, float]], None]
 """Called after every batch: batch (from 1), batches in the epoch, the running mean losses."""
@@ -275,7 +284,7 @@ def _epoch(
         images, labels = fabric.to_device((images, labels))
         anchor = MODALITIES[anchors[batch]] if config.anchor == "random" else "rgb"
         losses: Losses = step(images, labels, anchor)
-        values = {name: float(term) for name, term in zip(Losses._fields, losses, strict=True)}
+        values = {name: term.item() for name, term in zip(Losses._fields, losses, strict=True)}
         if not all(math.isfinite(value) for value in values.values()):
             bad = ", ".join(f"{n} = {v}" for n, v in values.items() if not math.isfinite(v))
             raise TrainingError(

@@ -76,6 +76,8 @@ def export_bundle(
         ExportError: `out` is in the way or cannot be written, or an engine does not agree with
             PyTorch.
     """
+    if model.training:
+        raise ExportError(f"{out}: the model is in training mode: call model.eval() first")
     check_target(out, replace)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:

@@ -1,0 +1,399 @@
+"""Training: the objective against its equations, and runs that stop, resume and refuse."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+from typer.testing import CliRunner
+
+import cli
+from denet.checkpoint import load_checkpoint
+from denet.config import ConfigError, ModelConfig
+from denet.data.records import DataError, DataSet, open_data
+from denet.data.synthetic import SyntheticConfig, write_synthetic
+from denet.embed import BundleEmbedder, TorchEmbedder
+from denet.evaluate import (
+    RateError,
+    Split,
+    draw_states,
+    evaluate_rates,
+    evaluate_states,
+    parse_rates,
+    state_matrix,
+)
+from denet.graph import COMPLETE, MODALITIES, PAIRS, STATES, Modality, State
+from denet.initialize import initial_model, random_images
+from denet.losses import Losses, Objective, Weights
+from denet.model import DENet
+from denet.recipe import PRESETS, Recipe, TrainConfig, read_recipe
+from denet.train import BEST, LAST, LOG, STATE, TrainingError, hold_out, learning_rate, train
+from runtime import Runtime
+
+TINY = ModelConfig(backbone="resnet18", image_size=(32, 16), cmft_width=4, dem_channels=4)
+QUICK = TrainConfig(
+    epochs=2,
+    identities=2,
+    instances=2,
+    lr=1e-3,
+    milestones=(1,),
+    dropout=0.5,
+    branch=1.0,
+    anchor="random",
+    pretrained=False,
+    workers=0,
+)
+RECIPE = Recipe(model=TINY, train=QUICK)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "synthetic"
+    config = SyntheticConfig(identities=8, cameras=2, shots=2, height=32, width=16)
+    write_synthetic(path, config)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(root: Path) -> DataSet:
+    return open_data(root)
+
+
+def with_train(**changes: object) -> Recipe:
+    return msgspec.structs.replace(RECIPE, train=msgspec.structs.replace(QUICK, **changes))
+
+
+def weights_of(path: Path) -> dict[str, Tensor]:
+    return load_checkpoint(path).state_dict()
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# The objective
+
+
+def naive_losses(
+    model: DENet, objective: Objective, images: dict[Modality, Tensor], labels: Tensor
+) -> Losses:
+    """The equations, term by term, on a model in evaluation mode."""
+    output = model(images, COMPLETE)
+    joined = torch.cat(list(output.parts), dim=1)
+
+    def cross_entropy(logits: Tensor) -> Tensor:
+        classes = logits.shape[1]
+        target = torch.full_like(logits, 0.1 / classes)
+        target[range(len(labels)), labels] += 0.9
+        return -(target * logits.log_softmax(1)).sum(1).mean()
+
+    def batch_hard(vectors: Tensor) -> Tensor:
+        terms = []
+        for i in range(len(labels)):
+            distances = (vectors[i] - vectors).norm(dim=1)
+            far = max(d for j, d in enumerate(distances) if labels[j] == labels[i] and j != i)
+            near = min(d for j, d in enumerate(distances) if labels[j] != labels[i])
+            terms.append(torch.relu(far - near + 0.3))
+        # The library averages over the triplets that violate the margin.
+        active = [term for term in terms if term > 0]
+        return torch.stack(active).mean() if active else torch.zeros(())
+
+    def head(
+        neck: torch.nn.Module, classifier: torch.nn.Module, v: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return cross_entropy(classifier(neck(v))), batch_hard(v)
+
+    identity, triplet = head(model.neck, objective.whole.classifier, joined)
+    branch = torch.stack(
+        [
+            sum(
+                head(
+                    objective.branch_necks[m],
+                    objective.branch_heads[m].classifier,
+                    output.branches[m].pooled,
+                )
+            )
+            for m in MODALITIES
+        ]
+    ).mean()
+    recovery, similarity = [], []
+    for source, target in PAIRS:
+        made = model.engines[f"cmft_{source}2{target}"](output.branches[source].feature)
+        image = functional.pixel_shuffle(made.grid, 4)
+        recovery.append(((image - images[target]) ** 2).mean())
+        project = objective.projections[target]
+        a, b = project(made.pooled), project(output.branches[target].pooled)
+        similarity.append((1 - (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).mean())
+    rec, sim = torch.stack(recovery).mean(), torch.stack(similarity).mean()
+    total = identity + triplet + 0.5 * branch + 2 * rec + 3 * sim
+    return Losses(identity, triplet, branch, rec, sim, total)
+
+
+def test_the_objective_is_that_of_the_equations() -> None:
+    model = initial_model(TINY, seed=0, pretrained=False)
+    torch.manual_seed(0)
+    weights = Weights(rho=2, mu=3, branch=0.5, margin=0.3, smoothing=0.1, dropout=0.5)
+    objective = Objective(model, 3, weights).eval()
+    for head in (objective.whole, *objective.branch_heads.values()):
+        torch.nn.init.normal_(head.classifier.weight)
+    images = {m: random_images(6, TINY.image_size) for m in MODALITIES}
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    output = model(images, COMPLETE)
+    found = objective(output, model.recover_all(output), images, labels)
+    for name, a, b in zip(
+        Losses._fields, found, naive_losses(model, objective, images, labels), strict=True
+    ):
+        assert a.item() == pytest.approx(b.item(), rel=1e-4), name
+
+
+def test_every_direction_is_recovered_once_whatever_the_anchor() -> None:
+    model = initial_model(TINY, seed=0, pretrained=False)
+    images = {m: random_images(2, TINY.image_size) for m in MODALITIES}
+    runs: list[str] = []
+    for name, engine in model.engines.items():
+        if name.startswith("cmft"):
+            engine.register_forward_hook(lambda *_, name=name: runs.append(name))
+    for anchor in MODALITIES:
+        runs.clear()
+        recovered = model.recover_all(model(images, COMPLETE, anchor))
+        assert set(recovered) == set(PAIRS)
+        assert sorted(runs) == sorted(f"cmft_{s}2{t}" for s, t in PAIRS)
+
+
+def test_the_learning_rate_of_the_presets() -> None:
+    paper = PRESETS["paper"].train
+    assert [learning_rate(paper, e) for e in (0, 29.9, 30, 55)] == pytest.approx(
+        [0.01, 0.01, 1e-3, 1e-4]
+    )
+    strong = PRESETS["strong"].train
+    assert learning_rate(strong, 2.5) == pytest.approx(strong.lr / 2)
+    assert learning_rate(strong, 5) == pytest.approx(strong.lr)
+    assert learning_rate(strong, 42.5) == pytest.approx(strong.lr / 2)
+    assert learning_rate(strong, 80) == pytest.approx(0, abs=1e-12)
+
+
+# Runs
+
+
+def test_a_run_leaves_checkpoints_a_log_and_no_other_file(data: DataSet, tmp_path: Path) -> None:
+    best = train(RECIPE, data, tmp_path / "run")
+    assert best == tmp_path / "run" / BEST
+    assert {p.name for p in best.parent.iterdir()} == {BEST, LAST, LOG, STATE, "recipe.json"}
+    assert (best.parent / LOG).read_text().count("\n") == 3
+    before = initial_model(TINY, seed=0, pretrained=False).state_dict()
+    after = weights_of(best)
+    moved = [n for n in before if n.endswith("weight") and not torch.equal(before[n], after[n])]
+    assert len(moved) == sum(n.endswith("weight") for n in before)
+
+
+def interrupt_at(epoch: int, batch: int) -> Callable[..., None]:
+    seen = [0]
+
+    def on_batch(number: int, total: int, losses: object) -> None:
+        seen[0] += number == 1
+        if (seen[0], number) == (epoch, batch):
+            raise KeyboardInterrupt
+
+    return on_batch
+
+
+def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(
+    data: DataSet, tmp_path: Path
+) -> None:
+    recipe = with_train(epochs=3, optimizer="adamw", schedule="cosine", warmup=1)
+    train(recipe, data, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, data, tmp_path / "cut", on_batch=interrupt_at(2, 2))
+    train(recipe, data, tmp_path / "cut", resume=True)
+    assert same(weights_of(tmp_path / "whole" / LAST), weights_of(tmp_path / "cut" / LAST))
+
+
+def test_two_runs_of_a_seed_are_equal_and_another_seed_is_not(
+    data: DataSet, tmp_path: Path
+) -> None:
+    one_epoch = {"epochs": 1}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(with_train(**one_epoch, seed=seed), data, tmp_path / name)
+    a, b, c = (weights_of(tmp_path / name / LAST) for name in "abc")
+    assert same(a, b)
+    assert not same(a, c)
+
+
+def test_the_best_epoch_is_chosen_on_held_out_identities(data: DataSet, tmp_path: Path) -> None:
+    reports = []
+    recipe = with_train(validation=2, evaluate_every=1)
+    best = train(recipe, data, tmp_path / "run", on_epoch=reports.append)
+    maps = [report.map for report in reports]
+    assert all(0 <= value <= 100 for value in maps)
+    _, held_out = hold_out(data.train, 2)
+    rankings = evaluate_states(
+        TorchEmbedder(load_checkpoint(best), torch.device("cpu")), Split(held_out, held_out)
+    )
+    assert np.mean([r.map for r in rankings.values()]) == pytest.approx(max(maps))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(data: DataSet, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no number"):
+        train(with_train(lr=1e30, epochs=3, milestones=()), data, tmp_path / "run")
+
+
+def test_a_run_is_not_written_over(data: DataSet, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("precious")
+    with pytest.raises(TrainingError, match="not empty"):
+        train(RECIPE, data, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_what_cannot_be_resumed_says_why(data: DataSet, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no finished epoch"):
+        train(RECIPE, data, tmp_path / "none", resume=True)
+    train(with_train(epochs=1), data, tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"recipe\.json"):
+        train(with_train(epochs=9), data, tmp_path / "run", resume=True)
+    (tmp_path / "run" / STATE).write_bytes(b"torn")
+    with pytest.raises(TrainingError, match="cannot be resumed"):
+        train(with_train(epochs=1), data, tmp_path / "run", resume=True)
+
+
+def test_too_many_held_out_identities(data: DataSet, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least two"):
+        train(with_train(validation=3), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("[train]\nepoch = 3\n", "epoch"), ("[train]\nlr = 0\n", "lr"), ("[tran]\n", "tran")],
+)
+def test_a_wrong_recipe(text: str, word: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=word) as error:
+        read_recipe("small", path)
+    assert str(path) in str(error.value)
+
+
+def test_a_recipe_overrides_its_preset(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text("[train]\nlr = 0.5\n[model]\nbackbone = 'resnet34'\n")
+    recipe = read_recipe("small", tmp_path / "r.toml")
+    assert (recipe.train.lr, recipe.model.backbone) == (0.5, "resnet34")
+    assert recipe.train.epochs == PRESETS["small"].train.epochs
+    with pytest.raises(ConfigError, match="paper, strong, small"):
+        read_recipe("huge", None)
+
+
+# Evaluation
+
+
+def test_a_bundle_has_the_accuracy_of_its_checkpoint(
+    model: DENet, runtime: Runtime, data: DataSet
+) -> None:
+    split = Split(data.query, data.gallery)
+    expected = evaluate_states(TorchEmbedder(model, torch.device("cpu")), split)
+    found = evaluate_states(BundleEmbedder(runtime), split)
+    assert list(found) == list(STATES)
+    for state in STATES:
+        assert found[state].map == pytest.approx(expected[state].map, abs=0.05)
+
+
+def test_the_diagonal_of_the_matrix_is_the_accuracy_in_each_state(
+    model: DENet, data: DataSet
+) -> None:
+    split = Split(data.query, data.gallery)
+    embed = TorchEmbedder(model, torch.device("cpu"))
+    states = evaluate_states(embed, split)
+    matrix = state_matrix(embed, split)
+    assert len(matrix) == 49
+    for state in STATES:
+        assert matrix[state, state].map == states[state].map
+
+
+def test_a_rate_of_zero_is_the_complete_state(model: DENet, data: DataSet) -> None:
+    split = Split(data.query, data.gallery)
+    embed = TorchEmbedder(model, torch.device("cpu"))
+    rates = evaluate_rates(embed, split, [0.0, 1.0], seed=0)
+    assert rates[0.0].map == evaluate_states(embed, split, [COMPLETE])[COMPLETE].map
+    assert rates[1.0].map != rates[0.0].map
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_a_missing_rate_is_met_exactly_and_repeatably(rate: float) -> None:
+    states = draw_states(1000, rate, seed=3)
+    assert sum(state != COMPLETE for state in states) == round(1000 * rate)
+    assert states == draw_states(1000, rate, seed=3)
+    if rate:
+        assert states != draw_states(1000, rate, seed=4)
+        assert set(states) == set(STATES) - ({COMPLETE} if rate == 1 else set())
+
+
+def test_missing_rates_are_read() -> None:
+    assert parse_rates("0:1:0.1") == pytest.approx([i / 10 for i in range(11)])
+    assert parse_rates("0.5") == [0.5]
+    for text in ("", "a", "0:1", "0:1:0", "2", "-0.1", "0:2:1"):
+        with pytest.raises(RateError, match="missing rate"):
+            parse_rates(text)
+
+
+def test_a_set_that_lacks_a_modality_cannot_be_evaluated_complete(
+    model: DENet, data: DataSet
+) -> None:
+    poor = tuple(record.within(State.parse("rgb+tir")) for record in data.query)
+    embed = TorchEmbedder(model, torch.device("cpu"))
+    with pytest.raises(DataError, match="no image of nir"):
+        evaluate_states(embed, Split(poor, poor))
+    ranked = evaluate_states(embed, Split(poor, poor), [State.parse("tir")])
+    assert not math.isnan(ranked[State.parse("tir")].map)
+
+
+# From the command line
+
+
+def denet(*arguments: object) -> str:
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_from_synthesis_to_evaluation(tmp_path: Path) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    denet("synth", data, "--identities", 8, "--cameras", 2, "--shots", 2, "--height", 32,
+          "--width", 16)  # fmt: skip
+    assert "train" in denet("data", data)
+    recipe = tmp_path / "r.toml"
+    recipe.write_bytes(msgspec.toml.encode(msgspec.to_builtins(_without_none(RECIPE))))
+    assert BEST in denet("train", data, "--out", run, "--preset", "small", "--config", recipe)
+    text = denet("eval", run / BEST, data, "--missing-rate", "0.5", "--matrix", "--json")
+    facts = json.loads(text)
+    assert list(facts["states"]) == [state.name for state in STATES]
+    assert len(facts["matrix"]) == 49
+    assert facts["missing_rate"]["0.5"]["queries"] == 16
+    assert "mean" in denet("eval", run / BEST, data)
+
+
+def _without_none(recipe: Recipe) -> dict[str, object]:
+    tables: dict[str, dict[str, object]] = msgspec.to_builtins(recipe)
+    return {t: {k: v for k, v in values.items() if v is not None} for t, values in tables.items()}
+
+
+def test_bad_input_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for arguments in (
+        ("data", tmp_path / "none"),
+        ("train", tmp_path / "empty", "--out", tmp_path / "run"),
+        ("eval", tmp_path / "none.safetensors", tmp_path / "empty"),
+        ("synth", tmp_path / "empty"),
+        ("synth", tmp_path / "new", "--identities", "1"),
+    ):
+        result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+        assert result.exit_code == 2, result.output
+        assert result.stderr.strip().startswith("error: ")
+        assert "Traceback" not in result.output
+    assert [p.name for p in tmp_path.iterdir()] == ["empty"]
