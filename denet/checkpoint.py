@@ -6,7 +6,6 @@ Nothing is ever unpickled: a checkpoint from a stranger cannot run code.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 
 from denet.config import ConfigError, ModelConfig
 from denet.errors import DenetError
+from denet.files import written_whole
 from denet.model import DENet
 
 FORMAT = "denet-checkpoint"
@@ -51,14 +51,11 @@ def save_checkpoint(model: DENet, path: Path, *, replace: bool = False) -> None:
     config = msgspec.json.encode(model.config, order="deterministic")
     header = msgspec.json.encode(Header(SCHEMA, msgspec.Raw(config)))
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, {FORMAT: header.decode()})
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            save_file(tensors, temporary, {FORMAT: header.decode()})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot write the checkpoint: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> DENet:

@@ -34,6 +34,7 @@ from denet.data.transforms import TrainingTransform
 from denet.embed import TorchEmbedder
 from denet.errors import DenetError
 from denet.evaluate import Split, evaluate_states
+from denet.files import written_whole
 from denet.graph import COMPLETE, MODALITIES, Modality
 from denet.initialize import initial_model
 from denet.losses import Losses, Objective, Weights
@@ -379,9 +380,5 @@ def _restore(
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with written_whole(path) as temporary:
         temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.errors import DenetError
+from denet.files import written_whole
 from denet.graph import STATES, State
 from runtime.runtime import Runtime
 from runtime.samples import ImageFiles
@@ -100,9 +100,8 @@ def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        with written_whole(out) as temporary, temporary.open("wb") as stream:
             np.savez(
                 stream,
                 allow_pickle=False,
@@ -113,8 +112,5 @@ def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
                 precision=np.array(runtime.precision),
                 backend=np.array(runtime.backend),
             )
-        temporary.replace(out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
