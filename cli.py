@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -15,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from denet.errors import DenetError
 
 if TYPE_CHECKING:
-    from denet.evaluate import Embed
+    from denet.subject import Subject
 
 app = typer.Typer(
     name="denet",
@@ -32,11 +34,15 @@ err = Console(stderr=True)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TRAIN_PACKAGES = {
+    "jinja2",
     "lightning_fabric",
+    "matplotlib",
     "onnx",
     "onnxscript",
     "pytorch_metric_learning",
     "safetensors",
+    "sklearn",
+    "timm",
     "torch",
     "torchvision",
 }
@@ -49,6 +55,10 @@ PrecisionOpt = Annotated[
     str, typer.Option(help="[b]auto[/b] (the bundle's default), or one that the bundle has.")
 ]
 ThreadsOpt = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: cores).")]
+BatchOpt = Annotated[int, typer.Option(min=1, help="Samples run at once, at most.")]
+WorkersOpt = Annotated[
+    int, typer.Option(min=0, help="Processes that load images, for a checkpoint.")
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
@@ -160,32 +170,72 @@ def train(
     root: Annotated[Path, typer.Argument(metavar="DATA", help="RGBNT201, RGBNT100 or alike.")],
     to: Annotated[Path, typer.Option("--out", help="The directory of the run.")],
     preset: Annotated[
-        str, typer.Option(help="[b]paper[/b], [b]strong[/b], or [b]small[/b] for a CPU.")
-    ] = "paper",
+        str | None,
+        typer.Option(help="[b]paper[/b] (default), [b]strong[/b], or [b]small[/b] for a CPU."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML with [model], [train], [augment] to override it.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run at --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run at --out, with its own recipe.")
+    ] = False,
 ) -> None:
     """Train a DENet; a run can be interrupted and resumed at any moment."""
-    from denet.data.records import open_data
-    from denet.recipe import read_recipe
-    from denet.train import train as run
+    from denet.data.records import DataError, open_data
+    from denet.interrupt import Interrupted, interruptible
 
-    recipe = read_recipe(preset, config)
+    first = os.environ.get("RANK", "0") == "0"  # of several processes only the first speaks
+    where = "before the first epoch"
     bar, task = progress(0, "training")
-    with bar:
-        best = run(
-            recipe,
-            open_data(root),
-            to,
-            resume=resume,
-            on_batch=lambda batch, total, losses: bar.update(
-                task, completed=batch, total=total, description=f"loss {losses['total']:.3f}"
-            ),
-            on_epoch=lambda report: bar.console.print(report.describe(), highlight=False),
-        )
-    out.print(f"{best}: the best checkpoint", highlight=False, soft_wrap=True)
+    bar.disable = not first
+    try:
+        with interruptible() as interruption:
+            from denet.recipe import read_recipe
+            from denet.train import Progress as Done
+            from denet.train import train as run
+
+            def show(done: Done) -> None:
+                nonlocal where
+                interruption.check()
+                where = f"in epoch {done.epoch}"
+                text = done.describe()
+                bar.update(task, completed=done.batch, total=done.batches, description=text)
+
+            own = resume and preset is None and config is None
+            with bar:
+                best = run(
+                    None if own else read_recipe(preset or "paper", config),
+                    open_data(root),
+                    to,
+                    resume=resume,
+                    on_batch=show,
+                    on_epoch=lambda report: bar.console.print(
+                        report.describe(), highlight=False, soft_wrap=True
+                    ),
+                )
+    except Interrupted as stop:
+        if first:
+            text = f"interrupted {where}; {how_to_continue(root, to)}"
+            err.print(text, highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(stop.exit_code) from None
+    except DenetError as error:
+        if first or isinstance(error, DataError):
+            raise
+        raise typer.Exit(2) from None  # the first process has the same error
+    if first:
+        out.print(f"{best}: the best checkpoint", highlight=False, soft_wrap=True)
+
+
+def how_to_continue(root: Path, to: Path) -> str:
+    """What to type after an interruption of training."""
+    from denet.run import RECIPE
+
+    if not (to / RECIPE).exists():
+        return "nothing was begun: start it again"
+    command = ["denet", "train", str(root), "--out", str(to), "--resume"]
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        command = ["torchrun", "...", *command]
+    return f"continue with: {shlex.join(command)}"
 
 
 @app.command(name="eval")
@@ -199,7 +249,20 @@ def evaluate(
     missing_rate: Annotated[
         str | None, typer.Option(help="Also the paper's missing rates, as 0:1:0.1 or 0.5.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of what is missing at a rate.")] = 0,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw figures, as PNG in this folder.")
+    ] = None,
+    recovery: Annotated[
+        bool, typer.Option("--recovery", help="Also compare recovered features with real ones.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Draw into a folder that is not empty.")
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of what is missing at a rate, and of what figures show.")
+    ] = 0,
+    batch: BatchOpt = 32,
+    workers: WorkersOpt = 0,
     backend: BackendOpt = "auto",
     precision: PrecisionOpt = "auto",
     threads: ThreadsOpt = None,
@@ -207,52 +270,149 @@ def evaluate(
 ) -> None:
     """Measure mAP and CMC in all missing states, of checkpoint or bundle."""
     from denet.data.records import open_data
-    from denet.evaluate import Split, evaluate_rates, evaluate_states, parse_rates, state_matrix
-    from denet.graph import STATES
-    from denet.tables import matrix_table, ranking_facts, ranking_table
+    from denet.evaluate import parse_rates
+    from denet.examine import RATES, examine
+    from denet.tables import matrix_table, ranking_table, recovery_table
+    from denet.testset import open_split
 
+    if figures is not None:
+        from denet.figures import NOT_OF_A_BUNDLE, check_folder, draw_figures, write_figures
+
+        check_folder(figures, replace=force)
+        missing_rate = missing_rate or RATES
     rates = parse_rates(missing_rate) if missing_rate else []
     known = open_data(root)
-    split = Split(known.query, known.gallery)
-    embed = embedder(model, backend, precision, threads)
-    with err.status("evaluating"):
-        pairs = state_matrix(embed, split) if matrix else {}
-        # The matrix's diagonal is the accuracy in each state: embed everything once.
-        states = {s: pairs[s, s] for s in STATES} if pairs else evaluate_states(embed, split)
-        at_rates = evaluate_rates(embed, split, rates, seed)
+    split = open_split(known)
+    subject = opened(model, backend, precision, threads, batch, workers)
+    pictures: list[Path] = []
+    with err.status("evaluating") as status:
+        found = examine(
+            subject,
+            split,
+            matrix=matrix,
+            rates=rates,
+            recovery=recovery,
+            seed=seed,
+            batch=batch,
+            workers=workers,
+        )
+        if figures is not None:
+            drawings = draw_figures(
+                split,
+                found.embed,
+                {str(model): found.states},
+                found.rates,
+                model=subject.model,
+                ranges=subject.ranges,
+                seed=seed,
+                notify=status.update,
+            )
+            pictures = write_figures(figures, drawings)
+    if figures is not None and subject.model is None:
+        err.print(f"{model}: {NOT_OF_A_BUNDLE}", highlight=False, soft_wrap=True)
     if as_json:
-        facts = {
-            "model": str(model),
-            "data": str(root),
-            "states": {s.name: ranking_facts(r) for s, r in states.items()},
-            "matrix": {f"{q} / {g}": ranking_facts(r) for (q, g), r in pairs.items()},
-            "missing_rate": {str(rate): ranking_facts(r) for rate, r in at_rates.items()},
-        }
-        print(json.dumps(facts, indent=2))
+        facts = {"model": str(model), "data": str(root), **found.facts()}
+        print(json.dumps(facts | {"figures": [str(path) for path in pictures]}, indent=2))
         return
     title = f"{model} on {known.name} ({len(split.query)} queries)"
-    out.print(ranking_table(title, "state", {s.name: r for s, r in states.items()}))
-    if pairs:
-        out.print(matrix_table(pairs))
-    if at_rates:
-        rows = {f"{rate:.0%}": ranking for rate, ranking in at_rates.items()}
+    out.print(ranking_table(title, "state", {s.name: r for s, r in found.states.items()}))
+    if found.matrix:
+        out.print(matrix_table(found.matrix))
+    if found.rates:
+        rows = {f"{rate:.0%}": ranking for rate, ranking in found.rates.items()}
         out.print(ranking_table("At a missing rate", "missing", rows))
+    if found.recovery:
+        out.print(recovery_table(found.recovery))
+    if pictures:
+        names = ", ".join(path.name for path in pictures)
+        out.print(f"{figures}: {names}", highlight=False, soft_wrap=True)
 
 
-def embedder(model: Path, backend: str, precision: str, threads: int | None) -> Embed:
-    """What embeds records with `model`: PyTorch for a checkpoint, a backend for a bundle."""
+@app.command()
+@reported
+def report(
+    root: Annotated[Path, typer.Argument(metavar="DATA", help="RGBNT201, RGBNT100 or alike.")],
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", help="Checkpoints and bundles.")
+    ],
+    to: Annotated[Path, typer.Option("--out", help="The page to write (.html).")],
+    figures_of: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="Whose figures it shows (default: last checkpoint)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a report at --out.")] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of what is missing at a rate, and of what figures show.")
+    ] = 0,
+    batch: BatchOpt = 32,
+    workers: WorkersOpt = 0,
+    threads: ThreadsOpt = None,
+) -> None:
+    """Compare models on a data set, as one HTML page with figures."""
+    from denet.data.records import open_data
+    from denet.report import check_report, choose_shown, make_report, short_names, write_report
+    from denet.tables import comparison_table
+    from denet.testset import open_split
+
+    check_report(to, replace=force)
+    names = short_names(models)
+    known = open_data(root)
+    split = open_split(known)
+    subjects = {
+        name: opened(model, "auto", "auto", threads, batch, workers)
+        for name, model in zip(names, models, strict=True)
+    }
+    shown = choose_shown(subjects, figures_of)
+    with err.status("evaluating") as status:
+        made = make_report(
+            known,
+            split,
+            subjects,
+            shown,
+            seed=seed,
+            batch=batch,
+            workers=workers,
+            notify=status.update,
+        )
+        write_report(made, to)
+    out.print(comparison_table(f"{known.name} ({len(split.query)} queries)", made.states))
+    for parity in made.parities:
+        out.print(parity.describe(), highlight=False, soft_wrap=True)
+    out.print(f"{to}: the report", highlight=False, soft_wrap=True)
+
+
+def opened(
+    model: Path, backend: str, precision: str, threads: int | None, batch: int, workers: int
+) -> Subject:
+    """The model at `model`: PyTorch for a checkpoint, a backend for a bundle."""
+    import torch
+
     from denet.embed import BundleEmbedder, TorchEmbedder
+    from denet.subject import Subject, SubjectError, manifest_config
 
     if model.is_dir():
         from runtime import Runtime
 
-        return BundleEmbedder(Runtime.load(model, backend, precision, threads=threads))
-    import torch
-
+        runtime = Runtime.load(model, backend, precision, threads=threads, max_batch=batch)
+        return Subject(
+            model,
+            BundleEmbedder(runtime),
+            manifest_config(model, runtime.bundle.manifest.model),
+            f"{runtime.backend}, {runtime.precision}",
+            exported_from=runtime.bundle.manifest.checkpoint_sha256,
+        )
     from denet.checkpoint import load_checkpoint
 
+    if (backend, precision) != ("auto", "auto"):
+        raise SubjectError(
+            f"{model}: a checkpoint runs in PyTorch: --backend and --precision are for bundles"
+        )
+    if threads is not None:
+        torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return TorchEmbedder(load_checkpoint(model).to(device), device)
+    network = load_checkpoint(model).to(device)
+    embed = TorchEmbedder(network, device, batch=batch, workers=workers)
+    return Subject(model, embed, network.config, f"PyTorch, {device}", model=network)
 
 
 @app.command()

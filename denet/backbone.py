@@ -1,23 +1,41 @@
 """Backbones: image -> feature map, behind one seam.
 
 A backbone is an `nn.Module` from (B, 3, H, W) to (B, channels, H / stride, W / stride) with the
-attributes `channels` and `stride`. Today torchvision's ResNets provide it.
+attributes `channels` and `stride`. torchvision's ResNets provide it by their names, any model of
+`timm` that has a spatial feature map as `timm:NAME`, and `resnet10` is torchvision's ResNet with
+one basic block in each stage, for training on a CPU.
 """
 
 from __future__ import annotations
 
 from pickle import UnpicklingError
+from typing import Any
 from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
-from torchvision.models.resnet import ResNet
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from denet.config import ConfigError
 
+TIMM = "timm:"
+"""What the name of a timm backbone begins with."""
 
-class ResNetFeatures(nn.Module):
+
+class Backbone(nn.Module):
+    """What every backbone is: image (B, 3, H, W) -> feature (B, C, H / stride, W / stride).
+
+    Attributes:
+        channels: C.
+        stride: pixels of the image for one position of the feature map, in each direction.
+    """
+
+    channels: int
+    stride: int
+
+
+class ResNetFeatures(Backbone):
     """A torchvision ResNet up to its last stage.
 
     With `last_stride` 1 the last stage keeps the resolution of the stage before it, as is usual
@@ -32,7 +50,7 @@ class ResNetFeatures(nn.Module):
             for module in resnet.layer4.modules():
                 if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
                     module.stride = (1, 1)
-        self.channels: int = resnet.fc.in_features
+        self.channels = resnet.fc.in_features
         self.stride = 16 * last_stride
 
     def forward(self, image: Tensor) -> Tensor:
@@ -40,16 +58,103 @@ class ResNetFeatures(nn.Module):
         return feature
 
 
-def build_backbone(name: str, last_stride: int, *, pretrained: bool) -> ResNetFeatures:
+class TimmFeatures(Backbone):
+    """The last feature map of a timm model, whatever its family.
+
+    Args:
+        name: as timm knows it, with or without the tag of its weights.
+        last_stride: 1 asks timm for an output stride of 16, which not every family offers.
+        image_size: height and width; a transformer is built for it.
+        pretrained: load the weights that timm names, from its cache or the hub.
+
+    Raises:
+        ConfigError: timm has no such model, it has no spatial feature map or not at this stride,
+            or its weights cannot be had.
+    """
+
+    def __init__(
+        self, name: str, last_stride: int, image_size: tuple[int, int], *, pretrained: bool
+    ) -> None:
+        super().__init__()
+        import timm  # takes a second: only who asks for it pays
+
+        if not timm.is_model(name):
+            near = ", ".join(TIMM + n for n in timm.list_models(f"*{name[:6]}*")[:5])
+            raise ConfigError(
+                f"timm has no model {name!r}" + (f": has {near}, ..." if near else "")
+            )
+        self.network = _timm_network(name, 16 * last_stride, image_size, pretrained)
+        with torch.no_grad():
+            made = self.network.eval()(torch.zeros(1, 3, *image_size))[-1]
+        self.network.train()
+        self.channels = int(self.network.feature_info.channels()[-1])
+        if made.ndim != 4 or made.shape[1] != self.channels:
+            raise ConfigError(
+                f"backbone {TIMM}{name}: its last feature has the shape {tuple(made.shape[1:])}, "
+                "which is no map of channels: choose a backbone that has one"
+            )
+        self.stride = image_size[0] // made.shape[2]
+        if self.stride != 16 * last_stride or image_size[1] != self.stride * made.shape[3]:
+            raise ConfigError(
+                f"backbone {TIMM}{name}: makes {made.shape[2]}x{made.shape[3]} of an image of "
+                f"{image_size[0]}x{image_size[1]}, which is no stride of {16 * last_stride}: "
+                f"try last_stride = {3 - last_stride}"
+            )
+
+    def forward(self, image: Tensor) -> Tensor:
+        feature: Tensor = self.network(image)[-1]
+        return feature
+
+
+def _timm_network(name: str, stride: int, image_size: tuple[int, int], pretrained: bool) -> Any:
+    import timm
+
+    # A family takes one of these arguments or none, and says so by refusing the other ones.
+    for arguments in ({"output_stride": stride}, {"img_size": image_size}, {}):
+        try:
+            network = timm.create_model(name, features_only=True, out_indices=(-1,), **arguments)
+            break
+        except (TypeError, AssertionError, NotImplementedError, RuntimeError, AttributeError):
+            continue
+    else:
+        raise ConfigError(f"backbone {TIMM}{name}: timm cannot give its feature map")
+    if pretrained:
+        try:
+            network = timm.create_model(
+                name, features_only=True, out_indices=(-1,), pretrained=True, **arguments
+            )
+        except Exception as error:  # the hub's client raises a dozen kinds
+            raise ConfigError(
+                f"the weights of {TIMM}{name} are neither in the cache nor can they be "
+                f"downloaded ({type(error).__name__}): start from random weights"
+            ) from None
+    return network
+
+
+def build_backbone(
+    name: str, last_stride: int, image_size: tuple[int, int], *, pretrained: bool
+) -> Backbone:
     """The backbone called `name`, with ImageNet weights if `pretrained`.
 
     Raises:
-        ConfigError: there is no such backbone, or its weights can neither be found in torch's
-            cache nor be downloaded.
+        ConfigError: there is no such backbone, it does not fit the stride or the image, or its
+            weights can neither be found in the cache nor be downloaded.
     """
+    if name.startswith(TIMM):
+        return TimmFeatures(name.removeprefix(TIMM), last_stride, image_size, pretrained=pretrained)
     names = resnet_names()
+    if name == "resnet10":
+        if pretrained:
+            raise ConfigError("resnet10 has no ImageNet weights: start from random ones")
+        return ResNetFeatures(ResNet(BasicBlock, [1, 1, 1, 1]), last_stride)
     if name not in names:
-        raise ConfigError(f"unknown backbone {name!r}: choose from {', '.join(names)}")
+        raise ConfigError(
+            f"unknown backbone {name!r}: choose from {', '.join(names)}, or {TIMM}NAME"
+        )
+    return _resnet(name, last_stride, pretrained)
+
+
+def _resnet(name: str, last_stride: int, pretrained: bool) -> ResNetFeatures:
     resnet = models.get_model(name, weights=None)
     assert isinstance(resnet, ResNet)
     if pretrained:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from denet.backbone import ResNetFeatures
+from denet.backbone import Backbone
 
 
 class BranchOutput(NamedTuple):
@@ -49,7 +49,7 @@ class CBAM(nn.Module):
 class Branch(nn.Module):
     """image (B, 3, H, W) -> feature (B, C, h, w) and pooled (B, C)."""
 
-    def __init__(self, backbone: ResNetFeatures, cbam_reduction: int) -> None:
+    def __init__(self, backbone: Backbone, cbam_reduction: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.attention = CBAM(backbone.channels, cbam_reduction)

@@ -33,6 +33,7 @@ class CmftOutput(NamedTuple):
 
     pooled: Tensor  # (B, C), the pooled recovered feature F'_b
     grid: Tensor  # (B, 48, H/4, W/4), the recovered image X'_b in space-to-depth form
+    feature: Tensor | None  # (B, C, h, w), F'_b as a map, of a CMFT that is built to give it
 
 
 def to_image(grid: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class UpSample(nn.Module):
 
 
 class DownSample(nn.Module):
-    """X'_b as a grid -> the pooled recovered feature (B, C)."""
+    """X'_b as a grid -> the recovered feature, pooled (B, C) or as a map (B, C, h, w)."""
 
     def __init__(self, channels: int, width: int, stages: int) -> None:
         super().__init__()
@@ -97,22 +98,39 @@ class DownSample(nn.Module):
         return self.first.weight.reshape(self.first.out_channels, -1, 1, 1)
 
     def forward(self, grid: Tensor) -> Tensor:
+        """The narrow map (B, width, h, w) that is left to be pooled and expanded."""
         hidden = functional.relu(self.first_norm(functional.conv2d(grid, self.first_on_grid())))
-        pooled: Tensor = self.expand(global_average(self.stages(hidden)))
+        narrow: Tensor = self.stages(hidden)
+        return narrow
+
+    def pooled(self, narrow: Tensor) -> Tensor:
+        """(B, width, h, w) -> GAP(F'_b), (B, C)."""
+        pooled: Tensor = self.expand(global_average(narrow))
         return pooled
+
+    def feature(self, narrow: Tensor) -> Tensor:
+        """(B, width, h, w) -> F'_b, (B, C, h, w), which nothing in a DENet needs."""
+        feature: Tensor = self.expand(narrow.movedim(1, -1)).movedim(-1, 1)
+        return feature
 
 
 class CMFT(nn.Module):
-    """One direction a2b: feature of a (B, C, h, w) -> pooled recovered feature of b (B, C)."""
+    """One direction a2b: feature of a (B, C, h, w) -> pooled recovered feature of b (B, C).
 
-    def __init__(self, channels: int, width: int, stages: int) -> None:
+    `maps`: give the recovered feature as a map as well.
+    """
+
+    def __init__(self, channels: int, width: int, stages: int, *, maps: bool = False) -> None:
         super().__init__()
+        self.maps = maps
         self.up = UpSample(channels, width, stages)
         self.down = DownSample(channels, width, stages)
 
     def forward(self, feature: Tensor) -> CmftOutput:
         grid = self.up(feature)
-        return CmftOutput(self.down(grid), grid)
+        narrow = self.down(grid)
+        recovered = self.down.feature(narrow) if self.maps else None
+        return CmftOutput(self.down.pooled(narrow), grid, recovered)
 
 
 def _halved(width: int, stage: int) -> int:

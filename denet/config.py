@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from denet.errors import DenetError
-from denet.graph import Modality
+from denet.graph import Composition, Modality
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -52,7 +52,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Every size of a DENet. C is the number of channels of the backbone's last feature map.
 
     Attributes:
-        backbone: a torchvision ResNet by name ("resnet50", "resnet18", "resnext50_32x4d", ...).
+        backbone: a torchvision ResNet by name ("resnet50", "resnet18", "resnext50_32x4d", ...),
+            or "timm:NAME" for a model of timm that has a spatial feature map.
         image_size: height and width of the network's input, in pixels.
         last_stride: stride of the backbone's last stage; 1 is the re-ID convention and gives a
             16x8 feature map for a 256x128 image.
@@ -61,6 +62,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             least 128.
         dem_channels: channels c of an edge's key, value and query; by default C/8.
         neck: the feature used for retrieval: before or after the BN neck.
+        composition: "dynamic" is DENet, and what is exported; see `denet.graph.Composition` for
+            "fixed", "single", "none" and "concat", with which the paper compares it.
         normalization: per modality; ImageNet's statistics where it is silent.
     """
 
@@ -71,6 +74,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     cmft_width: Positive | None = None
     dem_channels: Positive | None = None
     neck: Literal["before", "after"] = "before"
+    composition: Composition = "dynamic"
     normalization: dict[Modality, Normalization] = {}
 
     def normalization_of(self, modality: Modality) -> Normalization:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from denet.data.dataset import EvaluationSet
 from denet.data.records import Record
-from denet.graph import PARTS, STATES, Modality, State
+from denet.graph import STATES, Modality, State
 from denet.model import DENet
 
 
@@ -37,7 +37,7 @@ class TorchEmbedder:
 
     def __call__(self, records: Sequence[Record], states: Sequence[State]) -> NDArray[np.float32]:
         """The embeddings (N, 6C) of `records`, each as if only its state were available."""
-        embeddings = np.empty((len(records), PARTS * self.model.channels), np.float32)
+        embeddings = np.empty((len(records), self.model.dim), np.float32)
         for state in STATES:
             rows = [i for i, given in enumerate(states) if given == state]
             limited = [records[i].within(state) for i in rows]

@@ -12,6 +12,9 @@ The composition of a state S, with anchor a = the first available of rgb, nir, t
   `r_t`) plus the enhancement of every uncut edge s -> t. A missing modality is enhanced but
   enhances nobody: its outgoing edges are cut.
 - The embedding is concat(c(S), c({a})): six parts. c({a}) is the paper's Eq. 8 for any anchor.
+
+That is the "dynamic" composition, the paper's and the only one that is exported. The others are
+what the paper compares it with; they exist for experiments (`denet experiment`).
 """
 
 from __future__ import annotations
@@ -36,6 +39,19 @@ PAIRS: tuple[Edge, ...] = tuple(permutations(MODALITIES, 2))
 
 PARTS = 2 * len(MODALITIES)
 """Parts of an embedding: c(S) has one for each modality, and so has c({anchor})."""
+
+Composition = Literal["dynamic", "fixed", "single", "none", "concat"]
+"""How a state is composed:
+
+- dynamic: DENet; the edges of missing modalities are cut.
+- fixed: the graph does not follow the state: a missing modality enhances the others, too, with
+  the feature map recovered for it.
+- single: as dynamic, but of each pair of modalities only the first enhances the other, in the
+  order rgb, nir, tir.
+- none: recovery without enhancement.
+- concat: the three-branch baseline; pooled features side by side, zero for a missing one. It has
+  three parts, c(S) alone.
+"""
 
 MAX_TARGETS = 2
 """Most vectors that one edge enhances in one call: a real and a recovered target feature."""
@@ -142,6 +158,10 @@ ENGINES: tuple[str, ...] = (
 """The 15 engines in an order in which every plan can run them, each engine once."""
 
 
+ZERO = "zero"
+"""The value that stands for a missing modality in the "concat" composition: zeros (B, C)."""
+
+
 @dataclass(frozen=True)
 class Call:
     """One run of one engine: which values it reads and which it makes.
@@ -179,32 +199,51 @@ def image_value(modality: Modality) -> str:
 
 @dataclass(frozen=True)
 class _Step:
-    """One edge applied to one vector: `after` = `before` + edge(source feature, `base`)."""
+    """One edge applied to one vector: `after` = `before` + edge(`feature`, `base`)."""
 
     source: Modality
+    real: bool  # the source's own feature, not one recovered for it
     base: str
     before: str
 
     @property
+    def feature(self) -> str:
+        return f"feature_{self.source}" if self.real else f"recovered_map_{self.source}"
+
+    @property
     def after(self) -> str:
-        return f"{self.before}+{self.source}"
+        return f"{self.before}+{self.source}" + ("" if self.real else "'")
 
 
-def _chain(target: Modality, state: State) -> tuple[str, list[_Step]]:
+def _sources(target: Modality, state: State, composition: Composition) -> list[Modality]:
+    """The modalities whose edges enhance `target` in c(state), in order."""
+    if composition == "none":
+        return []
+    among = MODALITIES if composition == "fixed" else state.available
+    if composition == "single":
+        among = tuple(m for m in among if MODALITIES.index(m) < MODALITIES.index(target))
+    return [m for m in among if m != target]
+
+
+def _chain(target: Modality, state: State, composition: Composition) -> tuple[str, list[_Step]]:
     """The base of `target` in c(state), and the steps that enhance it, in order."""
     base = f"pooled_{target}" if target in state.available else f"recovered_{target}"
     steps: list[_Step] = []
-    for source in state.available:
-        if source != target:
-            steps.append(_Step(source, base, steps[-1].after if steps else base))
+    for source in _sources(target, state, composition):
+        before = steps[-1].after if steps else base
+        steps.append(_Step(source, source in state.available, base, before))
     return base, steps
 
 
 @cache
-def plan(state: State, anchor: Modality | None = None) -> Plan:
+def plan(
+    state: State, anchor: Modality | None = None, composition: Composition = "dynamic"
+) -> Plan:
     """The engine calls that yield concat(c(S), c({anchor})) for `state`, each call once.
 
     `anchor` is the state's own unless another available modality is named, as training does.
+    Of the compositions, "concat" yields c(S) alone, in which the part of a missing modality is
+    called `ZERO`.
 
     What c(S) and c({anchor}) share is computed once: where a target is missing, its chain in
     c({anchor}) is the beginning of its chain in c(S). Where it is available, the anchor's edge
@@ -222,37 +261,41 @@ def plan(state: State, anchor: Modality | None = None) -> Plan:
         )
         for m in state.available
     ]
-    calls += [
-        Call(
-            cmft_engine(anchor, t),
-            {"feature": (f"feature_{anchor}",)},
-            {"pooled": (f"recovered_{t}",)},
+    if composition == "concat":
+        return Plan(
+            state,
+            tuple(calls),
+            tuple(f"pooled_{m}" if m in state.available else ZERO for m in MODALITIES),
         )
-        for t in MODALITIES
-        if t != anchor
-    ]
+    for target in MODALITIES:
+        if target != anchor:
+            outputs: dict[str, tuple[str, ...]] = {"pooled": (f"recovered_{target}",)}
+            if composition == "fixed":
+                outputs["feature"] = (f"recovered_map_{target}",)
+            calls.append(
+                Call(cmft_engine(anchor, target), {"feature": (f"feature_{anchor}",)}, outputs)
+            )
 
     parts: dict[tuple[State, Modality], str] = {}
     alone = State((anchor,))
     for target in MODALITIES:
         steps: dict[_Step, None] = {}  # in order, shared ones once
         for graph in (state, alone):
-            base, chain = _chain(target, graph)
+            base, chain = _chain(target, graph, composition)
             steps.update(dict.fromkeys(chain))
             parts[graph, target] = chain[-1].after if chain else base
-        for source in state.available:
-            mine = [step for step in steps if step.source == source]
-            if mine:
-                calls.append(
-                    Call(
-                        dem_engine(source, target),
-                        {
-                            "feature": (f"feature_{source}",),
-                            "base": tuple(step.base for step in mine),
-                            "sum": tuple(step.before for step in mine),
-                        },
-                        {"enhanced": tuple(step.after for step in mine)},
-                    )
+        for source, feature in dict.fromkeys((step.source, step.feature) for step in steps):
+            mine = [step for step in steps if step.feature == feature]
+            calls.append(
+                Call(
+                    dem_engine(source, target),
+                    {
+                        "feature": (feature,),
+                        "base": tuple(step.base for step in mine),
+                        "sum": tuple(step.before for step in mine),
+                    },
+                    {"enhanced": tuple(step.after for step in mine)},
                 )
+            )
     order = [parts[graph, target] for graph in (state, alone) for target in MODALITIES]
     return Plan(state, tuple(calls), tuple(order))

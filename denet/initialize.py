@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from denet.config import ModelConfig
+from denet.dem import DEMEdge
 from denet.graph import MODALITIES, PAIRS, branch_engine, cmft_engine
 from denet.model import DENet
 
@@ -29,6 +30,19 @@ def initial_model(config: ModelConfig, *, seed: int, pretrained: bool) -> DENet:
         model = DENet(config, pretrained=pretrained).eval()
         _settle(model)
     return model
+
+
+def silence_edges(model: DENet) -> None:
+    """Let every edge of the DEM add nothing, so that training begins from the plain features.
+
+    An edge is a residual on a feature that has learned nothing yet; random ones are noise of the
+    feature's own size, in which identities are hard to learn. `initial_model` leaves them random
+    because a model that is to test the machinery needs edges that do something.
+    """
+    for engine in model.engines.values():
+        if isinstance(engine, DEMEdge):
+            nn.init.zeros_(engine.out.weight)
+            nn.init.zeros_(engine.out.bias)
 
 
 def random_images(
@@ -59,7 +73,8 @@ def _settle(model: DENet) -> None:
                 for m in MODALITIES
             }
             for source, target in PAIRS:
-                model.engines[cmft_engine(source, target)](features[source])
+                if cmft_engine(source, target) in model.engines:
+                    model.engines[cmft_engine(source, target)](features[source])
     for norm in fresh:
         norm.eval()
         norm.momentum = 0.1

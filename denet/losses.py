@@ -7,14 +7,14 @@ L = L_ReID + rho L_rec + mu L_sim, where
   smoothing, (1 - s) one-hot + s / N.
 - L_rec (Eq. 3) is the mean squared difference of the recovered and the real image.
 - L_sim (Eq. 4) is one minus the cosine of the recovered and the real pooled feature, both seen
-  through one learned projection of the target's modality.
+  through one learned projection of the target's modality, standardized over the batch.
 
 L_rec and L_sim are averages over all six directions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -89,8 +89,17 @@ class Objective(nn.Module):
         channels = model.channels
         self.weights = weights
         self.whole = IdentityHead(model.neck, identities, weights)
+        # Without the batch statistics L_sim has a solution that recovers nothing: a projection to
+        # a constant. And only what is recovered is drawn to what is real: drawn to each other,
+        # the features of a branch would give up what other modalities cannot tell.
+        width = max(channels // 4, 1)
         self.projections = nn.ModuleDict(
-            {m: nn.Linear(channels, max(channels // 4, 1)) for m in MODALITIES}
+            {
+                m: nn.Sequential(
+                    nn.Linear(channels, width, bias=False), nn.BatchNorm1d(width, affine=False)
+                )
+                for m in MODALITIES
+            }
         )
         self.branch_necks = nn.ModuleDict()
         self.branch_heads = nn.ModuleDict()
@@ -117,21 +126,24 @@ class Objective(nn.Module):
         joined = output.parts.transpose(0, 1).flatten(1)
         identity, triplet = self.whole(joined, labels)
         branch = self._branch(output.branches, labels, identity)
-        recovery = torch.stack(
-            [
+        recovery = _mean(
+            (
                 functional.mse_loss(r.grid.float(), to_grid(images[t]))
                 for (_, t), r in recovered.items()
-            ]
-        ).mean()
-        similarity = torch.stack(
-            [
+            ),
+            identity,
+        )
+        similarity = _mean(
+            (
                 1
                 - functional.cosine_similarity(
-                    self.projections[t](r.pooled), self.projections[t](output.branches[t].pooled)
+                    self.projections[t](r.pooled),
+                    self.projections[t](output.branches[t].pooled.detach()),
                 ).mean()
                 for (_, t), r in recovered.items()
-            ]
-        ).mean()
+            ),
+            identity,
+        )
         w = self.weights
         total = identity + triplet + w.branch * branch + w.rho * recovery + w.mu * similarity
         return Losses(identity, triplet, branch, recovery, similarity, total)
@@ -144,4 +156,10 @@ class Objective(nn.Module):
             head = self.branch_heads[m]
             identity, triplet = head(branches[m].pooled, labels)
             terms.append(identity + triplet)
-        return torch.stack(terms).mean() if terms else like.new_zeros(())
+        return _mean(terms, like)
+
+
+def _mean(terms: Iterable[Tensor], like: Tensor) -> Tensor:
+    """The mean of scalars; zero, of the kind of `like`, if there are none."""
+    listed = list(terms)
+    return torch.stack(listed).mean() if listed else like.new_zeros(())

@@ -16,10 +16,11 @@ from denet.cmft import CMFT, CmftOutput, stages_between
 from denet.config import ConfigError, ModelConfig
 from denet.dem import DEMEdge
 from denet.graph import (
+    COMPLETE,
     MODALITIES,
     PAIRS,
-    PARTS,
     STACKED,
+    ZERO,
     Edge,
     Modality,
     State,
@@ -36,9 +37,9 @@ class DenetOutput:
     """What `DENet.forward` makes of a batch of B samples in one state.
 
     Attributes:
-        parts: (6, B, C): c(S), then c({anchor}).
-        embedding: (B, 6C), what retrieval compares: the parts side by side, through the BN neck
-            if the model retrieves behind it, L2-normalized.
+        parts: (6, B, C): c(S), then c({anchor}); (3, B, C) in the "concat" composition.
+        embedding: (B, 6C) or (B, 3C), what retrieval compares: the parts side by side, through
+            the BN neck if the model retrieves behind it, L2-normalized.
         branches: feature (B, C, h, w) and pooled feature (B, C) of each available modality.
         recovered: of each direction that ran, the pooled recovered feature and the image.
     """
@@ -64,7 +65,9 @@ class DENet(nn.Module):
         super().__init__()
         self.config = config
         backbones = {
-            m: build_backbone(config.backbone, config.last_stride, pretrained=pretrained)
+            m: build_backbone(
+                config.backbone, config.last_stride, config.image_size, pretrained=pretrained
+            )
             for m in MODALITIES
         }
         first = backbones["rgb"]
@@ -80,14 +83,30 @@ class DENet(nn.Module):
         self.engines = nn.ModuleDict()
         for m in MODALITIES:
             self.engines[branch_engine(m)] = Branch(backbones[m], config.cbam_reduction)
+        # What the composition never calls is not built.
+        calls = {
+            name
+            for anchor in MODALITIES
+            for name in plan(COMPLETE, anchor, config.composition).engines
+        }
         for s, t in PAIRS:
-            self.engines[cmft_engine(s, t)] = CMFT(channels, cmft_width, stages)
+            if cmft_engine(s, t) in calls:
+                self.engines[cmft_engine(s, t)] = CMFT(
+                    channels, cmft_width, stages, maps=config.composition == "fixed"
+                )
         for s, t in PAIRS:
-            self.engines[dem_engine(s, t)] = DEMEdge(channels, dem_width)
-        self.neck = nn.BatchNorm1d(PARTS * channels)
+            if dem_engine(s, t) in calls:
+                self.engines[dem_engine(s, t)] = DEMEdge(channels, dem_width)
+        self.dim = len(plan(COMPLETE, None, config.composition).parts) * channels
+        self.neck = nn.BatchNorm1d(self.dim)
 
     def forward(
-        self, images: Mapping[Modality, Tensor], state: State, anchor: Modality | None = None
+        self,
+        images: Mapping[Modality, Tensor],
+        state: State,
+        anchor: Modality | None = None,
+        *,
+        isolate: bool = False,
     ) -> DenetOutput:
         """Run the plan of `state`.
 
@@ -95,12 +114,14 @@ class DENet(nn.Module):
             images: (B, 3, H, W) for each available modality; others are not looked at.
             state: what is available.
             anchor: from which missing modalities are recovered; the state's own by default.
+            isolate: CMFTs and edges pass no gradient on to what they read. What passes through
+                an edge's residual still has its own.
 
         Raises:
             KeyError: an available modality has no image.
         """
         anchor = anchor or state.anchor
-        composition = plan(state, anchor)
+        composition = plan(state, anchor, self.config.composition)
         values: dict[str, Tensor] = {image_value(m): images[m] for m in state.available}
         made: dict[str, Any] = {}
         for call in composition.calls:
@@ -110,36 +131,49 @@ class DENet(nn.Module):
                 else values[names[0]]
                 for name, names in call.inputs.items()
             }
+            if isolate:
+                inputs = {n: x if n == "sum" else x.detach() for n, x in inputs.items()}
             made[call.engine] = self.engines[call.engine](**inputs)
             for name, names in call.outputs.items():
                 output = getattr(made[call.engine], name)
                 values.update(zip(names, output if name in STACKED else [output], strict=True))
 
+        if ZERO in composition.parts:
+            values[ZERO] = torch.zeros_like(values[f"pooled_{state.anchor}"])
         parts = torch.stack([values[name] for name in composition.parts])
         return DenetOutput(
             parts=parts,
             embedding=self.head(parts),
             branches={m: made[branch_engine(m)] for m in state.available},
             recovered={
-                (anchor, t): made[cmft_engine(anchor, t)] for t in MODALITIES if t != anchor
+                (anchor, t): made[cmft_engine(anchor, t)]
+                for t in MODALITIES
+                if cmft_engine(anchor, t) in made
             },
         )
 
-    def recover_all(self, output: DenetOutput) -> dict[Edge, CmftOutput]:
+    def recover_all(
+        self, output: DenetOutput, *, isolate: bool = False
+    ) -> dict[Edge, CmftOutput]:
         """Every direction between the available modalities of `output`, as training needs.
 
-        The directions that the composition ran already are not run again.
+        The directions that the composition ran already are not run again. `isolate`: as in
+        `forward`.
         """
+        features = {
+            m: made.feature.detach() if isolate else made.feature
+            for m, made in output.branches.items()
+        }
         return {
             (s, t): output.recovered[s, t]
             if (s, t) in output.recovered
-            else self.engines[cmft_engine(s, t)](output.branches[s].feature)
+            else self.engines[cmft_engine(s, t)](features[s])
             for s, t in PAIRS
-            if s in output.branches and t in output.branches
+            if s in output.branches and t in output.branches and cmft_engine(s, t) in self.engines
         }
 
     def head(self, parts: Tensor) -> Tensor:
-        """Parts (6, B, C) -> embedding (B, 6C), L2-normalized."""
+        """Parts (6, B, C) -> embedding (B, 6C), L2-normalized; three parts give half of that."""
         joined = parts.transpose(0, 1).flatten(1)
         if self.config.neck == "after":
             joined = self.neck(joined)

@@ -35,6 +35,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         branch: weight of identity and triplet loss on each branch alone (0 in the paper).
         anchor: "rgb" as in the paper, or "random" for each batch, so that the states without
             RGB are trained as well.
+        isolate: CMFT and DEM pass no gradient on to the branches. The paper's are trained jointly,
+            which slows the branches down as long as what is behind them is random.
         clip: largest norm of the gradient; 0 for no limit.
         precision: of the arithmetic: "32", "16" or "bf16" (mixed).
         pretrained: start from ImageNet weights.
@@ -61,6 +63,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     mu: NonNegative = 1.0
     branch: NonNegative = 0.0
     anchor: Literal["rgb", "random"] = "rgb"
+    isolate: bool = False
     clip: NonNegative = 0.0
     precision: Literal["32", "16", "bf16"] = "32"
     pretrained: bool = True

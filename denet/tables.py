@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from denet.evaluate import RANKS
-from denet.graph import State
+from denet.graph import STATES, Edge, State
 from denet.metrics import Ranking
+from denet.recovery import Recovery, mean_recovery
 
 
 def ranking_facts(ranking: Ranking) -> dict[str, Any]:
@@ -47,3 +49,100 @@ def matrix_table(rankings: Mapping[tuple[State, State], Ranking]) -> Table:
     for query in states:
         table.add_row(query.name, *(f"{rankings[query, g].map:.1f}" for g in states))
     return table
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One row of a comparison of models.
+
+    Attributes:
+        name: a state, or what the row is the mean of.
+        kind: "complete", "one missing", "two missing" or "all states".
+        mean: whether it is a mean over states.
+        values: mAP and R1 in per cent, of each model in order.
+    """
+
+    name: str
+    kind: str
+    mean: bool
+    values: tuple[tuple[float, float], ...]
+
+
+KINDS = ("complete", "one missing", "two missing")
+"""What a state is called, by how many modalities it lacks."""
+
+
+def comparison_rows(models: Sequence[Mapping[State, Ranking]]) -> list[ComparisonRow]:
+    """A row for each state, and for the means over one missing, two missing and all states.
+
+    Args:
+        models: ranking in every state, of each model.
+    """
+
+    def values(states: Sequence[State]) -> tuple[tuple[float, float], ...]:
+        return tuple(
+            (
+                float(np.mean([rankings[s].map for s in states])),
+                float(np.mean([rankings[s].cmc(1) for s in states])),
+            )
+            for rankings in models
+        )
+
+    rows: list[ComparisonRow] = []
+    for lost, kind in enumerate(KINDS):
+        states = [state for state in STATES if len(state.missing) == lost]
+        rows += [ComparisonRow(s.name, kind, False, values([s])) for s in states]
+        if len(states) > 1:
+            rows.append(ComparisonRow(f"mean, {kind}", kind, True, values(states)))
+    rows.append(ComparisonRow("mean, all states", "all states", True, values(STATES)))
+    return rows
+
+
+def comparison_table(title: str, models: Mapping[str, Mapping[State, Ranking]]) -> Table:
+    """mAP and R1 in all states, two columns for each model."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("state", no_wrap=True)
+    for name in models:
+        table.add_column(f"{name}\nmAP", justify="right", overflow="fold")
+        table.add_column("\nR1", justify="right")
+    for row in comparison_rows(list(models.values())):
+        numbers = [f"{value:.1f}" for pair in row.values for value in pair]
+        table.add_row(
+            row.name,
+            *numbers,
+            style="bold" if row.mean else None,
+            end_section=row.kind in ("complete", "all states") or row.mean,
+        )
+    return table
+
+
+def recovery_facts(recoveries: Mapping[Edge, Recovery]) -> dict[str, Any]:
+    """By direction, as "rgb>nir", and their mean."""
+    facts = {f"{source}>{target}": asdict(r) for (source, target), r in recoveries.items()}
+    return facts | {"mean": asdict(mean_recovery(recoveries))}
+
+
+def recovery_table(recoveries: Mapping[Edge, Recovery]) -> Table:
+    """Recovered against real features: one row for each direction, and their mean."""
+    table = Table(
+        title="Recovered features: cosine to the real one, and to other identities'",
+        title_justify="left",
+    )
+    table.add_column("recovered", no_wrap=True)
+    columns = ("same", "different", "AUC")
+    for column in (*columns, *(f"centred\n{column}" for column in columns)):
+        table.add_column(column, justify="right")
+    rows = {f"{target} from {source}": r for (source, target), r in recoveries.items()}
+    for name, recovery in rows.items():
+        table.add_row(name, *_similarities(recovery))
+    table.add_section()
+    table.add_row("mean", *_similarities(mean_recovery(recoveries)))
+    return table
+
+
+def _similarities(recovery: Recovery) -> list[str]:
+    return [
+        f"{value:.3f}"
+        for side in (recovery.raw, recovery.centred)
+        for value in (side.same, side.different, side.auc)
+    ]

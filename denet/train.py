@@ -8,83 +8,69 @@ that is resumed has the weights of one that was not interrupted.
 
 from __future__ import annotations
 
-import csv
-import io
+import logging
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from denet.checkpoint import save_checkpoint
 from denet.config import ConfigError
 from denet.data.dataset import TrainingSet
-from denet.data.records import DataSet, Record, complete
-from denet.data.sampler import IdentitySampler
+from denet.data.records import DataError, DataSet, Record, complete
+from denet.data.sampler import Draw, IdentitySampler
 from denet.data.transforms import TrainingTransform
 from denet.embed import TorchEmbedder
 from denet.errors import DenetError
 from denet.evaluate import Split, evaluate_states
-from denet.files import written_whole
 from denet.graph import COMPLETE, MODALITIES, Modality
-from denet.initialize import initial_model
+from denet.initialize import initial_model, silence_edges
+from denet.interrupt import let_children_die, quiet_worker
 from denet.losses import Losses, Objective, Weights
 from denet.model import DENet
 from denet.recipe import Recipe, TrainConfig
-
-STATE, LOG, RECIPE = "state.pt", "log.csv", "recipe.json"
-LAST, BEST = "last.safetensors", "best.safetensors"
-
-
-class TrainingError(DenetError):
-    """A run that cannot be started, continued or finished; the message says what to do."""
+from denet.run import BEST, EpochReport, Origin, Run, Snapshot, TrainingError, data_digest
 
 
 @dataclass(frozen=True)
-class EpochReport:
-    """One row of the log.
+class Progress:
+    """Where training is; told before the first batch of an epoch, and after every batch.
 
     Attributes:
-        epoch: from 1.
-        lr: at the end of the epoch.
-        images_per_second: triplets count as three.
-        waiting: share of the time spent waiting for data.
-        map: mean of mAP over the states on the held-out identities; NaN where not measured.
+        epoch: from 1, of `epochs`.
+        batch: batches of this epoch that are done, of `batches`.
+        losses: means over these batches; empty before the first.
+        images_per_second: in this epoch, triplets count as three.
     """
 
     epoch: int
-    total: float
-    identity: float
-    triplet: float
-    branch: float
-    recovery: float
-    similarity: float
-    lr: float
+    epochs: int
+    batch: int
+    batches: int
+    losses: Mapping[str, float]
     images_per_second: float
-    waiting: float
-    map: float
 
     def describe(self) -> str:
-        """The row in one line for a person."""
-        held_out = "" if math.isnan(self.map) else f", mAP {self.map:.1f} on held-out identities"
-        return (
-            f"epoch {self.epoch}: loss {self.total:.3f} (identity {self.identity:.3f}, triplet "
-            f"{self.triplet:.3f}, recovery {self.recovery:.3f}, similarity {self.similarity:.3f}), "
-            f"{self.images_per_second:.0f} images/s, {self.waiting:.1%} waiting for data{held_out}"
-        )
+        """The figures in one line for a person, the most wanted first."""
+        parts = [f"epoch {self.epoch}/{self.epochs}"]
+        if self.losses:
+            parts.append(f"{self.images_per_second:.0f} images/s")
+            parts.append(f"loss {self.losses['total']:.3f}")
+            parts += [f"{n} {v:.3f}" for n, v in self.losses.items() if n != "total"]
+        return "  ".join(parts)
 
 
-Report = Callable[[int, int, Mapping[str, float]], None]
-"""Called after every batch: batch (from 1), batches in the epoch, the running mean losses."""
+Report = Callable[[Progress], None]
 
 
 class Step(nn.Module):
@@ -100,84 +86,127 @@ class Step(nn.Module):
     ) -> Losses:
         """The losses of a complete batch whose missing modalities `anchor` would recover."""
         output = self.model(images, COMPLETE, anchor)
-        losses: Losses = self.objective(output, self.model.recover_all(output), images, labels)
+        recovered = self.model.recover_all(output)
+        # Under mixed precision, too, the objective is computed in float32: on a CPU, autocast
+        # would leave L_sim with the two or three digits of bfloat16.
+        with torch.autocast(labels.device.type, enabled=False):
+            losses: Losses = self.objective(
+                replace(
+                    output,
+                    parts=output.parts.float(),
+                    embedding=output.embedding.float(),
+                    branches={
+                        m: b._replace(feature=b.feature.float(), pooled=b.pooled.float())
+                        for m, b in output.branches.items()
+                    },
+                ),
+                {
+                    edge: r._replace(pooled=r.pooled.float(), grid=r.grid.float())
+                    for edge, r in recovered.items()
+                },
+                {m: image.float() for m, image in images.items()},
+                labels,
+            )
         return losses
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | None,
     data: DataSet,
     out: Path,
     *,
     resume: bool = False,
-    on_batch: Report = lambda *_: None,
+    on_batch: Report = lambda _: None,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
 ) -> Path:
     """Train a DENet and return the path of its best checkpoint.
 
-    `out` gets `last.safetensors` and `best.safetensors`, `log.csv`, `recipe.json`, and
-    `state.pt`, from which the run resumes. Each is replaced atomically after every epoch.
+    `out` gets what `denet.run` describes, after every epoch and all of it at once. Where several
+    processes train together (torchrun), all of them must see `out`, and the first writes it.
 
     Args:
-        recipe: everything that can be chosen.
+        recipe: everything that can be chosen; None, with `resume`, for that of the run.
         data: its train split is used, and nothing else.
         out: a new directory, or with `resume` that of a run.
-        resume: continue the run in `out`; its recipe and data must be the same.
-        on_batch: told of progress.
-        on_epoch: told of each finished epoch.
+        resume: continue the run in `out`, or begin it where it had not come that far; recipe,
+            data and number of processes must be the same.
+        on_batch: told of progress, in the first process.
+        on_epoch: told of each finished epoch, in the first process.
 
     Raises:
         TrainingError: `out` is in the way or not resumable, or the loss is no longer a number.
         DataError: the data cannot be used.
         ConfigError: the recipe asks for what this machine lacks.
     """
+    run = Run(out)
+    recipe = recipe or _stored(run, resume)
     config = recipe.train
+    fabric = _fabric(config)
+    origin = Origin(recipe=recipe, data=data_digest(data.train), processes=fabric.world_size)
+    _in_first(fabric, lambda: run.check(origin, resume=resume))
+
     fitted, held_out = hold_out(complete(data.train), config.validation)
     labels = {identity: i for i, identity in enumerate(sorted({r.identity for r in fitted}))}
-    fabric = _fabric(config)
-    _prepare(out, recipe, resume)
-
-    model = initial_model(recipe.model, seed=config.seed, pretrained=config.pretrained)
-    torch.manual_seed(config.seed)
-    step = Step(model, Objective(model, len(labels), _weights(config)))
-    optimizer = _optimizer(step, config)
-    wrapped, wrapped_optimizer = fabric.setup(step, optimizer)
-    history: list[EpochReport] = []
-    if resume:
-        history = _restore(out, step, optimizer, fabric)
-
     training_set = TrainingSet(
         fitted, labels, TrainingTransform(recipe.model, recipe.augment), seed=config.seed
     )
     sampler = IdentitySampler(
-        [labels[r.identity] for r in fitted],
+        training_set.labels,
         identities=config.identities,
         instances=config.instances,
         seed=config.seed,
     )
+    batches = _Batches(sampler, fabric)
+
+    model = initial_model(recipe.model, seed=config.seed, pretrained=config.pretrained)
+    silence_edges(model)
+    # The layout in which convolutions are fastest; checkpoints are written in the usual one.
+    model = model.to(memory_format=torch.channels_last)
+    torch.manual_seed(config.seed)
+    step = Step(model, Objective(model, len(labels), _weights(config)))
+    optimizer = _optimizer(step, config)
+    wrapped, wrapped_optimizer = fabric.setup(step, optimizer)
+
+    _in_first(fabric, lambda: run.begin(origin))
+    history: list[EpochReport] = []
+    if (snapshot := run.restore()) is not None:
+        _load(snapshot, step, optimizer, fabric, out)
+        history = snapshot.history
+
+    batches.epochs = range(len(history), config.epochs)
     loader = DataLoader(
         training_set,
-        batch_sampler=_ForRank(sampler, fabric.global_rank, fabric.world_size),
+        batch_sampler=batches,
         num_workers=config.workers,
-        persistent_workers=config.workers > 0,
+        worker_init_fn=quiet_worker,
         pin_memory=fabric.device.type == "cuda",
+        generator=torch.Generator(),  # else it draws once from the numbers meant for dropout
     )
     split = Split(held_out, held_out)
-    for epoch in range(len(history), config.epochs):
-        sampler.set_epoch(epoch)
-        report = _epoch(fabric, wrapped, wrapped_optimizer, loader, config, epoch, on_batch)
-        due = (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs
-        if held_out and due:
-            model.eval()
-            rankings = evaluate_states(TorchEmbedder(model, fabric.device), split)
-            report = EpochReport(
-                **asdict(report) | {"map": float(np.mean([r.map for r in rankings.values()]))}
+    with _loaded(loader) as stream:
+        for epoch in batches.epochs:
+            report = _epoch(
+                fabric,
+                wrapped,
+                wrapped_optimizer,
+                islice(stream, batches.per_epoch),
+                batches.per_epoch,
+                config,
+                epoch,
+                on_batch if fabric.is_global_zero else lambda _: None,
             )
-        history.append(report)
-        if fabric.global_rank == 0:
-            _save(out, step, optimizer, history)
-        fabric.barrier()
-        on_epoch(report)
+            due = (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs
+            if held_out and due:
+                # In every process: it takes no longer, and none has to wait for another.
+                model.eval()
+                rankings = evaluate_states(TorchEmbedder(model, fabric.device), split)
+                report = EpochReport(
+                    **asdict(report) | {"map": float(np.mean([r.map for r in rankings.values()]))}
+                )
+            history.append(report)
+            _in_first(fabric, lambda: run.save(model, _rest(step, optimizer, fabric), history))
+            if fabric.is_global_zero:
+                on_epoch(report)
     return out / BEST
 
 
@@ -212,18 +241,110 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 
-class _ForRank:
-    """The batches of one process of several, which all get the same number."""
+class _Batches:
+    """The batches of one process of several, which all get the same number, over some epochs.
 
-    def __init__(self, batches: IdentitySampler, rank: int, world: int) -> None:
-        self.batches, self.rank, self.world = batches, rank, world
+    One stream of all epochs, not one for each, lets the processes that load data work ahead
+    across the end of an epoch, while the network is validated and saved.
 
-    def __iter__(self) -> Iterator[Any]:
-        everything = list(self.batches)
-        yield from everything[self.rank : len(self) * self.world : self.world]
+    Args:
+        sampler: the batches of an epoch for all processes.
+        fabric: says which process of how many this is.
+
+    Attributes:
+        epochs: those that are left to train; set before iterating.
+        per_epoch: batches of this process in an epoch.
+
+    Raises:
+        ConfigError: an epoch has fewer batches than there are processes.
+    """
+
+    epochs = range(0)
+
+    def __init__(self, sampler: IdentitySampler, fabric: Fabric) -> None:
+        self.sampler = sampler
+        self.rank, self.world = fabric.global_rank, fabric.world_size
+        self.per_epoch = len(sampler) // self.world
+        if not self.per_epoch:
+            raise ConfigError(
+                f"an epoch has {len(sampler)} batches, fewer than the {self.world} processes: "
+                "use fewer processes, or smaller batches (identities, instances)"
+            )
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for epoch in self.epochs:
+            self.sampler.set_epoch(epoch)
+            everything = list(self.sampler)
+            yield from everything[self.rank : self.per_epoch * self.world : self.world]
 
     def __len__(self) -> int:
-        return len(self.batches) // self.world
+        return self.per_epoch * len(self.epochs)
+
+
+@contextmanager
+def _loaded(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
+    """The batches of `loader`, whose processes end with the context.
+
+    Raises:
+        DataError: one of them was killed; torch says so wherever the loop happens to be.
+    """
+    try:
+        with closing(batch for batch in loader) as batches:
+            yield batches
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # The latter two where a process died while it handed over a batch.
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+            raise
+        let_children_die()
+        raise DataError(
+            "a process that loads data was killed, as when memory or /dev/shm is full: lower "
+            f"workers in another run, or continue with --resume ({error})"
+        ) from None
+
+
+def _in_first(fabric: Fabric, action: Callable[[], None]) -> None:
+    """Do `action` in the first process while the others wait; all raise what it raises."""
+    problem: DenetError | None = None
+    if fabric.is_global_zero:
+        try:
+            action()
+        except DenetError as error:
+            problem = error
+    problem = fabric.broadcast(problem)
+    if problem is not None:
+        raise problem
+
+
+def _stored(run: Run, resume: bool) -> Recipe:
+    origin = run.origin() if resume else None
+    if origin is None:
+        raise TrainingError(
+            f"{run.path}: there is no run to resume: name a preset or configuration to begin one"
+        )
+    return origin.recipe
+
+
+def _rest(step: Step, optimizer: torch.optim.Optimizer, fabric: Fabric) -> dict[str, Any]:
+    """What a run needs to go on beside the network's weights."""
+    return {
+        "objective": step.objective.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "precision": fabric.strategy.precision.state_dict(),  # the scale of float16 gradients
+    }
+
+
+def _load(
+    snapshot: Snapshot, step: Step, optimizer: torch.optim.Optimizer, fabric: Fabric, out: Path
+) -> None:
+    try:
+        step.model.load_state_dict(snapshot.weights)
+        step.objective.load_state_dict(snapshot.rest["objective"])
+        optimizer.load_state_dict(snapshot.rest["optimizer"])
+        fabric.strategy.precision.load_state_dict(snapshot.rest["precision"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise TrainingError(
+            f"{out}: cannot be resumed from: was it made by another version? {error}"
+        ) from None
 
 
 def _fabric(config: TrainConfig) -> Fabric:
@@ -232,6 +353,7 @@ def _fabric(config: TrainConfig) -> Fabric:
         raise ConfigError('precision = "16" needs a GPU, and none was found: use "32" or "bf16"')
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it says is for others
     fabric = Fabric(
         accelerator="cuda" if gpus else "cpu",
         devices=local,
@@ -266,31 +388,37 @@ def _epoch(
     fabric: Fabric,
     step: nn.Module,
     optimizer: Any,
-    loader: DataLoader[Any],
+    loaded: Iterator[Any],
+    batches: int,
     config: TrainConfig,
     epoch: int,
     on_batch: Report,
 ) -> EpochReport:
     step.train()
     torch.manual_seed(_mix(config.seed, epoch, fabric.global_rank))  # dropout
-    anchors = np.random.default_rng((config.seed, epoch)).integers(0, 3, len(loader))
+    anchors = np.random.default_rng((config.seed, epoch)).integers(0, 3, batches)
     sums: dict[str, float] = dict.fromkeys(Losses._fields, 0.0)
     images_seen, waited, lr = 0, 0.0, config.lr
+    on_batch(Progress(epoch + 1, config.epochs, 0, batches, {}, 0.0))
     began = asked = time.perf_counter()
-    for batch, (images, labels, _cameras) in enumerate(loader):
+    for batch, (images, labels, _cameras) in enumerate(loaded):
         waited += time.perf_counter() - asked
-        lr = learning_rate(config, epoch + batch / len(loader))
+        lr = learning_rate(config, epoch + batch / batches)
         for group in optimizer.param_groups:
             group["lr"] = lr
         images, labels = fabric.to_device((images, labels))
+        images = {m: i.contiguous(memory_format=torch.channels_last) for m, i in images.items()}
         anchor = MODALITIES[anchors[batch]] if config.anchor == "random" else "rgb"
         losses: Losses = step(images, labels, anchor)
-        values = {name: term.item() for name, term in zip(Losses._fields, losses, strict=True)}
+        # The mean over all processes: if the loss of one is no number, all of them stop.
+        means: Any = fabric.all_reduce(torch.stack(losses).detach(), reduce_op="mean")
+        values = dict(zip(Losses._fields, means.tolist(), strict=True))
         if not all(math.isfinite(value) for value in values.values()):
             bad = ", ".join(f"{n} = {v}" for n, v in values.items() if not math.isfinite(v))
+            kept = f"The run is kept as after epoch {epoch}" if epoch else "Nothing is trained yet"
             raise TrainingError(
-                f"epoch {epoch + 1}, batch {batch + 1}: the loss is no number ({bad}). The state "
-                "before this epoch is kept: lower lr, add warmup, or set clip, in a new run"
+                f"epoch {epoch + 1}, batch {batch + 1}: the loss is no number ({bad}). {kept}, "
+                "and it would come here again: begin another, with a lower lr, warmup, or clip"
             )
         optimizer.zero_grad()
         fabric.backward(losses.total)
@@ -300,13 +428,21 @@ def _epoch(
         images_seen += len(MODALITIES) * len(labels) * fabric.world_size
         for name, value in values.items():
             sums[name] += value
-        on_batch(batch + 1, len(loader), {n: s / (batch + 1) for n, s in sums.items()})
+        on_batch(
+            Progress(
+                epoch + 1,
+                config.epochs,
+                batch + 1,
+                batches,
+                {name: total / (batch + 1) for name, total in sums.items()},
+                images_seen / (time.perf_counter() - began),
+            )
+        )
         asked = time.perf_counter()
     elapsed = time.perf_counter() - began
-    means = {name: total / max(len(loader), 1) for name, total in sums.items()}
     return EpochReport(
         epoch=epoch + 1,
-        **means,
+        **{name: total / batches for name, total in sums.items()},
         lr=lr,
         images_per_second=images_seen / elapsed,
         waiting=waited / elapsed,
@@ -317,68 +453,3 @@ def _epoch(
 def _mix(*numbers: int) -> int:
     """One seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _prepare(out: Path, recipe: Recipe, resume: bool) -> None:
-    encoded = msgspec.json.format(msgspec.json.encode(recipe, order="deterministic"), indent=2)
-    if resume:
-        if not (out / STATE).is_file():
-            raise TrainingError(
-                f"{out}: has no finished epoch to resume from: start without --resume"
-            )
-        if (out / RECIPE).read_bytes() != encoded:
-            raise TrainingError(
-                f"{out / RECIPE}: is not the recipe given now: a resumed run keeps its own"
-            )
-        return
-    if out.exists() and any(out.iterdir()):
-        raise TrainingError(f"{out}: is not empty: choose another name, or continue with --resume")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        _write(out / RECIPE, encoded)
-    except OSError as error:
-        raise TrainingError(f"{out}: cannot be written: {error.strerror}") from None
-
-
-def _save(
-    out: Path, step: Step, optimizer: torch.optim.Optimizer, history: list[EpochReport]
-) -> None:
-    try:
-        save_checkpoint(step.model, out / LAST, replace=True)
-        measured = [r.map for r in history if not math.isnan(r.map)]
-        if not measured or history[-1].map == max(measured):
-            save_checkpoint(step.model, out / BEST, replace=True)
-        text = io.StringIO()
-        rows = csv.DictWriter(text, list(EpochReport.__dataclass_fields__))
-        rows.writeheader()
-        rows.writerows(asdict(report) for report in history)
-        _write(out / LOG, text.getvalue().encode())
-        stream = io.BytesIO()
-        torch.save(
-            {
-                "step": step.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "history": [asdict(report) for report in history],
-            },
-            stream,
-        )
-        _write(out / STATE, stream.getvalue())  # last: what it names is then all there
-    except OSError as error:
-        raise TrainingError(f"{out}: cannot be written: {error.strerror}") from None
-
-
-def _restore(
-    out: Path, step: Step, optimizer: torch.optim.Optimizer, fabric: Fabric
-) -> list[EpochReport]:
-    try:
-        state = torch.load(out / STATE, map_location=fabric.device, weights_only=True)
-        step.load_state_dict(state["step"])
-        optimizer.load_state_dict(state["optimizer"])
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise TrainingError(f"{out / STATE}: cannot be resumed from: {error}") from None
-    return [EpochReport(**row) for row in state["history"]]
-
-
-def _write(path: Path, content: bytes) -> None:
-    with written_whole(path) as temporary:
-        temporary.write_bytes(content)

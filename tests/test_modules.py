@@ -273,7 +273,7 @@ def test_cbam_is_channel_then_spatial_attention(
 
 
 def test_a_branch_pools_its_feature_and_attends_to_its_backbone() -> None:
-    branch = randomized(Branch(build_backbone("resnet18", 1, pretrained=False), 16))
+    branch = randomized(Branch(build_backbone("resnet18", 1, (64, 32), pretrained=False), 16))
     image = random_tensor(2, 3, 64, 32)
     with torch.no_grad():
         feature, pooled = branch(image)

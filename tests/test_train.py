@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import multiprocessing
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -17,9 +21,10 @@ from typer.testing import CliRunner
 
 import cli
 from denet.checkpoint import load_checkpoint
-from denet.config import ConfigError, ModelConfig
+from denet.config import ConfigError, ModelConfig, Normalization
 from denet.data.records import DataError, DataSet, open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
+from denet.data.transforms import AugmentConfig
 from denet.embed import BundleEmbedder, TorchEmbedder
 from denet.evaluate import (
     RateError,
@@ -30,12 +35,13 @@ from denet.evaluate import (
     parse_rates,
     state_matrix,
 )
-from denet.graph import COMPLETE, MODALITIES, PAIRS, STATES, Modality, State
+from denet.graph import COMPLETE, MODALITIES, PAIRS, STATES, Composition, Modality, State
 from denet.initialize import initial_model, random_images
 from denet.losses import Losses, Objective, Weights
 from denet.model import DENet
 from denet.recipe import PRESETS, Recipe, TrainConfig, read_recipe
-from denet.train import BEST, LAST, LOG, STATE, TrainingError, hold_out, learning_rate, train
+from denet.run import BEST, LAST, LOG, RECIPE, STATE, EpochReport, TrainingError
+from denet.train import Progress, Step, hold_out, learning_rate, train
 from runtime import Runtime
 
 TINY = ModelConfig(backbone="resnet18", image_size=(32, 16), cmft_width=4, dem_channels=4)
@@ -51,7 +57,7 @@ QUICK = TrainConfig(
     pretrained=False,
     workers=0,
 )
-RECIPE = Recipe(model=TINY, train=QUICK)
+SHORT = Recipe(model=TINY, train=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +74,7 @@ def data(root: Path) -> DataSet:
 
 
 def with_train(**changes: object) -> Recipe:
-    return msgspec.structs.replace(RECIPE, train=msgspec.structs.replace(QUICK, **changes))
+    return msgspec.structs.replace(SHORT, train=msgspec.structs.replace(QUICK, **changes))
 
 
 def weights_of(path: Path) -> dict[str, Tensor]:
@@ -180,13 +186,49 @@ def test_the_learning_rate_of_the_presets() -> None:
     assert learning_rate(strong, 80) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize("composition", get_args(Composition))
+@pytest.mark.parametrize("anchor", MODALITIES)
+def test_every_parameter_gets_a_gradient(anchor: Modality, composition: Composition) -> None:
+    # So several processes need not search for those that get none, batch by batch.
+    config = msgspec.structs.replace(TINY, composition=composition)
+    model = initial_model(config, seed=0, pretrained=False)
+    weights = Weights(rho=0, mu=0, branch=1, margin=0.3, smoothing=0.1, dropout=0.5)
+    step = Step(model, Objective(model, 2, weights)).train()
+    images = {m: random_images(4, TINY.image_size) for m in MODALITIES}
+    step(images, torch.tensor([0, 0, 1, 1]), anchor).total.backward()
+    assert [name for name, p in step.named_parameters() if p.grad is None] == []
+
+
+def test_the_objective_is_computed_in_float32_under_mixed_precision() -> None:
+    model = initial_model(TINY, seed=0, pretrained=False)
+    torch.manual_seed(0)
+    weights = Weights(rho=1, mu=1, branch=1, margin=0.3, smoothing=0.1, dropout=0)
+    step = Step(model, Objective(model, 4, weights)).eval()
+    images = {m: random_images(8, TINY.image_size) for m in MODALITIES}
+    labels = torch.arange(4).repeat_interleave(2)
+    inside: set[torch.dtype] = set()
+    for module in step.objective.modules():
+        module.register_forward_hook(
+            lambda module, given, made: inside.update(
+                t.dtype for t in (*given, made) if isinstance(t, Tensor) and t.is_floating_point()
+            )
+        )
+    exact = step(images, labels, "rgb")
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = step(images, labels, "rgb")
+    assert inside == {torch.float32}
+    for name, a, b in zip(Losses._fields, exact, mixed, strict=True):
+        assert b.dtype == torch.float32, name
+        assert b.item() == pytest.approx(a.item(), rel=0.2), name
+
+
 # Runs
 
 
 def test_a_run_leaves_checkpoints_a_log_and_no_other_file(data: DataSet, tmp_path: Path) -> None:
-    best = train(RECIPE, data, tmp_path / "run")
+    best = train(SHORT, data, tmp_path / "run")
     assert best == tmp_path / "run" / BEST
-    assert {p.name for p in best.parent.iterdir()} == {BEST, LAST, LOG, STATE, "recipe.json"}
+    assert {p.name for p in best.parent.iterdir()} == {BEST, LAST, LOG, STATE, RECIPE}
     assert (best.parent / LOG).read_text().count("\n") == 3
     before = initial_model(TINY, seed=0, pretrained=False).state_dict()
     after = weights_of(best)
@@ -195,11 +237,8 @@ def test_a_run_leaves_checkpoints_a_log_and_no_other_file(data: DataSet, tmp_pat
 
 
 def interrupt_at(epoch: int, batch: int) -> Callable[..., None]:
-    seen = [0]
-
-    def on_batch(number: int, total: int, losses: object) -> None:
-        seen[0] += number == 1
-        if (seen[0], number) == (epoch, batch):
+    def on_batch(progress: Progress) -> None:
+        if (progress.epoch, progress.batch) == (epoch, batch):
             raise KeyboardInterrupt
 
     return on_batch
@@ -212,7 +251,7 @@ def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(
     train(recipe, data, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(recipe, data, tmp_path / "cut", on_batch=interrupt_at(2, 2))
-    train(recipe, data, tmp_path / "cut", resume=True)
+    train(None, data, tmp_path / "cut", resume=True)  # its own recipe
     assert same(weights_of(tmp_path / "whole" / LAST), weights_of(tmp_path / "cut" / LAST))
 
 
@@ -240,24 +279,72 @@ def test_the_best_epoch_is_chosen_on_held_out_identities(data: DataSet, tmp_path
     assert np.mean([r.map for r in rankings.values()]) == pytest.approx(max(maps))
 
 
-def test_a_loss_that_is_no_number_stops_the_run(data: DataSet, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run_as_it_was(
+    data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "denet.train.learning_rate", lambda _, progress: 1e-3 if progress < 1 else 1e30
+    )
+    recipe = with_train(epochs=3)
+    run = tmp_path / "run"
+    with pytest.raises(TrainingError, match=r"epoch 2, batch \d: the loss is no number.*epoch 1"):
+        train(recipe, data, run)
+    assert (run / LOG).read_text().count("\n") == 2
+    weights = weights_of(run / LAST)
+    assert all(bool(w.isfinite().all()) for w in weights.values())
     with pytest.raises(TrainingError, match="no number"):
-        train(with_train(lr=1e30, epochs=3, milestones=()), data, tmp_path / "run")
+        train(None, data, run, resume=True)
+    assert same(weights_of(run / LAST), weights)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_mixed_precision_in_bfloat16(workers: int, data: DataSet, tmp_path: Path) -> None:
+    reports: list[EpochReport] = []
+    recipe = with_train(precision="bf16", epochs=2, workers=workers)
+    best = train(recipe, data, tmp_path / "run", on_epoch=reports.append)
+    assert {w.dtype for n, w in weights_of(best).items() if not n.endswith("tracked")} == {
+        torch.float32
+    }
+    assert all(0 < value < 100 for r in reports for value in (r.total, r.similarity))
+
+
+def test_progress_is_told_from_the_first_batch_of_each_epoch(data: DataSet, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    train(SHORT, data, tmp_path / "run", on_batch=told.append)
+    assert [(p.epoch, p.batch) for p in told] == [(e, b) for e in (1, 2) for b in range(5)]
+    assert {(p.epochs, p.batches) for p in told} == {(2, 4)}
+    assert told[0].describe() == "epoch 1/2"
+    line = told[-1].describe()
+    assert line.startswith("epoch 2/2  ")
+    for word in ("images/s", *(f"{name} " for name in Losses._fields if name != "total")):
+        assert word in line
+
+
+def test_a_loader_process_that_dies_is_one_line(data: DataSet, tmp_path: Path) -> None:
+    def kill_a_child(progress: Progress) -> None:
+        if progress.batch == 1:
+            multiprocessing.active_children()[0].kill()
+
+    with pytest.raises(DataError, match="lower workers"):
+        train(with_train(workers=1, epochs=9), data, tmp_path / "run", on_batch=kill_a_child)
 
 
 def test_a_run_is_not_written_over(data: DataSet, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("precious")
     with pytest.raises(TrainingError, match="not empty"):
-        train(RECIPE, data, tmp_path)
+        train(SHORT, data, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_what_cannot_be_resumed_says_why(data: DataSet, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no finished epoch"):
-        train(RECIPE, data, tmp_path / "none", resume=True)
+    with pytest.raises(TrainingError, match="no run to resume"):
+        train(None, data, tmp_path / "none", resume=True)
     train(with_train(epochs=1), data, tmp_path / "run")
-    with pytest.raises(TrainingError, match=r"recipe\.json"):
+    with pytest.raises(TrainingError, match=r"recipe\.json: train\.epochs is 1 there and 9 here"):
         train(with_train(epochs=9), data, tmp_path / "run", resume=True)
+    other = dataclasses.replace(data, train=data.train[1:])
+    with pytest.raises(TrainingError, match="other training data"):
+        train(with_train(epochs=1), other, tmp_path / "run", resume=True)
     (tmp_path / "run" / STATE).write_bytes(b"torn")
     with pytest.raises(TrainingError, match="cannot be resumed"):
         train(with_train(epochs=1), data, tmp_path / "run", resume=True)
@@ -395,3 +482,16 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
         assert result.stderr.strip().startswith("error: ")
         assert "Traceback" not in result.output
     assert [p.name for p in tmp_path.iterdir()] == ["empty"]
+
+
+# Documentation
+
+
+def test_every_key_of_a_recipe_is_documented_with_its_default() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
+    rows = {match[1]: match[2] for match in re.finditer(r"^\| `(\w+)` \| (.*?) \|", text, re.M)}
+    for table in (TrainConfig, ModelConfig, Normalization, AugmentConfig):
+        for field in msgspec.structs.fields(table):
+            default = {} if field.default is msgspec.NODEFAULT else field.default
+            written = "none" if default is None else json.dumps(default)
+            assert rows.get(field.name) == written, f"{field.name} is {written} in {table.__name__}"

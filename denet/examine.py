@@ -1,0 +1,91 @@
+"""Everything that can be measured of one model on one test set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from denet.evaluate import Embed, Split, evaluate_rates, evaluate_states, state_matrix
+from denet.graph import Edge, State
+from denet.metrics import Ranking
+from denet.recovery import Recovery, check_recovery
+from denet.remember import Remembered
+from denet.subject import Subject
+from denet.tables import ranking_facts, recovery_facts
+from denet.testset import all_samples
+
+RATES = "0:1:0.1"
+"""The missing rates where a curve is drawn and none are asked for, as `parse_rates` reads them."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was measured; what was not asked for is empty.
+
+    Attributes:
+        embed: what embedded, with all that it made, for the figures.
+        states: accuracy in every state.
+        matrix: accuracy for each state of the query against each of the gallery.
+        rates: accuracy at each missing rate.
+        recovery: by direction, how similar recovered features are to real ones.
+    """
+
+    embed: Embed
+    states: dict[State, Ranking]
+    matrix: dict[tuple[State, State], Ranking]
+    rates: dict[float, Ranking]
+    recovery: dict[Edge, Recovery]
+
+    def facts(self) -> dict[str, Any]:
+        """The numbers, for a program."""
+        return {
+            "states": {s.name: ranking_facts(r) for s, r in self.states.items()},
+            "matrix": {f"{q} / {g}": ranking_facts(r) for (q, g), r in self.matrix.items()},
+            "missing_rate": {str(rate): ranking_facts(r) for rate, r in self.rates.items()},
+            "recovery": recovery_facts(self.recovery) if self.recovery else {},
+        }
+
+
+def examine(
+    subject: Subject,
+    split: Split,
+    *,
+    matrix: bool = False,
+    rates: Sequence[float] = (),
+    recovery: bool = False,
+    seed: int = 0,
+    batch: int = 32,
+    workers: int = 0,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Examination:
+    """Measure `subject` on a test set; each sample is embedded once in each state.
+
+    Args:
+        subject: the model.
+        split: complete samples.
+        matrix: also each state against each state.
+        rates: also these missing rates.
+        recovery: also the recovered features.
+        seed: of what is missing at a rate.
+        batch: samples at once, for the recovered features.
+        workers: processes that load images, likewise.
+        notify: told what is being done.
+
+    Raises:
+        SubjectError: `recovery` is asked of a bundle.
+        DataError: a sample lacks a modality, or an image cannot be read.
+        RecoveryError: `recovery` is asked on a single identity.
+    """
+    network = subject.network("comparing recovered features") if recovery else None
+    embed = Remembered(subject.embed) if matrix or rates else subject.embed
+    notify(f"evaluating {subject.path}")
+    return Examination(
+        embed=embed,
+        states=evaluate_states(embed, split),
+        matrix=state_matrix(embed, split) if matrix else {},
+        rates=evaluate_rates(embed, split, rates, seed),
+        recovery=check_recovery(network, all_samples(split), batch=batch, workers=workers)
+        if network is not None
+        else {},
+    )

@@ -1,0 +1,138 @@
+"""All figures that a model and a test set allow."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from denet.evaluate import Embed, Split
+from denet.figures.accuracy import rate_curve, state_bars
+from denet.figures.activation import activation_figure, identity_direction
+from denet.figures.choice import SHOWN_STATES, choose_queries
+from denet.figures.clusters import choose_identities, clusters_figure
+from denet.figures.ranking import ranked_lists, ranking_figure
+from denet.figures.recovered import recovered_figure
+from denet.figures.style import DOTS, render
+from denet.graph import Modality, State
+from denet.metrics import Ranking
+from denet.model import DENet
+from denet.recovery import recovers
+
+QUERIES = 2
+"""Queries whose ranking lists are shown, each in all of `SHOWN_STATES`."""
+
+SAMPLES = 4
+"""Samples whose recovered images and activation maps are shown."""
+
+NEED_CHECKPOINT = ("recovered", "activation")
+"""Figures of what is inside the network."""
+
+NOT_OF_A_BUNDLE = (
+    f"a bundle gives embeddings alone: the figures {' and '.join(NEED_CHECKPOINT)} need its "
+    "checkpoint"
+)
+
+
+CAPTIONS = {
+    "states": "mAP where query and gallery are both in one missing state.",
+    "rates": (
+        "A share of the samples, query and gallery alike, lost one or two modalities, drawn at "
+        "random."
+    ),
+    "ranking": (
+        "What each query finds, the most similar first: green is the same identity, red another. "
+        "Query and gallery are in the same state; the query's own camera does not count."
+    ),
+    "clusters": (
+        "t-SNE of the embeddings of test identities, in three states: a colour for each identity, "
+        "a marker for each camera."
+    ),
+    "recovered": ("What each modality looks like as recovered from another one, by the six CMFTs."),
+    "activation": (
+        "The places that pull a sample's embedding towards its identity as other cameras saw it, "
+        "and away from the mean of all (Grad-CAM of the cosine). Each map is as bright as its "
+        "own highest place; the share is the modality's part of all that pulls."
+    ),
+}
+"""Under each figure, by its name."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that is drawn.
+
+    Attributes:
+        name: of its file, without the extension.
+        caption: what is seen, in a sentence or two.
+        png: the file's content.
+    """
+
+    name: str
+    caption: str
+    png: bytes
+
+    @property
+    def width(self) -> int:
+        """Of the figure on a page, in pixels."""
+        return Image.open(io.BytesIO(self.png)).width // DOTS
+
+
+def draw_figures(
+    split: Split,
+    embed: Embed,
+    models: Mapping[str, Mapping[State, Ranking]],
+    rates: Mapping[float, Ranking],
+    *,
+    model: DENet | None,
+    ranges: Mapping[Modality, tuple[int, int]],
+    seed: int,
+    notify: Callable[[str], None] = lambda _: None,
+) -> list[Drawing]:
+    """Draw the figures, in the order in which a person should see them.
+
+    Args:
+        split: complete samples, some queries with a match.
+        embed: what the ranking lists and clusters are made with.
+        models: name -> accuracy in every state; a bar for each.
+        rates: accuracy at each missing rate, of what `embed` embeds.
+        model: the network inside `embed`; None for a bundle, and the figures named in
+            `NEED_CHECKPOINT` are left out. So is "recovered" if the network recovers nothing.
+        ranges: of each modality, the values of 16-bit images that become black and white.
+        seed: of which samples are shown.
+        notify: told what is being drawn.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    chosen = choose_queries(split, SAMPLES, seed)
+    samples = [split.query[query] for query in chosen]
+
+    def ranking() -> Figure:
+        return ranking_figure(ranked_lists(embed, split, chosen[:QUERIES]), ranges)
+
+    def clusters() -> Figure:
+        records = choose_identities(split, seed)
+        vectors = {state: embed(records, [state] * len(records)) for state in SHOWN_STATES}
+        return clusters_figure(records, vectors, seed)
+
+    drawers: dict[str, Callable[[], Figure]] = {
+        "states": lambda: state_bars(models),
+        "rates": lambda: rate_curve(rates),
+        "ranking": ranking,
+        "clusters": clusters,
+    }
+    if model is not None:
+        network = model
+        targets = [identity_direction(embed, split, query) for query in chosen]
+        if recovers(network):
+            drawers["recovered"] = lambda: recovered_figure(network, samples)
+        drawers["activation"] = lambda: activation_figure(network, samples, targets)
+    drawings: list[Drawing] = []
+    for name, draw in drawers.items():
+        notify(f"drawing {name}")
+        drawings.append(Drawing(name, CAPTIONS[name], render(draw)))
+    return drawings

@@ -1,0 +1,78 @@
+"""What is evaluated: a checkpoint in PyTorch, or a bundle on a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from denet.config import ModelConfig
+from denet.errors import DenetError
+from denet.evaluate import Embed
+from denet.graph import MODALITIES, Modality
+from denet.model import DENet
+
+
+class SubjectError(DenetError):
+    """A model that cannot do what is asked of it; the message names it."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that is loaded.
+
+    Attributes:
+        path: its file or folder.
+        embed: what embeds records with it.
+        config: of the network.
+        runs_on: on what it runs, for a person.
+        model: the network, where the subject is a checkpoint.
+        exported_from: sha256 of the checkpoint that a bundle was made of; None for a checkpoint.
+    """
+
+    path: Path
+    embed: Embed
+    config: ModelConfig
+    runs_on: str
+    model: DENet | None = None
+    exported_from: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """ "checkpoint" or "bundle"."""
+        return "bundle" if self.model is None else "checkpoint"
+
+    def network(self, purpose: str) -> DENet:
+        """The network, for what only a checkpoint can do.
+
+        Raises:
+            SubjectError: the subject is a bundle.
+        """
+        if self.model is None:
+            raise SubjectError(
+                f"{self.path}: a bundle gives embeddings alone: {purpose} needs the checkpoint"
+            )
+        return self.model
+
+    @property
+    def ranges(self) -> dict[Modality, tuple[int, int]]:
+        """Of each modality, the values of 16-bit images that become black and white."""
+        return {m: self.config.normalization_of(m).range16 for m in MODALITIES}
+
+
+def manifest_config(bundle: Path, model: Mapping[str, Any]) -> ModelConfig:
+    """The configuration that the manifest of `bundle` holds as plain data.
+
+    Raises:
+        SubjectError: it is of another version.
+    """
+    try:
+        return msgspec.convert(model, ModelConfig)
+    except msgspec.ValidationError as error:
+        raise SubjectError(
+            f"{bundle}: its manifest describes a model that this version of denet does not know: "
+            f"{error}"
+        ) from None

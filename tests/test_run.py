@@ -1,0 +1,470 @@
+"""Runs that are stopped, in every way and at every moment, and go on as if they had not been."""
+
+from __future__ import annotations
+
+import csv
+import math
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import cli
+from denet.config import ModelConfig
+from denet.data.synthetic import SyntheticConfig, write_synthetic
+from denet.recipe import Recipe, TrainConfig
+from denet.run import (
+    BEST,
+    LAST,
+    LOG,
+    RECIPE,
+    STATE,
+    EpochReport,
+    Origin,
+    Run,
+    TrainingError,
+)
+
+FILES = {RECIPE, LAST, BEST, STATE, LOG}
+
+ORIGIN = Origin(recipe=Recipe(), data="d")
+
+TOML = """
+[model]
+image_size = [32, 16]
+cmft_width = 4
+dem_channels = 4
+[train]
+epochs = 2
+optimizer = "sgd"
+lr = 1e-3
+identities = 2
+instances = 2
+dropout = 0.5
+validation = 2
+evaluate_every = 1
+workers = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "synthetic"
+    write_synthetic(path, SyntheticConfig(identities=10, cameras=2, shots=2, height=32, width=16))
+    return path
+
+
+def same(a: Any, b: Any) -> bool:
+    """Bit for bit, in dicts and lists."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return torch.equal(a, b) if isinstance(a, Tensor) else a == b
+
+
+# The directory alone, with a network of one number: the epoch
+
+
+def network(epoch: int) -> Any:
+    return SimpleNamespace(
+        config=ModelConfig(), state_dict=lambda: {"epoch": torch.tensor(float(epoch))}
+    )
+
+
+def history(*maps: float) -> list[EpochReport]:
+    return [EpochReport(i + 1, *[0.0] * 9, map=value) for i, value in enumerate(maps)]
+
+
+def epoch_in(path: Path) -> int:
+    return int(load_file(path)["epoch"])
+
+
+def save(run: Run, *maps: float) -> None:
+    run.save(network(len(maps)), {"epoch": torch.tensor(float(len(maps)))}, history(*maps))
+
+
+def consistent(path: Path, bests: list[int]) -> int:
+    """Resume; how many epochs are finished, after which every file says the same.
+
+    `bests` is the best epoch after 0, 1, 2, ... of them.
+    """
+    run = Run(path)
+    run.check(ORIGIN, resume=True)
+    run.begin(ORIGIN)
+    snapshot = run.restore()
+    if snapshot is None:
+        assert {p.name for p in path.iterdir()} == {RECIPE}
+        return 0
+    done = len(snapshot.history)
+    assert {p.name for p in path.iterdir()} == FILES
+    assert done == int(snapshot.weights["epoch"]) == int(snapshot.rest["epoch"])
+    assert epoch_in(path / LAST) == done
+    assert epoch_in(path / BEST) == bests[done]
+    with (path / LOG).open(newline="") as text:
+        assert [int(row["epoch"]) for row in csv.DictReader(text)] == list(range(1, done + 1))
+    return done
+
+
+CALLS = ("rename", "replace", "link", "fsync", "mkdir", "rmdir", "unlink")
+"""The functions of `os` by which a save changes what is on the disk."""
+
+
+class Killed(BaseException):
+    """Nothing catches this, and from then on nothing can be done."""
+
+
+def break_at(number: int, monkeypatch: pytest.MonkeyPatch, *, kill: bool) -> Callable[[], bool]:
+    """Let call `number` of CALLS fail, once, or with `kill` every one from there on.
+
+    Returns:
+        Whether it came to that.
+    """
+    count = [0]
+
+    def breaking(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            count[0] += 1
+            if kill and count[0] >= number:
+                raise Killed
+            if count[0] == number:
+                raise OSError(28, "No space left on device")
+            return real(*args, **kwargs)
+
+        return call
+
+    for name in CALLS:
+        monkeypatch.setattr(os, name, breaking(getattr(os, name)))
+    return lambda: count[0] >= number
+
+
+@contextmanager
+def refused(came: Callable[[], bool]) -> Iterator[None]:
+    """An error that says so, if it came to one; a few calls may fail without consequence."""
+    try:
+        yield
+    except TrainingError as error:
+        if "No space left" not in str(error):
+            raise
+        assert came()
+
+
+@pytest.mark.parametrize("kill", [False, True])
+@pytest.mark.parametrize("maps", [(50.0, 40.0), (50.0, 60.0), (math.nan, math.nan)])
+def test_a_save_that_is_stopped_anywhere_was_done_or_was_not(
+    maps: tuple[float, float], kill: bool, tmp_path: Path
+) -> None:
+    bests = [0, 1, 1 if maps[0] > maps[1] else 2]
+    found = set()
+    for number in range(1, 100):
+        path = tmp_path / str(number)
+        run = Run(path)
+        run.begin(ORIGIN)
+        save(run, maps[0])
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            came = break_at(number, monkeypatch, kill=kill)
+            with suppress(Killed) if kill else refused(came):
+                save(run, *maps)
+        done = consistent(path, bests)
+        found.add(done)
+        # It goes on from there, whatever it was.
+        for epoch in range(done, 2):
+            save(run, *maps[: epoch + 1])
+        assert consistent(path, bests) == 2
+        if not came():
+            break
+    assert number > 12
+    assert found == {1, 2}
+
+
+def test_a_beginning_that_is_killed_anywhere_can_be_begun(tmp_path: Path) -> None:
+    for number in range(1, 100):
+        path = tmp_path / str(number) / "run"
+        path.parent.mkdir()
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            came = break_at(number, monkeypatch, kill=True)
+            with suppress(Killed):
+                Run(path).begin(ORIGIN)
+        assert consistent(path, []) == 0
+        if not came():
+            break
+    assert number > 2
+
+
+def test_the_best_stays_where_a_later_epoch_only_equals_it(tmp_path: Path) -> None:
+    maps = (math.nan, 0.0, 50.0, math.nan, 50.0, 49.0, 51.0)
+    bests = (1, 2, 3, 3, 3, 3, 7)
+    run = Run(tmp_path / "run")
+    run.begin(ORIGIN)
+    written = []
+    for epoch, best in enumerate(bests, 1):
+        save(run, *maps[:epoch])
+        assert epoch_in(run.path / BEST) == best
+        written.append((run.path / BEST).stat().st_mtime_ns)
+    assert written[2] == written[3] == written[4] == written[5]
+
+
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    run = Run(tmp_path / "run")
+    run.begin(ORIGIN)
+    save(run, 50.0)
+    assert consistent(run.path, [0, 1]) == 1
+
+
+def test_a_full_disk_is_one_line_and_the_run_stays(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.begin(ORIGIN)
+    save(run, 50.0)
+    script = (
+        "import resource, sys, tests.test_run as t\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
+        "try: t.save(t.Run(t.Path(sys.argv[1])), 50.0, 60.0)\n"
+        "except t.TrainingError as error: print(error)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script, run.path], capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(r".*run: cannot be written: .*File too large.*\n", found.stdout)
+    assert consistent(run.path, [0, 1]) == 1
+
+
+def test_what_is_in_the_way_stays_untouched(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("precious")
+    for resume in (False, True):
+        with pytest.raises(TrainingError, match="is a file"):
+            Run(tmp_path / "file").check(ORIGIN, resume=resume)
+        with pytest.raises(TrainingError, match="not empty, and no run"):
+            Run(tmp_path / "folder").check(ORIGIN, resume=resume)
+
+
+def test_a_run_is_resumed_only_as_it_was_begun(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.begin(ORIGIN)
+    other = Recipe(train=TrainConfig(lr=0.5))
+    for origin, words in (
+        (Origin(recipe=other, data="d"), r"train\.lr is 0\.01 there and 0\.5 here"),
+        (Origin(recipe=Recipe(), data="e"), "other training data"),
+        (Origin(recipe=Recipe(), data="d", processes=2), "with 1 processes, not 2"),
+    ):
+        with pytest.raises(TrainingError, match=words):
+            run.check(origin, resume=True)
+    with pytest.raises(TrainingError, match="--resume"):
+        run.check(ORIGIN, resume=False)
+    (run.path / RECIPE).write_text('{"recipe": {')
+    with pytest.raises(TrainingError, match=r"recipe\.json: not the recipe of a run"):
+        run.check(ORIGIN, resume=True)
+
+
+def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.begin(ORIGIN)
+    save(run, 50.0)
+    first = shutil.copy(run.path / LAST, tmp_path / "first")
+    save(run, 50.0, 60.0)
+    shutil.copy(first, run.path / LAST)
+    with pytest.raises(TrainingError, match=r"last\.safetensors: is not the checkpoint"):
+        run.restore()
+    (run.path / LAST).unlink()
+    with pytest.raises(TrainingError, match=r"last\.safetensors: cannot be resumed from"):
+        run.restore()
+    (run.path / STATE).write_bytes(b"torn")
+    with pytest.raises(TrainingError, match=r"state\.pt: cannot be resumed from"):
+        run.restore()
+
+
+# Whole processes. They are forked from one that has imported everything, which takes seconds.
+
+
+def denet_train(root: Path, out: Path, recipe: Path) -> None:
+    torch.set_num_threads(1)  # how sums are split among threads shows in their last bits
+    options = ["--out", str(out), "--preset", "small", "--config", str(recipe), "--resume"]
+    cli.app(["train", str(root), *options])
+
+
+@pytest.fixture(scope="module")
+def begin(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], BaseProcess]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "denet.train"])
+    recipe = tmp_path_factory.mktemp("recipe") / "r.toml"
+    recipe.write_text(TOML)
+
+    def begun(out: Path) -> BaseProcess:
+        process = context.Process(target=denet_train, args=(root, out, recipe))
+        process.start()
+        return process
+
+    return begun
+
+
+@pytest.fixture(scope="module")
+def whole(
+    begin: Callable[[Path], BaseProcess], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, float]:
+    """An uninterrupted run, and its seconds."""
+    folder = tmp_path_factory.mktemp("whole")
+    first = begin(folder / "warm")  # waits for the imports
+    first.join()
+    start = time.monotonic()
+    process = begin(folder / "run")
+    process.join()
+    assert first.exitcode == process.exitcode == 0
+    return folder / "run", time.monotonic() - start
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(16, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
+    kills: int, begin: Callable[[Path], BaseProcess], whole: tuple[Path, float], tmp_path: Path
+) -> None:
+    reference, seconds = whole
+    draw = random.Random(0)
+    out = tmp_path / "run"
+    for moment in draw.sample(range(kills), kills):
+        process = begin(out)
+        process.join((moment + draw.random()) / kills * seconds)
+        process.kill()
+        process.join()
+    process = begin(out)
+    process.join()
+    assert process.exitcode == 0
+    assert {p.name for p in out.iterdir()} == FILES
+    for name in (LAST, BEST):
+        assert same(load_file(reference / name), load_file(out / name))
+    a, b = (torch.load(p / STATE, weights_only=True)["rest"] for p in (reference, out))
+    assert same(a, b)
+    assert (out / LOG).read_text().count("\n") == 3
+
+
+# From the command line
+
+
+def denet(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "cli", *(str(a) for a in arguments)]
+
+
+def quiet_environment(**more: str) -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | more
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_with_one_line_that_says_how_to_go_on(
+    number: signal.Signals, code: int, root: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(TOML.replace("epochs = 2", "epochs = 300"))
+    out = tmp_path / "run"
+    with subprocess.Popen(
+        denet("train", root, "--out", out, "--preset", "small", "--config", recipe),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=quiet_environment(),
+        start_new_session=True,
+    ) as process:
+        while not (out / STATE).exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        os.killpg(process.pid, number)  # as a terminal does: those that load data get it, too
+        stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    lines = [line for line in stderr.splitlines() if line and not line.startswith("epoch ")]
+    assert len(lines) == 1, stderr
+    assert re.fullmatch(
+        rf"interrupted in epoch \d+; continue with: denet train {root} --out {out} --resume",
+        lines[0],
+    )
+    assert not stdout
+    run = Run(out)
+    origin = run.origin()
+    assert origin is not None
+    run.begin(origin)
+    assert run.restore() is not None
+
+
+# Two processes
+
+
+def several(root: Path, out: Path, recipe: Path) -> subprocess.Popen[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "cli"]
+    arguments = ["train", root, "--out", out, "--preset", "small", "--config", recipe, "--resume"]
+    return subprocess.Popen(
+        [*launcher, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=quiet_environment(),
+        start_new_session=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def together(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A run of two processes, and what they print."""
+    folder = tmp_path_factory.mktemp("together")
+    (folder / "r.toml").write_text(TOML)
+    process = several(root, folder / "run", folder / "r.toml")
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return folder / "run", stdout, stderr
+
+
+def test_two_processes_train_one_network_and_one_of_them_speaks(
+    together: tuple[Path, str, str],
+) -> None:
+    out, stdout, stderr = together
+    assert stdout == f"{out / BEST}: the best checkpoint\n"
+    assert [line.split(":")[0] for line in stderr.splitlines() if line] == ["epoch 1", "epoch 2"]
+    assert {p.name for p in out.iterdir()} == FILES
+    origin = Run(out).origin()
+    assert origin is not None
+    assert origin.processes == 2
+    with (out / LOG).open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    assert [0 <= float(row["map"]) <= 100 for row in rows] == [True, True]
+    # 12 samples in batches of 4, dealt to two: one batch each, and a third that is left over.
+    assert int(load_file(out / LAST)["neck.num_batches_tracked"]) == 2
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_resume(
+    together: tuple[Path, str, str], root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "r.toml").write_text(TOML)
+    out = tmp_path / "run"
+    process = several(root, out, tmp_path / "r.toml")
+    while not (out / STATE).exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    children = subprocess.run(
+        ["pgrep", "-f", str(out)], capture_output=True, text=True, check=False
+    ).stdout.split()
+    for child in children:  # torchrun gives each process a session of its own
+        os.kill(int(child), signal.SIGKILL)
+    process.communicate()
+    assert (out / LOG).read_text().count("\n") == 2
+    process = several(root, out, tmp_path / "r.toml")
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    assert same(load_file(out / LAST), load_file(together[0] / LAST))
