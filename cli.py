@@ -59,6 +59,13 @@ BatchOpt = Annotated[int, typer.Option(min=1, help="Samples run at once, at most
 WorkersOpt = Annotated[
     int, typer.Option(min=0, help="Processes that load images, for a checkpoint.")
 ]
+PresetOpt = Annotated[
+    str | None,
+    typer.Option(help="[b]paper[/b] (default), [b]strong[/b], or [b]small[/b] for a CPU."),
+]
+ConfigOpt = Annotated[
+    Path | None, typer.Option(help="TOML with [model], [train], [augment] to override it.")
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
@@ -169,13 +176,8 @@ def data(
 def train(
     root: Annotated[Path, typer.Argument(metavar="DATA", help="RGBNT201, RGBNT100 or alike.")],
     to: Annotated[Path, typer.Option("--out", help="The directory of the run.")],
-    preset: Annotated[
-        str | None,
-        typer.Option(help="[b]paper[/b] (default), [b]strong[/b], or [b]small[/b] for a CPU."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML with [model], [train], [augment] to override it.")
-    ] = None,
+    preset: PresetOpt = None,
+    config: ConfigOpt = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run at --out, with its own recipe.")
     ] = False,
@@ -236,6 +238,45 @@ def how_to_continue(root: Path, to: Path) -> str:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         command = ["torchrun", "...", *command]
     return f"continue with: {shlex.join(command)}"
+
+
+@app.command()
+@reported
+def experiment(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="table1 to table7, fig5-rho, fig5-mu, fig5-eta, "
+            "states, or several as table1,table5."
+        ),
+    ],
+    root: Annotated[Path, typer.Argument(metavar="DATA", help="RGBNT201, RGBNT100 or alike.")],
+    to: Annotated[Path, typer.Option("--out", help="The directory of runs and tables.")],
+    preset: PresetOpt = None,
+    config: ConfigOpt = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How often each variant is trained.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 1,
+) -> None:
+    """Run the paper's experiments; finished runs are shared and kept."""
+    from denet.data.records import open_data
+    from denet.experiments import catalog, study, tables
+    from denet.files import written_whole
+    from denet.recipe import read_recipe
+
+    names = name.split(",")
+    chosen = [catalog.experiment(each) for each in names]
+    recipe = read_recipe(preset or "paper", config)
+    data = open_data(root)
+    todo = study.jobs_of(chosen, recipe, seeds, to)
+    bar, task = progress(len(todo), "training")
+    with bar:
+        study.run_jobs(todo, root, jobs, notify=lambda _: bar.advance(task))
+    grids = [(each, tables.tabulate(each, todo, data.name)) for each in chosen]
+    for each, (_, grid) in zip(names, grids, strict=True):
+        out.print(grid.for_terminal())
+        with written_whole(to / f"{each}.md") as temporary:
+            temporary.write_text(grid.markdown(), encoding="utf-8")
+        out.print(f"{to / each}.md", highlight=False, soft_wrap=True)
 
 
 @app.command(name="eval")

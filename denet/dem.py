@@ -10,17 +10,23 @@ target g_t matters, and products associate. With q = W_q g_t + b_q (a vector):
     a = F_s^T (W_k^T q) / N + (b_k . q) / N          (N)
     GAP(E) = W_o (W_v (F_s a) + b_v sum(a)) + b_o    (C)
 
+In training E is batch-normalized, as the last step of non-local blocks commonly is. Without a
+softmax E is cubic in the features, and an edge that may grow freely throws training off its
+course. Batch statistics are constants afterwards, so the norm is part of W_o and b_o then.
+
 This is exact: the tests compare it with the form above in float64. It never makes K, V or Q of
 a whole map, and the target's map is not needed at all, so a recovered feature can be a vector.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 
 class DemOutput(NamedTuple):
@@ -43,6 +49,7 @@ class DEMEdge(nn.Module):
         self.key = nn.Linear(channels, width)
         self.value = nn.Linear(channels, width)
         self.out = nn.Linear(width, channels)
+        self.norm = nn.BatchNorm1d(channels)
 
     def forward(self, feature: Tensor, base: Tensor, sum: Tensor) -> DemOutput:  # noqa: A002
         """
@@ -59,4 +66,12 @@ class DEMEdge(nn.Module):
         mixed = torch.bmm(weights, source.transpose(1, 2))  # (B, T, C): F_s a
         value = functional.linear(mixed, self.value.weight)
         value = value + weights.sum(dim=2, keepdim=True) * self.value.bias
-        return DemOutput(sum + self.out(value).transpose(0, 1))
+        enhancement = self.out(value).transpose(0, 1)  # (T, B, C)
+        return DemOutput(sum + self.norm(enhancement.flatten(0, 1)).unflatten(0, base.shape[:2]))
+
+    def folded(self) -> DEMEdge:
+        """An equal edge in evaluation mode, whose norm is part of its last weights."""
+        edge = copy.deepcopy(self).eval()
+        edge.out = fuse_linear_bn_eval(edge.out, edge.norm)
+        edge.norm = nn.Identity()  # type: ignore[assignment]
+        return edge

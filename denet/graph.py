@@ -284,7 +284,10 @@ def plan(
             base, chain = _chain(target, graph, composition)
             steps.update(dict.fromkeys(chain))
             parts[graph, target] = chain[-1].after if chain else base
-        for source, feature in dict.fromkeys((step.source, step.feature) for step in steps):
+        # In the order of the sources, real before recovered: every chain follows it.
+        features = {(MODALITIES.index(step.source), not step.real): step for step in steps}
+        for first in (features[key] for key in sorted(features)):
+            source, feature = first.source, first.feature
             mine = [step for step in steps if step.feature == feature]
             calls.append(
                 Call(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from denet.cmft import CMFT
 from denet.config import ModelConfig
 from denet.dem import DEMEdge
 from denet.graph import MODALITIES, PAIRS, branch_engine, cmft_engine
@@ -32,17 +33,22 @@ def initial_model(config: ModelConfig, *, seed: int, pretrained: bool) -> DENet:
     return model
 
 
-def silence_edges(model: DENet) -> None:
-    """Let every edge of the DEM add nothing, so that training begins from the plain features.
+def start_plain(model: DENet) -> None:
+    """Let recovered features be almost nothing, and every edge of the DEM add nothing.
 
-    An edge is a residual on a feature that has learned nothing yet; random ones are noise of the
-    feature's own size, in which identities are hard to learn. `initial_model` leaves them random
-    because a model that is to test the machinery needs edges that do something.
+    Training so begins as that of a plain concatenation, and grows into more. Random recovery and
+    enhancement are noise larger than the features beside them, in which identities are hard to
+    learn. `initial_model` leaves both random, because a model that is to test the machinery needs
+    parts that do something.
     """
     for engine in model.engines.values():
         if isinstance(engine, DEMEdge):
-            nn.init.zeros_(engine.out.weight)
-            nn.init.zeros_(engine.out.bias)
+            nn.init.zeros_(engine.norm.weight)
+            nn.init.zeros_(engine.norm.bias)
+        elif isinstance(engine, CMFT):
+            with torch.no_grad():
+                engine.down.expand.weight *= 0.05
+                engine.down.expand.bias.zero_()
 
 
 def random_images(

@@ -24,6 +24,7 @@ from pytorch_metric_learning.miners import BatchHardMiner
 from torch import Tensor, nn
 from torch.nn import functional
 
+from denet.adversarial import Adversary, Discriminators
 from denet.branch import BranchOutput
 from denet.cmft import CmftOutput, to_grid
 from denet.graph import MODALITIES, Edge, Modality
@@ -36,6 +37,9 @@ class Weights(NamedTuple):
     rho: float
     mu: float
     branch: float
+    plain: float
+    alone: float
+    adversary: Adversary
     margin: float
     smoothing: float
     dropout: float
@@ -47,8 +51,11 @@ class Losses(NamedTuple):
     identity: Tensor
     triplet: Tensor
     branch: Tensor
+    plain: Tensor
+    alone: Tensor
     recovery: Tensor
     similarity: Tensor
+    adversary: Tensor
     total: Tensor
 
 
@@ -57,8 +64,7 @@ class IdentityHead(nn.Module):
 
     def __init__(self, neck: nn.BatchNorm1d, identities: int, weights: Weights) -> None:
         super().__init__()
-        # The neck of the whole embedding belongs to the model; here it is only used.
-        self._neck = [neck]
+        self.neck = neck
         self.dropout = nn.Dropout(weights.dropout)
         self.classifier = nn.Linear(neck.num_features, identities, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
@@ -69,7 +75,7 @@ class IdentityHead(nn.Module):
 
     def forward(self, vectors: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) and (B,) -> cross-entropy and triplet loss."""
-        logits = self.classifier(self.dropout(self._neck[0](vectors)))
+        logits = self.classifier(self.dropout(self.neck(vectors)))
         identity = functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)
         vectors = vectors.float()
         return identity, self.triplet(vectors, labels, self.miner(vectors, labels))
@@ -93,21 +99,27 @@ class Objective(nn.Module):
         # a constant. And only what is recovered is drawn to what is real: drawn to each other,
         # the features of a branch would give up what other modalities cannot tell.
         width = max(channels // 4, 1)
-        self.projections = nn.ModuleDict(
-            {
-                m: nn.Sequential(
+        self.projections = nn.ModuleDict()
+        if model.recovers and weights.adversary == "none":
+            for m in MODALITIES:
+                self.projections[m] = nn.Sequential(
                     nn.Linear(channels, width, bias=False), nn.BatchNorm1d(width, affine=False)
                 )
-                for m in MODALITIES
-            }
-        )
-        self.branch_necks = nn.ModuleDict()
-        self.branch_heads = nn.ModuleDict()
+        self.discriminators: Discriminators | None = None
+        if weights.adversary != "none" and model.recovers:
+            self.discriminators = Discriminators(weights.adversary, channels)
+        self.alone, self.plain = nn.ModuleList(), nn.ModuleList()
+        self.branches = nn.ModuleDict()
+
+        def head(features: int) -> IdentityHead:
+            return IdentityHead(nn.BatchNorm1d(features), identities, weights)
+
+        if weights.alone and model.recovers:
+            self.alone.append(head(model.dim // 2))
+        if weights.plain:
+            self.plain.append(head(len(MODALITIES) * channels))
         if weights.branch:
-            for m in MODALITIES:
-                neck = nn.BatchNorm1d(channels)
-                self.branch_necks[m] = neck
-                self.branch_heads[m] = IdentityHead(neck, identities, weights)
+            self.branches.update({m: head(channels) for m in MODALITIES})
 
     def forward(
         self,
@@ -125,38 +137,63 @@ class Objective(nn.Module):
         """
         joined = output.parts.transpose(0, 1).flatten(1)
         identity, triplet = self.whole(joined, labels)
-        branch = self._branch(output.branches, labels, identity)
+        pooled = {m: made.pooled for m, made in output.branches.items()}
+        together = torch.cat([pooled[m] for m in MODALITIES], dim=1)
+        anchored = output.parts[len(MODALITIES) :].transpose(0, 1).flatten(1)
+        branch = _mean(
+            (_both(self.branches[m], pooled[m], labels) for m in MODALITIES if self.branches),
+            identity,
+        )
+        plain = _mean((_both(head, together, labels) for head in self.plain), identity)
+        alone = _mean((_both(head, anchored, labels) for head in self.alone), identity)
+        recovery, similarity = self._regression(output.branches, recovered, images, identity)
+        adversary = identity.new_zeros(())
+        if self.discriminators is not None:
+            adversary = self.discriminators(output.branches, recovered, images)
+        w = self.weights
+        total = identity + triplet + w.branch * branch + w.plain * plain + w.alone * alone
+        if w.adversary == "none":
+            total = total + w.rho * recovery + w.mu * similarity
+        else:  # on images the adversary has L_rec's weight, on features that of L_sim
+            total = total + (w.rho if w.adversary == "image" else w.mu) * adversary
+        return Losses(
+            identity, triplet, branch, plain, alone, recovery, similarity, adversary, total
+        )
+
+    def _regression(
+        self,
+        branches: Mapping[Modality, BranchOutput],
+        recovered: Mapping[Edge, CmftOutput],
+        images: Mapping[Modality, Tensor],
+        like: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """L_rec and L_sim."""
         recovery = _mean(
             (
                 functional.mse_loss(r.grid.float(), to_grid(images[t]))
                 for (_, t), r in recovered.items()
             ),
-            identity,
+            like,
         )
         similarity = _mean(
             (
                 1
                 - functional.cosine_similarity(
-                    self.projections[t](r.pooled),
-                    self.projections[t](output.branches[t].pooled.detach()),
+                    self.projections[t](r.pooled), self.projections[t](branches[t].pooled.detach())
                 ).mean()
                 for (_, t), r in recovered.items()
+                if t in self.projections
             ),
-            identity,
+            like,
         )
-        w = self.weights
-        total = identity + triplet + w.branch * branch + w.rho * recovery + w.mu * similarity
-        return Losses(identity, triplet, branch, recovery, similarity, total)
+        return recovery, similarity
 
-    def _branch(
-        self, branches: Mapping[Modality, BranchOutput], labels: Tensor, like: Tensor
-    ) -> Tensor:
-        terms = []
-        for m in MODALITIES if self.branch_heads else ():
-            head = self.branch_heads[m]
-            identity, triplet = head(branches[m].pooled, labels)
-            terms.append(identity + triplet)
-        return _mean(terms, like)
+
+def _both(head: nn.Module, vectors: Tensor, labels: Tensor) -> Tensor:
+    """The sum of a head's two losses."""
+    identity, triplet = head(vectors, labels)
+    total: Tensor = identity + triplet
+    return total
 
 
 def _mean(terms: Iterable[Tensor], like: Tensor) -> Tensor:

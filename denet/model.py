@@ -97,6 +97,7 @@ class DENet(nn.Module):
         for s, t in PAIRS:
             if dem_engine(s, t) in calls:
                 self.engines[dem_engine(s, t)] = DEMEdge(channels, dem_width)
+        self.recovers = config.composition != "concat"
         self.dim = len(plan(COMPLETE, None, config.composition).parts) * channels
         self.neck = nn.BatchNorm1d(self.dim)
 
@@ -114,8 +115,8 @@ class DENet(nn.Module):
             images: (B, 3, H, W) for each available modality; others are not looked at.
             state: what is available.
             anchor: from which missing modalities are recovered; the state's own by default.
-            isolate: CMFTs and edges pass no gradient on to what they read. What passes through
-                an edge's residual still has its own.
+            isolate: nothing behind the branches passes a gradient on to them; `branches` of the
+                output still has its own.
 
         Raises:
             KeyError: an available modality has no image.
@@ -131,11 +132,11 @@ class DENet(nn.Module):
                 else values[names[0]]
                 for name, names in call.inputs.items()
             }
-            if isolate:
-                inputs = {n: x if n == "sum" else x.detach() for n, x in inputs.items()}
             made[call.engine] = self.engines[call.engine](**inputs)
             for name, names in call.outputs.items():
                 output = getattr(made[call.engine], name)
+                if isolate and isinstance(made[call.engine], BranchOutput):
+                    output = output.detach()
                 values.update(zip(names, output if name in STACKED else [output], strict=True))
 
         if ZERO in composition.parts:
@@ -152,9 +153,7 @@ class DENet(nn.Module):
             },
         )
 
-    def recover_all(
-        self, output: DenetOutput, *, isolate: bool = False
-    ) -> dict[Edge, CmftOutput]:
+    def recover_all(self, output: DenetOutput, *, isolate: bool = False) -> dict[Edge, CmftOutput]:
         """Every direction between the available modalities of `output`, as training needs.
 
         The directions that the composition ran already are not run again. `isolate`: as in

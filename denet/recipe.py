@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from denet.adversarial import Adversary
 from denet.config import ConfigError, ModelConfig, Positive
 from denet.data.transforms import AugmentConfig
 
@@ -23,7 +24,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         instances: K, samples of each identity in a batch.
         optimizer: "sgd" (momentum 0.9) or "adamw".
         lr: of a batch, at its highest.
-        weight_decay: likewise.
+        graph_lr: learning rate of CMFTs and edges, as a multiple of `lr`.
+        weight_decay: of all weights.
         schedule: "step" (times 0.1 at `milestones`) or "cosine" (down to nothing).
         milestones: epochs.
         warmup: epochs in which the learning rate rises linearly.
@@ -33,10 +35,16 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         rho: weight of L_rec.
         mu: weight of L_sim.
         branch: weight of identity and triplet loss on each branch alone (0 in the paper).
+        plain: weight of identity and triplet loss on the pooled features of the branches side by
+            side, which is all that a plain concatenation trains (0 in the paper).
+        alone: weight of identity and triplet loss on c({anchor}) alone (0 in the paper), which is
+            all that a node with one modality has.
+        adversary: "image" or "feature" trains the CMFTs by a discriminator instead of L_rec and
+            L_sim; see `denet.adversarial`.
         anchor: "rgb" as in the paper, or "random" for each batch, so that the states without
             RGB are trained as well.
-        isolate: CMFT and DEM pass no gradient on to the branches. The paper's are trained jointly,
-            which slows the branches down as long as what is behind them is random.
+        isolate: the branches learn from `branch` and `plain` alone, and what stands behind them
+            passes no gradient on. The paper's are trained jointly.
         clip: largest norm of the gradient; 0 for no limit.
         precision: of the arithmetic: "32", "16" or "bf16" (mixed).
         pretrained: start from ImageNet weights.
@@ -52,6 +60,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     instances: Annotated[int, msgspec.Meta(ge=2)] = 4
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[float, msgspec.Meta(gt=0)] = 0.01
+    graph_lr: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     weight_decay: NonNegative = 5e-4
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[Positive, ...] = (30, 55)
@@ -62,6 +71,9 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     rho: NonNegative = 1.0
     mu: NonNegative = 1.0
     branch: NonNegative = 0.0
+    plain: NonNegative = 0.0
+    alone: NonNegative = 0.0
+    adversary: Adversary = "none"
     anchor: Literal["rgb", "random"] = "rgb"
     isolate: bool = False
     clip: NonNegative = 0.0

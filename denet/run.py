@@ -67,8 +67,11 @@ class EpochReport:
     identity: float
     triplet: float
     branch: float
+    plain: float
+    alone: float
     recovery: float
     similarity: float
+    adversary: float
     lr: float
     images_per_second: float
     waiting: float

@@ -25,6 +25,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from denet.branch import Branch
 from denet.config import ConfigError
 from denet.data.dataset import TrainingSet
 from denet.data.records import DataError, DataSet, Record, complete
@@ -34,7 +35,7 @@ from denet.embed import TorchEmbedder
 from denet.errors import DenetError
 from denet.evaluate import Split, evaluate_states
 from denet.graph import COMPLETE, MODALITIES, Modality
-from denet.initialize import initial_model, silence_edges
+from denet.initialize import initial_model, start_plain
 from denet.interrupt import let_children_die, quiet_worker
 from denet.losses import Losses, Objective, Weights
 from denet.model import DENet
@@ -76,17 +77,18 @@ Report = Callable[[Progress], None]
 class Step(nn.Module):
     """Network and objective as one module, so that one wrapper serves both."""
 
-    def __init__(self, model: DENet, objective: Objective) -> None:
+    def __init__(self, model: DENet, objective: Objective, *, isolate: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.isolate = isolate
         self.objective = objective
 
     def forward(
         self, images: Mapping[Modality, Tensor], labels: Tensor, anchor: Modality
     ) -> Losses:
         """The losses of a complete batch whose missing modalities `anchor` would recover."""
-        output = self.model(images, COMPLETE, anchor)
-        recovered = self.model.recover_all(output)
+        output = self.model(images, COMPLETE, anchor, isolate=self.isolate)
+        recovered = self.model.recover_all(output, isolate=self.isolate)
         # Under mixed precision, too, the objective is computed in float32: on a CPU, autocast
         # would leave L_sim with the two or three digits of bfloat16.
         with torch.autocast(labels.device.type, enabled=False):
@@ -159,11 +161,12 @@ def train(
     batches = _Batches(sampler, fabric)
 
     model = initial_model(recipe.model, seed=config.seed, pretrained=config.pretrained)
-    silence_edges(model)
+    start_plain(model)
     # The layout in which convolutions are fastest; checkpoints are written in the usual one.
     model = model.to(memory_format=torch.channels_last)
     torch.manual_seed(config.seed)
-    step = Step(model, Objective(model, len(labels), _weights(config)))
+    objective = Objective(model, len(labels), _weights(config))
+    step = Step(model, objective, isolate=config.isolate)
     optimizer = _optimizer(step, config)
     wrapped, wrapped_optimizer = fabric.setup(step, optimizer)
 
@@ -370,18 +373,30 @@ def _weights(config: TrainConfig) -> Weights:
         rho=config.rho,
         mu=config.mu,
         branch=config.branch,
+        plain=config.plain,
+        alone=config.alone,
+        adversary=config.adversary,
         margin=config.margin,
         smoothing=config.smoothing,
         dropout=config.dropout,
     )
 
 
-def _optimizer(step: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def _optimizer(step: Step, config: TrainConfig) -> torch.optim.Optimizer:
+    behind = {
+        parameter
+        for engine in step.model.engines.values()
+        if not isinstance(engine, Branch)
+        for parameter in engine.parameters()
+    }
+    # `scale` is ours: `_epoch` sets the rates by it.
+    groups = [
+        {"params": [p for p in step.parameters() if p not in behind], "scale": 1.0},
+        {"params": [p for p in step.parameters() if p in behind], "scale": config.graph_lr},
+    ]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            step.parameters(), config.lr, momentum=0.9, weight_decay=config.weight_decay
-        )
-    return torch.optim.AdamW(step.parameters(), config.lr, weight_decay=config.weight_decay)
+        return torch.optim.SGD(groups, config.lr, momentum=0.9, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(groups, config.lr, weight_decay=config.weight_decay)
 
 
 def _epoch(
@@ -405,7 +420,7 @@ def _epoch(
         waited += time.perf_counter() - asked
         lr = learning_rate(config, epoch + batch / batches)
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["scale"]
         images, labels = fabric.to_device((images, labels))
         images = {m: i.contiguous(memory_format=torch.channels_last) for m, i in images.items()}
         anchor = MODALITIES[anchors[batch]] if config.anchor == "random" else "rgb"

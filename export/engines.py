@@ -53,7 +53,7 @@ class DemEngine(nn.Module):
 
     def __init__(self, edge: DEMEdge) -> None:
         super().__init__()
-        self.edge = edge
+        self.edge = edge.folded()
 
     def forward(self, feature: Tensor, base: Tensor, sum: Tensor) -> Tensor:  # noqa: A002
         enhanced: Tensor = self.edge(feature, base, sum).enhanced

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
+from typing import get_args
 from urllib.error import URLError
 
 import msgspec
@@ -33,9 +34,10 @@ from denet.checkpoint import FORMAT, SCHEMA, CheckpointError, load_checkpoint, s
 from denet.cmft import CMFT, stages_between, to_grid, to_image
 from denet.config import ConfigError, ModelConfig, Normalization, parse_config, read_config
 from denet.dem import DEMEdge
-from denet.graph import MODALITIES, STATES, Modality, State
+from denet.graph import MODALITIES, STATES, Composition, Modality, State
 from denet.initialize import initial_model
 from denet.model import DENet
+from tests.conftest import SMALL
 
 EXACT = 1e-12
 
@@ -89,7 +91,8 @@ def naive_edge(edge: DEMEdge, source: Tensor, target: Tensor) -> Tensor:
     query = conv1x1(edge.query, target).flatten(2)
     positions = source.shape[2] * source.shape[3]
     mixed = value @ (key.transpose(1, 2) @ query) / positions
-    return conv1x1(edge.out, mixed.unflatten(2, target.shape[2:]))
+    # The norm of evaluation is an affine map of each channel, so the map has it like its mean.
+    return batch_norm(edge.norm, conv1x1(edge.out, mixed.unflatten(2, target.shape[2:])))
 
 
 def naive_image(grid: Tensor) -> Tensor:
@@ -110,11 +113,19 @@ def naive_cmft(cmft: CMFT, feature: Tensor) -> tuple[Tensor, Tensor]:
     return conv1x1(down.expand, down.stages(hidden)), image
 
 
-def naive_parts(model: DENet, images: Mapping[Modality, Tensor], state: State) -> Tensor:
-    """DESIGN, section 2: concat(c(S), c({anchor(S)})) on full feature maps, (6, B, C)."""
+def naive_parts(
+    model: DENet, images: Mapping[Modality, Tensor], state: State, kind: Composition = "dynamic"
+) -> Tensor:
+    """concat(c(S), c({anchor(S)})) on full feature maps, (6, B, C); c(S) alone for "concat".
+
+    DESIGN, section 2, and for the other kinds what `denet.graph.Composition` says of them.
+    """
     order: tuple[Modality, ...] = ("rgb", "nir", "tir")
     anchor = next(m for m in order if m in state.available)
     real = {m: model.engines[f"branch_{m}"](images[m]).feature for m in state.available}
+    if kind == "concat":
+        zero = torch.zeros_like(gap(real[anchor]))
+        return torch.stack([gap(real[t]) if t in real else zero for t in order])
     recovered = {
         t: naive_cmft(model.engines[f"cmft_{anchor}2{t}"], real[anchor])[0]
         for t in order
@@ -122,14 +133,20 @@ def naive_parts(model: DENet, images: Mapping[Modality, Tensor], state: State) -
     }
 
     def c(available: tuple[Modality, ...]) -> list[Tensor]:
+        features = {t: real[t] if t in available else recovered[t] for t in order}
+        cut = {
+            "dynamic": lambda s, t: s not in available,
+            "fixed": lambda s, t: False,
+            "single": lambda s, t: s not in available or order.index(s) > order.index(t),
+            "none": lambda s, t: True,
+        }[kind]
         parts = []
         for t in order:
-            feature = real[t] if t in available else recovered[t]
-            enhanced = feature
-            for s in available:
-                if s != t:
+            enhanced = features[t]
+            for s in order:
+                if s != t and not cut(s, t):
                     edge = model.engines[f"dem_{s}2{t}"]
-                    enhanced = enhanced + naive_edge(edge, real[s], feature)
+                    enhanced = enhanced + naive_edge(edge, features[s], features[t])
             parts.append(gap(enhanced))
         return parts
 
@@ -152,18 +169,20 @@ def test_an_edge_is_the_paper_s_on_full_maps(
     seed: int, channels: int, width: int, size: tuple[int, int], batch: int, targets: int
 ) -> None:
     torch.manual_seed(seed)
-    edge = DEMEdge(channels, width).double()
+    edge = randomized(DEMEdge(channels, width))
     source = random_tensor(batch, channels, *size)
     maps = [random_tensor(batch, channels, *size) for _ in range(targets)]
     before = random_tensor(targets, batch, channels)
     with torch.no_grad():
         enhanced = edge(source, torch.stack([gap(m) for m in maps]), before).enhanced
+        folded = edge.folded()(source, torch.stack([gap(m) for m in maps]), before).enhanced
         added = torch.stack([gap(naive_edge(edge, source, m)) for m in maps])
     assert_same(enhanced, before + added)
+    assert_same(folded, enhanced)
 
 
 def test_an_edge_leaves_its_inputs_as_they_were() -> None:
-    edge = DEMEdge(6, 3).double()
+    edge = DEMEdge(6, 3).double().eval()
     inputs = random_tensor(2, 6, 3, 2), random_tensor(2, 2, 6), random_tensor(2, 2, 6)
     kept = [t.clone() for t in inputs]
     edge(*inputs)
@@ -342,6 +361,18 @@ def test_parts_are_the_paper_s_on_full_maps(
     assert_same(output.parts, expected)
     for i, part in enumerate(expected):  # each at its own scale, not at that of the largest
         assert_same(output.parts[i], part)
+
+
+@every_state
+@pytest.mark.parametrize("kind", [k for k in get_args(Composition) if k != "dynamic"])
+@torch.no_grad()
+def test_the_other_compositions_are_what_they_are_said_to_be(
+    images: dict[Modality, Tensor], state: State, kind: Composition
+) -> None:
+    torch.manual_seed(3)
+    model = randomized(DENet(msgspec.structs.replace(SMALL, composition=kind)))
+    mine = available(images, state)
+    assert_same(model(mine, state).parts, naive_parts(model, mine, state, kind))
 
 
 @every_state

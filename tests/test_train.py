@@ -9,7 +9,7 @@ import multiprocessing
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 import cli
+from denet.adversarial import Adversary
 from denet.checkpoint import load_checkpoint
 from denet.config import ConfigError, ModelConfig, Normalization
 from denet.data.records import DataError, DataSet, open_data
@@ -88,6 +89,13 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 # The objective
 
 
+def weighted(**given: Any) -> Weights:
+    """The weights of an objective; a term that is not given has none."""
+    silent = {"rho": 0, "mu": 0, "branch": 0, "plain": 0, "alone": 0, "adversary": "none"}
+    constants = {"margin": 0.3, "smoothing": 0.1, "dropout": 0.0}
+    return Weights(**silent | constants | given)
+
+
 def naive_losses(
     model: DENet, objective: Objective, images: dict[Modality, Tensor], labels: Tensor
 ) -> Losses:
@@ -122,14 +130,18 @@ def naive_losses(
         [
             sum(
                 head(
-                    objective.branch_necks[m],
-                    objective.branch_heads[m].classifier,
+                    objective.branches[m].neck,
+                    objective.branches[m].classifier,
                     output.branches[m].pooled,
                 )
             )
             for m in MODALITIES
         ]
     ).mean()
+    pooled = torch.cat([output.branches[m].pooled for m in MODALITIES], dim=1)
+    anchored = torch.cat(list(output.parts[3:]), dim=1)
+    plain = sum(head(objective.plain[0].neck, objective.plain[0].classifier, pooled))
+    alone = sum(head(objective.alone[0].neck, objective.alone[0].classifier, anchored))
     recovery, similarity = [], []
     for source, target in PAIRS:
         made = model.engines[f"cmft_{source}2{target}"](output.branches[source].feature)
@@ -139,16 +151,16 @@ def naive_losses(
         a, b = project(made.pooled), project(output.branches[target].pooled)
         similarity.append((1 - (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).mean())
     rec, sim = torch.stack(recovery).mean(), torch.stack(similarity).mean()
-    total = identity + triplet + 0.5 * branch + 2 * rec + 3 * sim
-    return Losses(identity, triplet, branch, rec, sim, total)
+    total = identity + triplet + 0.5 * branch + 4 * plain + 5 * alone + 2 * rec + 3 * sim
+    return Losses(identity, triplet, branch, plain, alone, rec, sim, torch.zeros(()), total)
 
 
 def test_the_objective_is_that_of_the_equations() -> None:
     model = initial_model(TINY, seed=0, pretrained=False)
     torch.manual_seed(0)
-    weights = Weights(rho=2, mu=3, branch=0.5, margin=0.3, smoothing=0.1, dropout=0.5)
+    weights = weighted(rho=2, mu=3, branch=0.5, plain=4, alone=5, dropout=0.5)
     objective = Objective(model, 3, weights).eval()
-    for head in (objective.whole, *objective.branch_heads.values()):
+    for head in (objective.whole, *objective.plain, *objective.alone, *objective.branches.values()):
         torch.nn.init.normal_(head.classifier.weight)
     images = {m: random_images(6, TINY.image_size) for m in MODALITIES}
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
@@ -188,11 +200,14 @@ def test_the_learning_rate_of_the_presets() -> None:
 
 @pytest.mark.parametrize("composition", get_args(Composition))
 @pytest.mark.parametrize("anchor", MODALITIES)
-def test_every_parameter_gets_a_gradient(anchor: Modality, composition: Composition) -> None:
+@pytest.mark.parametrize("adversary", get_args(Adversary))
+def test_every_parameter_gets_a_gradient(
+    anchor: Modality, composition: Composition, adversary: Adversary
+) -> None:
     # So several processes need not search for those that get none, batch by batch.
     config = msgspec.structs.replace(TINY, composition=composition)
     model = initial_model(config, seed=0, pretrained=False)
-    weights = Weights(rho=0, mu=0, branch=1, margin=0.3, smoothing=0.1, dropout=0.5)
+    weights = weighted(rho=0, mu=0, branch=1, plain=1, alone=1, adversary=adversary, dropout=0.5)
     step = Step(model, Objective(model, 2, weights)).train()
     images = {m: random_images(4, TINY.image_size) for m in MODALITIES}
     step(images, torch.tensor([0, 0, 1, 1]), anchor).total.backward()
@@ -202,7 +217,7 @@ def test_every_parameter_gets_a_gradient(anchor: Modality, composition: Composit
 def test_the_objective_is_computed_in_float32_under_mixed_precision() -> None:
     model = initial_model(TINY, seed=0, pretrained=False)
     torch.manual_seed(0)
-    weights = Weights(rho=1, mu=1, branch=1, margin=0.3, smoothing=0.1, dropout=0)
+    weights = weighted(rho=1, mu=1, branch=1, plain=1, alone=1)
     step = Step(model, Objective(model, 4, weights)).eval()
     images = {m: random_images(8, TINY.image_size) for m in MODALITIES}
     labels = torch.arange(4).repeat_interleave(2)

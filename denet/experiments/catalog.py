@@ -1,0 +1,215 @@
+"""The experiments: which variants of a recipe are compared, and by which figures.
+
+The numbers are those of the paper's tables. Its Tables I, III and IV ask the same of different
+data sets, so they differ here by their names and by the published figures beside them alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from denet.errors import DenetError
+from denet.experiments.figure import (
+    COMPLETE_RANK,
+    EACH_STATE,
+    ETA,
+    MEANS,
+    Figure,
+    accuracy,
+    cross_modality,
+)
+from denet.graph import State
+
+Changes = Mapping[str, Mapping[str, Any]]
+"""By table of the recipe, the values that a variant has instead of the recipe's."""
+
+
+class ExperimentError(DenetError):
+    """An experiment that does not exist or cannot be run."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a table: a way to train.
+
+    Attributes:
+        key: names its runs; equal keys are equal changes, so experiments share runs.
+        label: what the row is called.
+        changes: to the recipe.
+    """
+
+    key: str
+    label: str
+    changes: Changes = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table.
+
+    Attributes:
+        title: what it is in the paper.
+        question: what it answers.
+        variants: its rows.
+        figures: its columns.
+        published: by data set, rows of the paper: label, then a text by the figure's name.
+    """
+
+    title: str
+    question: str
+    variants: tuple[Variant, ...]
+    figures: tuple[Figure, ...]
+    published: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+
+
+DENET = Variant("denet", "DENet")
+CONCAT = Variant("concat", "three branches, concatenated", {"model": {"composition": "concat"}})
+
+
+def _ablation(rec: bool, sim: bool, dem: bool) -> Variant:
+    if rec and sim and dem:
+        return DENET
+    names = [name for name, on in (("rec", rec), ("sim", sim), ("dem", dem)) if on]
+    changes: dict[str, dict[str, Any]] = {"train": {}}
+    if not rec:
+        changes["train"]["rho"] = 0.0
+    if not sim:
+        changes["train"]["mu"] = 0.0
+    if not dem:
+        changes["model"] = {"composition": "none"}
+    shown = {"rec": "L_rec", "sim": "L_sim", "dem": "DEM"}
+    label = " + ".join(shown[n] for n in names) or "none of L_rec, L_sim, DEM"
+    return Variant("with-" + ("-".join(names) or "none"), label, changes)
+
+
+def _sweep(weight: str, values: tuple[float, ...]) -> tuple[Variant, ...]:
+    return tuple(
+        DENET
+        if value == 1.0
+        else Variant(f"{weight}-{value:g}", f"{weight} = {value:g}", {"train": {weight: value}})
+        for value in values
+    )
+
+
+PUBLISHED = {
+    # mAP / R1; what the paper does not report is absent.
+    "RGBNT201": {
+        "DENet, published": {
+            "complete": "42.4",
+            "R1 complete": "42.2",
+            "rgb+nir": "33.0",
+            "rgb+tir": "35.4",
+            "rgb": "32.4",
+        }
+    },
+    "RGBNT100": {
+        "DENet, published": {
+            "complete": "68.1",
+            "R1 complete": "89.2",
+            "rgb+nir": "56.0",
+            "rgb+tir": "62.0",
+            "rgb": "50.1",
+        },
+        "its baseline, published": {"complete": "62.1", "R1 complete": "87.1"},
+    },
+}
+
+COMPARISON = (*EACH_STATE, COMPLETE_RANK, *MEANS)
+
+
+def _comparison(number: str) -> Experiment:
+    return Experiment(
+        title=f"Table {number}: accuracy in every missing state",
+        question="Does DENet beat plain concatenation when modalities are missing?",
+        variants=(CONCAT, DENET),
+        figures=COMPARISON,
+        published=PUBLISHED,
+    )
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "table1": _comparison("I"),
+    "table2": Experiment(
+        title="Table II: query in one modality, gallery in another",
+        question="Are embeddings of different modalities comparable?",
+        variants=(CONCAT, DENET),
+        figures=cross_modality(),
+    ),
+    "table3": _comparison("III"),
+    "table4": _comparison("IV"),
+    "table5": Experiment(
+        title="Table V: ablation of L_rec, L_sim and DEM",
+        question="What does each part add?",
+        variants=tuple(
+            _ablation(rec, sim, dem)
+            for dem in (False, True)
+            for rec, sim in ((False, False), (True, False), (False, True), (True, True))
+        ),
+        figures=MEANS,
+    ),
+    "table6": Experiment(
+        title="Table VI: recovery by CMFT's losses or by a GAN",
+        question="Does regression recover better than an adversary, with the same generator?",
+        variants=(
+            Variant("gan-image", "GAN on images", {"train": {"adversary": "image"}}),
+            Variant("gan-feature", "GAN on features", {"train": {"adversary": "feature"}}),
+            Variant("denet", "CMFT"),
+        ),
+        figures=MEANS,
+    ),
+    "table7": Experiment(
+        title="Table VII: dynamic, fixed and single-direction enhancement",
+        question="Should the enhancement follow the missing state?",
+        variants=(
+            Variant("fixed", "fixed", {"model": {"composition": "fixed"}}),
+            Variant("single", "single direction", {"model": {"composition": "single"}}),
+            Variant("denet", "dynamic"),
+        ),
+        figures=MEANS,
+    ),
+    "fig5-rho": Experiment(
+        title="Fig. 5: the weight rho of L_rec",
+        question="How much does the weight matter?",
+        variants=_sweep("rho", (0.01, 0.1, 1.0, 10.0)),
+        figures=MEANS,
+    ),
+    "fig5-mu": Experiment(
+        title="Fig. 5: the weight mu of L_sim",
+        question="How much does the weight matter?",
+        variants=_sweep("mu", (0.01, 0.1, 1.0, 10.0)),
+        figures=MEANS,
+    ),
+    "fig5-eta": Experiment(
+        title="Fig. 5d: accuracy at a missing rate eta",
+        question="How fast does accuracy fall when more samples lose modalities?",
+        variants=(CONCAT, DENET),
+        figures=ETA,
+    ),
+    "states": Experiment(
+        title="State against state",
+        question="Which states of query and gallery can be compared?",
+        variants=(DENET,),
+        figures=tuple(
+            accuracy(f"{q} / {g}", State.parse(q), State.parse(g))
+            for q, g in (
+                ("rgb+nir+tir", "rgb+tir"),
+                ("rgb+nir+tir", "rgb"),
+                ("rgb+tir", "rgb"),
+                ("rgb", "tir"),
+            )
+        ),
+    ),
+}
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment called `name`.
+
+    Raises:
+        ExperimentError: there is none.
+    """
+    if name not in EXPERIMENTS:
+        raise ExperimentError(f"unknown experiment {name!r}: choose from {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]

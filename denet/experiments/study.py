@@ -1,0 +1,171 @@
+"""Runs an experiment: trains each variant with each seed, once, and measures it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from denet.data.records import open_data
+from denet.experiments.catalog import Changes, Experiment, ExperimentError, Variant
+from denet.experiments.figure import RATES, Facts
+from denet.files import written_whole
+from denet.graph import COMPLETE
+from denet.recipe import Recipe
+
+RESULT = "result.json"
+"""In the directory of a run: what was measured of it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and its measurement.
+
+    Attributes:
+        variant: which row it is of.
+        seed: which of its seeds.
+        recipe: the whole of it.
+        run: the directory.
+    """
+
+    variant: Variant
+    seed: int
+    recipe: Recipe
+    run: Path
+
+    @property
+    def result(self) -> Path:
+        return self.run / RESULT
+
+
+def varied(recipe: Recipe, changes: Changes, seed: int) -> Recipe:
+    """`recipe` with the values of a variant, and a seed."""
+    document: dict[str, Any] = msgspec.to_builtins(recipe)
+    for table, values in changes.items():
+        document[table] |= values
+    document["train"]["seed"] = seed
+    return msgspec.convert(document, Recipe)
+
+
+def jobs_of(experiments: Sequence[Experiment], recipe: Recipe, seeds: int, out: Path) -> list[Job]:
+    """The trainings that the experiments need, each once, in their order seed by seed."""
+    jobs = {
+        (variant.key, seed): Job(
+            variant,
+            seed,
+            varied(recipe, variant.changes, seed),
+            out / "runs" / f"{variant.key}-seed{seed}",
+        )
+        for seed in range(seeds)
+        for experiment in experiments
+        for variant in experiment.variants
+    }
+    return list(jobs.values())
+
+
+def run_jobs(jobs: Sequence[Job], root: Path, parallel: int, notify: Callable[[Job], None]) -> None:
+    """Train and measure what is not finished; an interrupted job resumes.
+
+    Args:
+        jobs: what has to be there.
+        root: the data set.
+        parallel: jobs at once, each with its share of the processor cores.
+        notify: told of each finished job.
+
+    Raises:
+        ExperimentError: a run is of another recipe or other data, or a process was killed.
+        DenetError: as training and evaluation.
+    """
+    pending = [job for job in jobs if not _finished(job)]
+    for job in jobs:
+        if job not in pending:
+            notify(job)
+    if not pending:
+        return
+    threads = max(1, (os.cpu_count() or 1) // parallel)
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(parallel, context, _die_of_interrupts) as pool:
+            working = {pool.submit(perform, job, root, threads): job for job in pending}
+            try:
+                for future in as_completed(working):
+                    future.result()
+                    notify(working[future])
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    except BrokenProcessPool:
+        raise ExperimentError(
+            "a training process was killed (out of memory?): start again to continue where the "
+            "runs are, or with fewer --jobs"
+        ) from None
+
+
+def _die_of_interrupts() -> None:
+    # Ctrl-C reaches every process. A run resumes wherever it dies, so no farewell is needed.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def perform(job: Job, root: Path, threads: int) -> None:
+    """Train one job to its end, measure it, and write its result whole."""
+    from denet.checkpoint import load_checkpoint
+    from denet.embed import TorchEmbedder
+    from denet.examine import examine
+    from denet.recovery import recovers
+    from denet.subject import Subject
+    from denet.testset import open_split
+    from denet.train import train
+
+    torch.set_num_threads(threads)
+    data = open_data(root)
+    split = open_split(data)
+    split.require(COMPLETE)  # before an hour of training, not after it
+    job.run.parent.mkdir(parents=True, exist_ok=True)
+    best = train(job.recipe, data, job.run, resume=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_checkpoint(best).to(device)
+    subject = Subject(best, TorchEmbedder(model, device), model.config, str(device), model=model)
+    examined = examine(subject, split, matrix=True, rates=RATES, recovery=recovers(model))
+    result = {
+        "recipe": msgspec.to_builtins(job.recipe),
+        "data": data.name,
+        "queries": len(split.query),
+        "facts": examined.facts(),
+    }
+    with written_whole(job.result) as temporary:
+        temporary.write_text(json.dumps(result, indent=1))
+
+
+def results(jobs: Sequence[Job], variant: Variant) -> Iterator[Facts]:
+    """The facts of a variant's runs, seed by seed."""
+    for job in jobs:
+        if job.variant.key == variant.key:
+            yield _read(job)["facts"]
+
+
+def _finished(job: Job) -> bool:
+    if not job.result.is_file():
+        return False
+    if _read(job)["recipe"] != json.loads(msgspec.json.encode(job.recipe)):
+        raise ExperimentError(
+            f"{job.run}: was run with another recipe: choose another --out, or remove it"
+        )
+    return True
+
+
+def _read(job: Job) -> Mapping[str, Any]:
+    try:
+        read: dict[str, Any] = json.loads(job.result.read_text())
+    except (OSError, ValueError) as error:
+        raise ExperimentError(f"{job.result}: cannot be read: {error}: remove it") from None
+    return read

@@ -1,0 +1,72 @@
+"""The tables of an experiment: mean and spread over the seeds, as Markdown and for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from rich.table import Table
+
+from denet.experiments.catalog import Experiment
+from denet.experiments.study import Job, results
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts: a title, column heads, and rows that begin with their label."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """The table in Markdown, without its title."""
+        lines = [
+            "| " + " | ".join(row) + " |"
+            for row in (self.heads, ("---", *["---:"] * (len(self.heads) - 1)), *self.rows)
+        ]
+        return "\n".join(lines) + "\n"
+
+    def for_terminal(self) -> Table:
+        """The table for `rich`."""
+        table = Table(self.heads[0], title=self.title, title_justify="left")
+        for head in self.heads[1:]:
+            table.add_column(head, justify="right")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
+def measured(values: Sequence[float]) -> str:
+    """Mean and sample standard deviation, in per cent: "43.8 ± 1.2"."""
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    return f"{mean(values):.1f} ± {stdev(values):.1f}"
+
+
+def tabulate(experiment: Experiment, jobs: Sequence[Job], data: str) -> Grid:
+    """mAP in per cent of each variant, over the finished `jobs`; then the paper's rows.
+
+    Args:
+        experiment: rows and columns.
+        jobs: finished.
+        data: the name of the data set, which decides whether published figures stand beside.
+    """
+    rows = []
+    for variant in experiment.variants:
+        facts = list(results(jobs, variant))
+        cells = [measured([figure.read(f) for f in facts]) for figure in experiment.figures]
+        rows.append((variant.label, *cells))
+    for label, figures in experiment.published.get(data, {}).items():
+        rows.append((label, *(figures.get(f.name, "-") for f in experiment.figures)))
+    heads = ("mAP, %", *(figure.name for figure in experiment.figures))
+    return Grid(experiment.title, heads, tuple(rows))
+
+
+def document(grids: Sequence[tuple[Experiment, Grid]], facts: str) -> str:
+    """All tables as one Markdown text; `facts` says of what and over how many seeds."""
+    parts = [f"{facts}\n"]
+    for experiment, grid in grids:
+        parts.append(f"### {grid.title}\n\n{experiment.question}\n\n{grid.markdown()}")
+    return "\n".join(parts)
