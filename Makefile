@@ -5,12 +5,15 @@ DENET := $(VENV)/bin/denet
 
 .PHONY: demo test lint bench clean
 
+# A second call finishes what the first one left: the set is kept, and the run resumes.
 demo: $(VENV)/.train
-	mkdir -p demo
-	$(DENET) init demo/model.safetensors --force
-	$(DENET) export demo/model.safetensors --out demo/model.denet --force
-	$(DENET) inspect demo/model.denet --state rgb+tir
-	$(DENET) embed demo/model.denet docs/samples --every-state --out demo/embeddings.npz
+	test -d demo/synthetic || $(DENET) synth demo/synthetic --identities 200 --shots 2
+	$(DENET) init demo/untrained.safetensors --preset small --force
+	$(DENET) train demo/synthetic --out demo/run --preset small --resume
+	$(DENET) export demo/run/best.safetensors --out demo/best.denet --force
+	$(DENET) inspect demo/best.denet --state rgb+tir
+	$(DENET) embed demo/best.denet docs/samples --every-state --out demo/embeddings.npz
+	$(DENET) report demo/synthetic demo/untrained.safetensors demo/run/best.safetensors demo/best.denet --out demo/report.html --force
 
 test: lint
 	$(VENV)/bin/python -m pytest --cov $(PYTEST_ARGS)
@@ -22,6 +25,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.train
 	$(VENV)/bin/python benchmarks/composed.py
+	$(VENV)/bin/python benchmarks/training.py
 
 $(VENV)/.train $(VENV)/.dev: $(VENV)/.%: pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

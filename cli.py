@@ -108,7 +108,8 @@ def progress(total: int, text: str) -> tuple[Progress, Any]:
 @reported
 def init(
     checkpoint: Annotated[Path, typer.Argument(help="The checkpoint to write (.safetensors).")],
-    config: Annotated[Path | None, typer.Option(help="TOML file with a [model] table.")] = None,
+    preset: PresetOpt = None,
+    config: ConfigOpt = None,
     backbone: Annotated[str | None, typer.Option(help="Instead of the configuration's.")] = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="ImageNet weights for the backbones.")
@@ -118,10 +119,10 @@ def init(
 ) -> None:
     """Write an untrained checkpoint, for trying things."""
     from denet.checkpoint import save_checkpoint
-    from denet.config import configure
     from denet.initialize import initial_model
+    from denet.recipe import model_config
 
-    model = initial_model(configure(config, backbone), seed=seed, pretrained=pretrained)
+    model = initial_model(model_config(preset, config, backbone), seed=seed, pretrained=pretrained)
     save_checkpoint(model, checkpoint, replace=force)
     out.print(f"{checkpoint}: untrained {model.config.backbone}", highlight=False, soft_wrap=True)
 

@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from denet.config import ModelConfig, read_config
 from denet.graph import MODALITIES, STATES, Modality, State, plan
 from denet.initialize import initial_model, random_images
 from denet.model import DENet
+from denet.recipe import read_recipe
 from export.bundle import export_bundle
 from export.onnx import to_onnx_model
 from runtime import Runtime
@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    config = read_config(arguments.config) if arguments.config else ModelConfig()
+    config = read_recipe("paper", arguments.config).model
     model = initial_model(config, seed=0, pretrained=False)
     console = Console(width=110)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""The configuration of a model: every size, from one TOML file or from a checkpoint.
+"""The configuration of a model: every size, from a recipe (`denet.recipe`) or a checkpoint.
 
 Plain data, checked on reading: an unknown key, a wrong type or an impossible size is an error
 that names the key.
@@ -7,8 +7,7 @@ that names the key.
 from __future__ import annotations
 
 from math import isfinite
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -62,6 +61,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             least 128.
         dem_channels: channels c of an edge's key, value and query; by default C/8.
         neck: the feature used for retrieval: before or after the BN neck.
+        anchor_weight: weight of c({anchor}) beside c(S) in the embedding. The paper's is 1, which
+            counts the anchor's own feature twice; with 0 only c(S) is compared.
         composition: "dynamic" is DENet, and what is exported; see `denet.graph.Composition` for
             "fixed", "single", "none" and "concat", with which the paper compares it.
         normalization: per modality; ImageNet's statistics where it is silent.
@@ -74,49 +75,9 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     cmft_width: Positive | None = None
     dem_channels: Positive | None = None
     neck: Literal["before", "after"] = "before"
+    anchor_weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     composition: Composition = "dynamic"
     normalization: dict[Modality, Normalization] = {}
 
     def normalization_of(self, modality: Modality) -> Normalization:
         return self.normalization.get(modality, Normalization())
-
-
-def parse_config(text: str, origin: str) -> ModelConfig:
-    """A model configuration from TOML text; its table is `[model]`.
-
-    Raises:
-        ConfigError: the text is not TOML, or a key or value is wrong; names `origin`.
-    """
-    try:
-        document = msgspec.toml.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{origin}: not a TOML file: {error}") from None
-    unknown = sorted(set(document) - {"model"})
-    if unknown:
-        raise ConfigError(f"{origin}: unknown table or key {unknown[0]!r}: expected [model]")
-    try:
-        return msgspec.convert(document.get("model", {}), ModelConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{origin}: [model]: {error}") from None
-
-
-def configure(path: Path | None, backbone: str | None) -> ModelConfig:
-    """The configuration at `path`, or the default one, with another backbone if one is named.
-
-    Raises: ConfigError, as `read_config`.
-    """
-    config = ModelConfig() if path is None else read_config(path)
-    return config if backbone is None else msgspec.structs.replace(config, backbone=backbone)
-
-
-def read_config(path: Path) -> ModelConfig:
-    """The model configuration in the TOML file `path`.
-
-    Raises:
-        ConfigError: the file cannot be read, or its content is wrong.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the configuration: {error}") from None
-    return parse_config(text, str(path))

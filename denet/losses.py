@@ -27,7 +27,7 @@ from torch.nn import functional
 from denet.adversarial import Adversary, Discriminators
 from denet.branch import BranchOutput
 from denet.cmft import CmftOutput, to_grid
-from denet.graph import MODALITIES, Edge, Modality
+from denet.graph import MODALITIES, Edge, Modality, State
 from denet.model import DENet, DenetOutput
 
 
@@ -38,7 +38,7 @@ class Weights(NamedTuple):
     mu: float
     branch: float
     plain: float
-    alone: float
+    states: float
     adversary: Adversary
     margin: float
     smoothing: float
@@ -52,7 +52,7 @@ class Losses(NamedTuple):
     triplet: Tensor
     branch: Tensor
     plain: Tensor
-    alone: Tensor
+    states: Tensor
     recovery: Tensor
     similarity: Tensor
     adversary: Tensor
@@ -94,37 +94,41 @@ class Objective(nn.Module):
         super().__init__()
         channels = model.channels
         self.weights = weights
+
+        def head(features: int) -> IdentityHead:
+            return IdentityHead(nn.BatchNorm1d(features), identities, weights)
+
+        # The heads of the branches come first: they are then drawn alike in every composition,
+        # and branches that learn from them alone (`isolate`) come out equal, bit for bit.
+        self.branches = nn.ModuleDict()
+        if weights.branch:
+            self.branches.update({m: head(channels) for m in MODALITIES})
+        self.plain = nn.ModuleList()
+        if weights.plain:
+            self.plain.append(head(len(MODALITIES) * channels))
+        self.states = nn.ModuleList()
+        if weights.states:
+            self.states.append(head(len(MODALITIES) * channels))
         self.whole = IdentityHead(model.neck, identities, weights)
         # Without the batch statistics L_sim has a solution that recovers nothing: a projection to
         # a constant. And only what is recovered is drawn to what is real: drawn to each other,
         # the features of a branch would give up what other modalities cannot tell.
         width = max(channels // 4, 1)
         self.projections = nn.ModuleDict()
+        self.discriminators: Discriminators | None = None
         if model.recovers and weights.adversary == "none":
             for m in MODALITIES:
                 self.projections[m] = nn.Sequential(
                     nn.Linear(channels, width, bias=False), nn.BatchNorm1d(width, affine=False)
                 )
-        self.discriminators: Discriminators | None = None
-        if weights.adversary != "none" and model.recovers:
+        elif model.recovers and weights.adversary != "none":
             self.discriminators = Discriminators(weights.adversary, channels)
-        self.alone, self.plain = nn.ModuleList(), nn.ModuleList()
-        self.branches = nn.ModuleDict()
-
-        def head(features: int) -> IdentityHead:
-            return IdentityHead(nn.BatchNorm1d(features), identities, weights)
-
-        if weights.alone and model.recovers:
-            self.alone.append(head(model.dim // 2))
-        if weights.plain:
-            self.plain.append(head(len(MODALITIES) * channels))
-        if weights.branch:
-            self.branches.update({m: head(channels) for m in MODALITIES})
 
     def forward(
         self,
         output: DenetOutput,
         recovered: Mapping[Edge, CmftOutput],
+        states: Mapping[State, Tensor],
         images: Mapping[Modality, Tensor],
         labels: Tensor,
     ) -> Losses:
@@ -132,6 +136,7 @@ class Objective(nn.Module):
         Args:
             output: of the model for this batch, B samples.
             recovered: all six directions.
+            states: c(S), (3, B, C), of each state; empty if its loss has no weight.
             images: (B, 3, H, W) of each modality: what L_rec compares with.
             labels: (B,), 0 <= label < identities.
         """
@@ -139,25 +144,32 @@ class Objective(nn.Module):
         identity, triplet = self.whole(joined, labels)
         pooled = {m: made.pooled for m, made in output.branches.items()}
         together = torch.cat([pooled[m] for m in MODALITIES], dim=1)
-        anchored = output.parts[len(MODALITIES) :].transpose(0, 1).flatten(1)
         branch = _mean(
             (_both(self.branches[m], pooled[m], labels) for m in MODALITIES if self.branches),
             identity,
         )
         plain = _mean((_both(head, together, labels) for head in self.plain), identity)
-        alone = _mean((_both(head, anchored, labels) for head in self.alone), identity)
+        # One head for all: what is recovered then has to stand where the real feature stands.
+        each = _mean(
+            (
+                _both(head, parts.transpose(0, 1).flatten(1), labels)
+                for head in self.states
+                for parts in states.values()
+            ),
+            identity,
+        )
         recovery, similarity = self._regression(output.branches, recovered, images, identity)
         adversary = identity.new_zeros(())
         if self.discriminators is not None:
             adversary = self.discriminators(output.branches, recovered, images)
         w = self.weights
-        total = identity + triplet + w.branch * branch + w.plain * plain + w.alone * alone
+        total = identity + triplet + w.branch * branch + w.plain * plain + w.states * each
         if w.adversary == "none":
             total = total + w.rho * recovery + w.mu * similarity
         else:  # on images the adversary has L_rec's weight, on features that of L_sim
             total = total + (w.rho if w.adversary == "image" else w.mu) * adversary
         return Losses(
-            identity, triplet, branch, plain, alone, recovery, similarity, adversary, total
+            identity, triplet, branch, plain, each, recovery, similarity, adversary, total
         )
 
     def _regression(

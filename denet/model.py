@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,9 @@ from denet.graph import (
     MODALITIES,
     PAIRS,
     STACKED,
+    STATES,
     ZERO,
+    Call,
     Edge,
     Modality,
     State,
@@ -124,21 +126,7 @@ class DENet(nn.Module):
         anchor = anchor or state.anchor
         composition = plan(state, anchor, self.config.composition)
         values: dict[str, Tensor] = {image_value(m): images[m] for m in state.available}
-        made: dict[str, Any] = {}
-        for call in composition.calls:
-            inputs = {
-                name: torch.stack([values[n] for n in names])
-                if name in STACKED
-                else values[names[0]]
-                for name, names in call.inputs.items()
-            }
-            made[call.engine] = self.engines[call.engine](**inputs)
-            for name, names in call.outputs.items():
-                output = getattr(made[call.engine], name)
-                if isolate and isinstance(made[call.engine], BranchOutput):
-                    output = output.detach()
-                values.update(zip(names, output if name in STACKED else [output], strict=True))
-
+        made = self._run(composition.calls, values, isolate)
         if ZERO in composition.parts:
             values[ZERO] = torch.zeros_like(values[f"pooled_{state.anchor}"])
         parts = torch.stack([values[name] for name in composition.parts])
@@ -171,9 +159,80 @@ class DENet(nn.Module):
             if s in output.branches and t in output.branches and cmft_engine(s, t) in self.engines
         }
 
+    def compose_states(
+        self,
+        output: DenetOutput,
+        recovered: Mapping[Edge, CmftOutput],
+        *,
+        isolate: bool = False,
+    ) -> dict[State, Tensor]:
+        """c(S), (3, B, C), of each of the seven states S, from what a complete batch has made.
+
+        The costly part, branches and CMFTs, is done already, so training can see every state in
+        every batch.
+
+        Args:
+            output: of a complete batch.
+            recovered: all six directions, as `recover_all` gives them.
+            isolate: as in `forward`.
+        """
+        given: dict[str, Tensor] = {}
+        for m, branch in output.branches.items():
+            for name, tensor in zip((f"feature_{m}", f"pooled_{m}"), branch, strict=True):
+                given[name] = tensor.detach() if isolate else tensor
+        composed: dict[State, Tensor] = {}
+        for anchor in MODALITIES:
+            values = dict(given)  # what is recovered is called alike, whatever the anchor
+            for (source, target), made in recovered.items():
+                if source == anchor:
+                    values[f"recovered_{target}"] = made.pooled
+                    if made.feature is not None:
+                        values[f"recovered_map_{target}"] = made.feature
+            for state in (s for s in STATES if s.anchor == anchor):
+                composition = plan(state, anchor, self.config.composition)
+                self._run(
+                    [c for c in composition.calls if not _made_by(c).issubset(values)],
+                    values,
+                    isolate,
+                )
+                values.setdefault(ZERO, torch.zeros_like(given[f"pooled_{anchor}"]))
+                own = composition.parts[: len(MODALITIES)]
+                composed[state] = torch.stack([values[name] for name in own])
+        return composed
+
+    def _run(
+        self, calls: Sequence[Call], values: dict[str, Tensor], isolate: bool
+    ) -> dict[str, Any]:
+        """Run `calls` on `values`, to which their outputs are added; what each engine made."""
+        made: dict[str, Any] = {}
+        for call in calls:
+            inputs = {
+                name: torch.stack([values[n] for n in names])
+                if name in STACKED
+                else values[names[0]]
+                for name, names in call.inputs.items()
+            }
+            made[call.engine] = self.engines[call.engine](**inputs)
+            for name, names in call.outputs.items():
+                output = getattr(made[call.engine], name)
+                if isolate and isinstance(made[call.engine], BranchOutput):
+                    output = output.detach()
+                values.update(zip(names, output if name in STACKED else [output], strict=True))
+        return made
+
     def head(self, parts: Tensor) -> Tensor:
         """Parts (6, B, C) -> embedding (B, 6C), L2-normalized; three parts give half of that."""
         joined = parts.transpose(0, 1).flatten(1)
         if self.config.neck == "after":
             joined = self.neck(joined)
-        return functional.normalize(joined)
+        return functional.normalize(joined * self.part_scale())
+
+    def part_scale(self) -> Tensor:
+        """The weight of each number of an embedding before it is normalized, (6C,) or (3C,)."""
+        scale = torch.ones(self.dim, device=self.neck.weight.device, dtype=self.neck.weight.dtype)
+        scale[len(MODALITIES) * self.channels :] = self.config.anchor_weight
+        return scale
+
+
+def _made_by(call: Call) -> set[str]:
+    return {name for names in call.outputs.values() for name in names}

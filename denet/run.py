@@ -68,7 +68,7 @@ class EpochReport:
     triplet: float
     branch: float
     plain: float
-    alone: float
+    states: float
     recovery: float
     similarity: float
     adversary: float

@@ -34,7 +34,7 @@ from denet.data.transforms import TrainingTransform
 from denet.embed import TorchEmbedder
 from denet.errors import DenetError
 from denet.evaluate import Split, evaluate_states
-from denet.graph import COMPLETE, MODALITIES, Modality
+from denet.graph import COMPLETE, MODALITIES, Modality, State
 from denet.initialize import initial_model, start_plain
 from denet.interrupt import let_children_die, quiet_worker
 from denet.losses import Losses, Objective, Weights
@@ -89,6 +89,9 @@ class Step(nn.Module):
         """The losses of a complete batch whose missing modalities `anchor` would recover."""
         output = self.model(images, COMPLETE, anchor, isolate=self.isolate)
         recovered = self.model.recover_all(output, isolate=self.isolate)
+        states: dict[State, Tensor] = {}
+        if self.objective.states:
+            states = self.model.compose_states(output, recovered, isolate=self.isolate)
         # Under mixed precision, too, the objective is computed in float32: on a CPU, autocast
         # would leave L_sim with the two or three digits of bfloat16.
         with torch.autocast(labels.device.type, enabled=False):
@@ -106,6 +109,7 @@ class Step(nn.Module):
                     edge: r._replace(pooled=r.pooled.float(), grid=r.grid.float())
                     for edge, r in recovered.items()
                 },
+                {state: parts.float() for state, parts in states.items()},
                 {m: image.float() for m, image in images.items()},
                 labels,
             )
@@ -374,7 +378,7 @@ def _weights(config: TrainConfig) -> Weights:
         mu=config.mu,
         branch=config.branch,
         plain=config.plain,
-        alone=config.alone,
+        states=config.states,
         adversary=config.adversary,
         margin=config.margin,
         smoothing=config.smoothing,
@@ -396,7 +400,7 @@ def _optimizer(step: Step, config: TrainConfig) -> torch.optim.Optimizer:
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, config.lr, momentum=0.9, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(groups, config.lr, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(groups, config.lr, weight_decay=config.weight_decay, fused=True)
 
 
 def _epoch(

@@ -196,12 +196,17 @@ def _preprocessing(model: DENet) -> Preprocessing:
 
 
 def _affine(model: DENet, root: Path) -> File | None:
-    """The BN neck as one multiplication and one addition, where retrieval stands behind it."""
-    if model.config.neck == "before":
+    """The BN neck, where retrieval stands behind it, and the weight of c({anchor}): one
+    multiplication and one addition. None if both leave the parts as they are."""
+    scale = model.part_scale().double()
+    shift = torch.zeros_like(scale)
+    if model.config.neck == "after":
+        neck: dict[str, Any] = {k: v.double() for k, v in model.neck.state_dict().items()}
+        normed = neck["weight"] / torch.sqrt(neck["running_var"] + model.neck.eps)
+        shift = (neck["bias"] - neck["running_mean"] * normed) * scale
+        scale = normed * scale
+    elif model.config.anchor_weight == 1:
         return None
-    neck: dict[str, Any] = {k: v.double() for k, v in model.neck.state_dict().items()}
-    scale = neck["weight"] / torch.sqrt(neck["running_var"] + model.neck.eps)
-    shift = neck["bias"] - neck["running_mean"] * scale
     arrays = {"scale": scale, "shift": shift}
     return _store(
         root, "head.npz", npz({k: v.numpy().astype(np.float32) for k, v in arrays.items()})

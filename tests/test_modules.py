@@ -32,11 +32,12 @@ from denet.backbone import build_backbone, resnet_names
 from denet.branch import CBAM, Branch
 from denet.checkpoint import FORMAT, SCHEMA, CheckpointError, load_checkpoint, save_checkpoint
 from denet.cmft import CMFT, stages_between, to_grid, to_image
-from denet.config import ConfigError, ModelConfig, Normalization, parse_config, read_config
+from denet.config import ConfigError, ModelConfig, Normalization
 from denet.dem import DEMEdge
 from denet.graph import MODALITIES, STATES, Composition, Modality, State
 from denet.initialize import initial_model
 from denet.model import DENet
+from denet.recipe import read_recipe
 from tests.conftest import SMALL
 
 EXACT = 1e-12
@@ -717,11 +718,13 @@ def test_a_configuration_is_read_from_its_table(tmp_path: Path, tiny_config: Mod
         range16 = [7000, 9000]
         """
     )
-    assert read_config(path) == tiny_config
+    assert read_recipe("paper", path).model == tiny_config
 
 
-def test_what_a_configuration_leaves_out_is_the_default() -> None:
-    assert parse_config("", "here") == parse_config("[model]", "here") == ModelConfig()
+def test_what_a_configuration_leaves_out_is_the_default(tmp_path: Path) -> None:
+    for source in ("", "[model]"):
+        (tmp_path / "model.toml").write_text(source)
+        assert read_recipe("paper", tmp_path / "model.toml").model == ModelConfig()
     silent = ModelConfig().normalization_of("nir")
     assert (silent.mean, silent.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert silent.range16 == (0, 65535)
@@ -732,7 +735,7 @@ def test_what_a_configuration_leaves_out_is_the_default() -> None:
     [
         ("[model", "not a TOML file"),
         ("[modle]", "modle"),
-        ("[model]\n[train]", "train"),
+        ("[model]\n[[train]]", "train"),
         ("model = 3", "model"),
         ("[model]\nbackbnoe = 'resnet18'", "backbnoe"),
         ("[model]\nbackbone = 18", "backbone"),
@@ -756,9 +759,13 @@ def test_what_a_configuration_leaves_out_is_the_default() -> None:
         ("[model.normalization.rgb]\nrange16 = [0, 65536]", "range16"),
     ],
 )
-def test_a_wrong_configuration_names_the_key_and_the_file(source: str, told: str) -> None:
+def test_a_wrong_configuration_names_the_key_and_the_file(
+    tmp_path: Path, source: str, told: str
+) -> None:
+    path = tmp_path / "odd-name.toml"
+    path.write_text(source)
     with pytest.raises(ConfigError, match=rf"odd-name\.toml.*{told}"):
-        parse_config(source, "odd-name.toml")
+        read_recipe("paper", path)
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
@@ -769,7 +776,7 @@ def test_a_configuration_that_cannot_be_read_is_an_error(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"odd-name\.toml: cannot read"):
-        read_config(path)
+        read_recipe("paper", path)
 
 
 @pytest.mark.parametrize(

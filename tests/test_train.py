@@ -91,7 +91,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def weighted(**given: Any) -> Weights:
     """The weights of an objective; a term that is not given has none."""
-    silent = {"rho": 0, "mu": 0, "branch": 0, "plain": 0, "alone": 0, "adversary": "none"}
+    silent = {"rho": 0, "mu": 0, "branch": 0, "plain": 0, "states": 0, "adversary": "none"}
     constants = {"margin": 0.3, "smoothing": 0.1, "dropout": 0.0}
     return Weights(**silent | constants | given)
 
@@ -139,9 +139,13 @@ def naive_losses(
         ]
     ).mean()
     pooled = torch.cat([output.branches[m].pooled for m in MODALITIES], dim=1)
-    anchored = torch.cat(list(output.parts[3:]), dim=1)
     plain = sum(head(objective.plain[0].neck, objective.plain[0].classifier, pooled))
-    alone = sum(head(objective.alone[0].neck, objective.alone[0].classifier, anchored))
+    each = []
+    for state in STATES:
+        own = model({m: images[m] for m in state.available}, state).parts[:3]
+        shared = objective.states[0]
+        each.append(sum(head(shared.neck, shared.classifier, torch.cat(list(own), dim=1))))
+    states = torch.stack(each).mean()
     recovery, similarity = [], []
     for source, target in PAIRS:
         made = model.engines[f"cmft_{source}2{target}"](output.branches[source].feature)
@@ -151,21 +155,27 @@ def naive_losses(
         a, b = project(made.pooled), project(output.branches[target].pooled)
         similarity.append((1 - (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).mean())
     rec, sim = torch.stack(recovery).mean(), torch.stack(similarity).mean()
-    total = identity + triplet + 0.5 * branch + 4 * plain + 5 * alone + 2 * rec + 3 * sim
-    return Losses(identity, triplet, branch, plain, alone, rec, sim, torch.zeros(()), total)
+    total = identity + triplet + 0.5 * branch + 4 * plain + 5 * states + 2 * rec + 3 * sim
+    return Losses(identity, triplet, branch, plain, states, rec, sim, torch.zeros(()), total)
 
 
 def test_the_objective_is_that_of_the_equations() -> None:
     model = initial_model(TINY, seed=0, pretrained=False)
     torch.manual_seed(0)
-    weights = weighted(rho=2, mu=3, branch=0.5, plain=4, alone=5, dropout=0.5)
+    weights = weighted(rho=2, mu=3, branch=0.5, plain=4, states=5, dropout=0.5)
     objective = Objective(model, 3, weights).eval()
-    for head in (objective.whole, *objective.plain, *objective.alone, *objective.branches.values()):
+    for head in (
+        objective.whole,
+        *objective.plain,
+        *objective.states,
+        *objective.branches.values(),
+    ):
         torch.nn.init.normal_(head.classifier.weight)
     images = {m: random_images(6, TINY.image_size) for m in MODALITIES}
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
     output = model(images, COMPLETE)
-    found = objective(output, model.recover_all(output), images, labels)
+    recovered = model.recover_all(output)
+    found = objective(output, recovered, model.compose_states(output, recovered), images, labels)
     for name, a, b in zip(
         Losses._fields, found, naive_losses(model, objective, images, labels), strict=True
     ):
@@ -207,7 +217,7 @@ def test_every_parameter_gets_a_gradient(
     # So several processes need not search for those that get none, batch by batch.
     config = msgspec.structs.replace(TINY, composition=composition)
     model = initial_model(config, seed=0, pretrained=False)
-    weights = weighted(rho=0, mu=0, branch=1, plain=1, alone=1, adversary=adversary, dropout=0.5)
+    weights = weighted(rho=0, mu=0, branch=1, plain=1, states=1, adversary=adversary, dropout=0.5)
     step = Step(model, Objective(model, 2, weights)).train()
     images = {m: random_images(4, TINY.image_size) for m in MODALITIES}
     step(images, torch.tensor([0, 0, 1, 1]), anchor).total.backward()
@@ -217,7 +227,7 @@ def test_every_parameter_gets_a_gradient(
 def test_the_objective_is_computed_in_float32_under_mixed_precision() -> None:
     model = initial_model(TINY, seed=0, pretrained=False)
     torch.manual_seed(0)
-    weights = weighted(rho=1, mu=1, branch=1, plain=1, alone=1)
+    weights = weighted(rho=1, mu=1, branch=1, plain=1, states=1)
     step = Step(model, Objective(model, 4, weights)).eval()
     images = {m: random_images(8, TINY.image_size) for m in MODALITIES}
     labels = torch.arange(4).repeat_interleave(2)
