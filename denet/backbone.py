@@ -8,6 +8,7 @@ one basic block in each stage, for training on a CPU.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pickle import UnpicklingError
 from typing import Any
 from urllib.error import URLError
@@ -79,7 +80,7 @@ class TimmFeatures(Backbone):
         import timm  # takes a second: only who asks for it pays
 
         if not timm.is_model(name):
-            near = ", ".join(TIMM + n for n in timm.list_models(f"*{name[:6]}*")[:5])
+            near = ", ".join(TIMM + n for n in get_close_matches(name, timm.list_models()))
             raise ConfigError(
                 f"timm has no model {name!r}" + (f": has {near}, ..." if near else "")
             )

@@ -10,12 +10,20 @@ keep it cheap without changing what is computed:
 - DownSample ends in a linear 1x1 expansion to C channels. Only the pooled F'_b is used (the
   outgoing edges of a missing modality are cut) and a mean passes through a linear map, so the
   expansion is applied to one pooled vector, not to a map.
+
+What the expansion makes is standardized, scaled by a learned gain, and placed where the real
+feature of b stands: at its running mean and deviation, which training observes. So a recovered
+feature is comparable with a real one however small or large those happen to be, and its gain
+alone says how much it counts. All of that is linear and constant after training, and is folded
+into the expansion on export.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,6 +34,9 @@ PATCH = 4
 """Side of the image patch that one position of the space-to-depth grid holds, in pixels."""
 
 IMAGE_CHANNELS = 3
+
+GAIN = 0.25
+"""Of a fresh CMFT: the deviation of what it recovers, as a share of the real feature's."""
 
 
 class CmftOutput(NamedTuple):
@@ -89,6 +100,10 @@ class DownSample(nn.Module):
             )
         )
         self.expand = nn.Linear(width, channels)
+        self.norm = nn.BatchNorm1d(channels, affine=False)
+        self.gain = nn.Parameter(torch.full((channels,), GAIN))
+        # Holds the statistics of the real feature, and normalizes nothing.
+        self.real = nn.BatchNorm1d(channels, affine=False)
 
     def first_on_grid(self) -> Tensor:
         """The weight of `first` for the grid: (first, 3, 4, 4) -> (first, 48, 1, 1).
@@ -105,13 +120,41 @@ class DownSample(nn.Module):
 
     def pooled(self, narrow: Tensor) -> Tensor:
         """(B, width, h, w) -> GAP(F'_b), (B, C)."""
-        pooled: Tensor = self.expand(global_average(narrow))
-        return pooled
+        return self._placed(self.norm(self.expand(global_average(narrow))))
 
     def feature(self, narrow: Tensor) -> Tensor:
         """(B, width, h, w) -> F'_b, (B, C, h, w), which nothing in a DENet needs."""
-        feature: Tensor = self.expand(narrow.movedim(1, -1)).movedim(-1, 1)
-        return feature
+        expanded = self.expand(narrow.movedim(1, -1))
+        deviation = torch.sqrt(_variance(self.norm) + self.norm.eps)
+        return self._placed((expanded - self.norm.running_mean) / deviation).movedim(-1, 1)
+
+    def observe(self, real: Tensor) -> None:
+        """Learn where the real feature stands, from a batch (B, C) of it; in training only."""
+        self.real(real.detach())
+
+    def _placed(self, standardized: Tensor) -> Tensor:
+        deviation = torch.sqrt(_variance(self.real) + self.real.eps)
+        mean = self.real.running_mean
+        assert mean is not None
+        placed: Tensor = standardized * self.gain * deviation + mean
+        return placed
+
+    def linear(self) -> nn.Linear:
+        """All that follows on the pooled narrow map in evaluation mode, as one linear map."""
+        linear = copy.deepcopy(self.expand)
+        norm = copy.deepcopy(self.norm).eval()
+        deviation = torch.sqrt(_variance(norm) + norm.eps)
+        real_deviation = torch.sqrt(_variance(self.real) + self.real.eps)
+        with torch.no_grad():
+            linear.weight.mul_((self.gain * real_deviation / deviation)[:, None])
+            linear.bias.copy_(self._placed(norm(self.expand.bias[None]))[0])
+        return linear
+
+
+def _variance(norm: nn.BatchNorm1d) -> Tensor:
+    variance = norm.running_var
+    assert variance is not None
+    return variance
 
 
 class CMFT(nn.Module):

@@ -29,26 +29,21 @@ def initial_model(config: ModelConfig, *, seed: int, pretrained: bool) -> DENet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = DENet(config, pretrained=pretrained).eval()
-        _settle(model)
+        _settle(model, torch.Generator().manual_seed(seed))
     return model
 
 
 def start_plain(model: DENet) -> None:
-    """Let recovered features be almost nothing, and every edge of the DEM add nothing.
+    """Let every edge of the DEM add nothing.
 
-    Training so begins as that of a plain concatenation, and grows into more. Random recovery and
-    enhancement are noise larger than the features beside them, in which identities are hard to
-    learn. `initial_model` leaves both random, because a model that is to test the machinery needs
-    parts that do something.
+    An edge is a residual on a feature that has learned nothing yet; random ones are noise of the
+    feature's own size, in which identities are hard to learn. `initial_model` leaves them random,
+    because a model that is to test the machinery needs edges that do something.
     """
     for engine in model.engines.values():
         if isinstance(engine, DEMEdge):
             nn.init.zeros_(engine.norm.weight)
             nn.init.zeros_(engine.norm.bias)
-        elif isinstance(engine, CMFT):
-            with torch.no_grad():
-                engine.down.expand.weight *= 0.05
-                engine.down.expand.bias.zero_()
 
 
 def random_images(
@@ -61,26 +56,30 @@ def random_images(
     return smooth + 0.2 * torch.randn(batch, 3, *size, generator=generator)
 
 
-def _settle(model: DENet) -> None:
+def _settle(model: DENet, generator: torch.Generator) -> None:
+    # From a generator of its own: the images, and so the branches, are alike in every composition.
     fresh = [
         m
         for m in model.engines.modules()
-        if isinstance(m, nn.BatchNorm2d) and not m.num_batches_tracked
+        if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)) and not m.num_batches_tracked
     ]
     for norm in fresh:
         norm.train()
         norm.momentum = None  # the plain average over the batches
     with torch.no_grad():
         for _ in range(_BATCHES):
-            features = {
+            made = {
                 m: model.engines[branch_engine(m)](
-                    random_images(_BATCH, model.config.image_size)
-                ).feature
+                    random_images(_BATCH, model.config.image_size, generator)
+                )
                 for m in MODALITIES
             }
             for source, target in PAIRS:
                 if cmft_engine(source, target) in model.engines:
-                    model.engines[cmft_engine(source, target)](features[source])
+                    cmft = model.engines[cmft_engine(source, target)]
+                    assert isinstance(cmft, CMFT)
+                    cmft(made[source].feature)
+                    cmft.down.observe(made[target].pooled)
     for norm in fresh:
         norm.eval()
         norm.momentum = 0.1

@@ -6,8 +6,12 @@ L = L_ReID + rho L_rec + mu L_sim, where
   it, on the six parts side by side. The paper's Eq. 12-13 are misprinted; this is the standard
   smoothing, (1 - s) one-hot + s / N.
 - L_rec (Eq. 3) is the mean squared difference of the recovered and the real image.
-- L_sim (Eq. 4) is one minus the cosine of the recovered and the real pooled feature, both seen
-  through one learned projection of the target's modality, standardized over the batch.
+- L_sim (Eq. 4) is one minus the cosine of the recovered and the real pooled feature. The paper
+  compares them behind a projection; here they are seen from the mean of the real features of the
+  batch. Behind a learned projection, what is recovered need not stand where the real
+  feature stands, and did not: `denet.recovery` found nothing of it in the feature itself. Only
+  what is recovered is drawn to what is real: drawn to each other, the features of a branch would
+  give up what other modalities cannot tell.
 
 L_rec and L_sim are averages over all six directions.
 """
@@ -99,7 +103,8 @@ class Objective(nn.Module):
             return IdentityHead(nn.BatchNorm1d(features), identities, weights)
 
         # The heads of the branches come first: they are then drawn alike in every composition,
-        # and branches that learn from them alone (`isolate`) come out equal, bit for bit.
+        # and branches that learn from them alone (`isolate`) come out equal, bit for bit, unless
+        # dropout draws for all heads from one stream, or one norm of all gradients is clipped.
         self.branches = nn.ModuleDict()
         if weights.branch:
             self.branches.update({m: head(channels) for m in MODALITIES})
@@ -110,18 +115,8 @@ class Objective(nn.Module):
         if weights.states:
             self.states.append(head(len(MODALITIES) * channels))
         self.whole = IdentityHead(model.neck, identities, weights)
-        # Without the batch statistics L_sim has a solution that recovers nothing: a projection to
-        # a constant. And only what is recovered is drawn to what is real: drawn to each other,
-        # the features of a branch would give up what other modalities cannot tell.
-        width = max(channels // 4, 1)
-        self.projections = nn.ModuleDict()
         self.discriminators: Discriminators | None = None
-        if model.recovers and weights.adversary == "none":
-            for m in MODALITIES:
-                self.projections[m] = nn.Sequential(
-                    nn.Linear(channels, width, bias=False), nn.BatchNorm1d(width, affine=False)
-                )
-        elif model.recovers and weights.adversary != "none":
+        if model.recovers and weights.adversary != "none":
             self.discriminators = Discriminators(weights.adversary, channels)
 
     def forward(
@@ -188,17 +183,20 @@ class Objective(nn.Module):
             like,
         )
         similarity = _mean(
-            (
-                1
-                - functional.cosine_similarity(
-                    self.projections[t](r.pooled), self.projections[t](branches[t].pooled.detach())
-                ).mean()
-                for (_, t), r in recovered.items()
-                if t in self.projections
-            ),
+            (_difference(r.pooled, branches[t].pooled.detach()) for (_, t), r in recovered.items()),
             like,
         )
         return recovery, similarity
+
+
+def _difference(recovered: Tensor, real: Tensor) -> Tensor:
+    """Mean of one minus the cosine of two sets of features (B, C), of which `real` is given.
+
+    Both are seen from the mean of the real ones over the batch. Without that a constant would do
+    well, since features behind a ReLU share a large mean.
+    """
+    mean = real.mean(dim=0)
+    return 1 - functional.cosine_similarity(recovered - mean, real - mean).mean()
 
 
 def _both(head: nn.Module, vectors: Tensor, labels: Tensor) -> Tensor:

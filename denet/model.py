@@ -159,6 +159,14 @@ class DENet(nn.Module):
             if s in output.branches and t in output.branches and cmft_engine(s, t) in self.engines
         }
 
+    def observe(self, output: DenetOutput) -> None:
+        """Tell each CMFT where the real features of its target stand, in training."""
+        for source, target in PAIRS:
+            if cmft_engine(source, target) in self.engines:
+                cmft = self.engines[cmft_engine(source, target)]
+                assert isinstance(cmft, CMFT)
+                cmft.down.observe(output.branches[target].pooled)
+
     def compose_states(
         self,
         output: DenetOutput,

@@ -89,6 +89,7 @@ class Step(nn.Module):
         """The losses of a complete batch whose missing modalities `anchor` would recover."""
         output = self.model(images, COMPLETE, anchor, isolate=self.isolate)
         recovered = self.model.recover_all(output, isolate=self.isolate)
+        self.model.observe(output)
         states: dict[State, Tensor] = {}
         if self.objective.states:
             states = self.model.compose_states(output, recovered, isolate=self.isolate)

@@ -73,9 +73,14 @@ def export_bundle(
         notify: told what is done next, `STEPS` times.
 
     Raises:
-        ExportError: `out` is in the way or cannot be written, or an engine does not agree with
-            PyTorch.
+        ExportError: `out` is in the way or cannot be written, the model is of another composition
+            than "dynamic", or an engine does not agree with PyTorch.
     """
+    if model.config.composition != "dynamic":
+        raise ExportError(
+            f'{out}: composition "{model.config.composition}" is not exported: only the dynamic '
+            "composition is"
+        )
     if model.training:
         raise ExportError(f"{out}: the model is in training mode: call model.eval() first")
     check_target(out, replace)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from denet.branch import Branch
+from denet.branch import Branch, global_average
 from denet.cmft import CMFT
 from denet.dem import DEMEdge
 from denet.graph import ENGINES, MAX_TARGETS, STACKED
@@ -41,10 +41,10 @@ class CmftEngine(nn.Module):
 
     def __init__(self, cmft: CMFT) -> None:
         super().__init__()
-        self.cmft = cmft
+        self.up, self.down, self.last = cmft.up, cmft.down, cmft.down.linear()
 
     def forward(self, feature: Tensor) -> Tensor:
-        pooled: Tensor = self.cmft(feature).pooled
+        pooled: Tensor = self.last(global_average(self.down(self.up(feature))))
         return pooled
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import cli
+from denet.checkpoint import load_checkpoint
 from denet.graph import MODALITIES, STATES, plan
 from denet.model import DENet
 from runtime import Bundle, Runtime
@@ -158,6 +159,41 @@ def test_init_does_not_overwrite(in_folder: Path) -> None:
     Path("m.safetensors").write_text("precious")
     refused(denet("init", "m.safetensors", "--backbone", "resnet18"), "m.safetensors", "--force")
     assert Path("m.safetensors").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["resnet10", "timm:regnetx_002", "timm:mobilenetv3_small_100"])
+def test_init_with_another_backbone(in_folder: Path, name: str) -> None:
+    Path("tiny.toml").write_text("[model]\nimage_size = [64, 32]\ncmft_width = 4\n")
+    made = denet("init", "m.safetensors", "--config", "tiny.toml", "--backbone", name)
+    assert made.exit_code == 0, made.output
+    assert load_checkpoint(Path("m.safetensors")).config.backbone == name
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("timm:regnetx_999", ("regnetx_999", "timm:regnetx_")),
+        ("timm:swin_tiny_patch4_window7_224", ("swin_tiny", "no map of channels")),
+        ("timm:fastvit_t8", ("fastvit_t8", "last_stride = 2")),
+    ],
+)
+def test_init_with_a_backbone_that_does_not_fit(
+    in_folder: Path, name: str, words: tuple[str, ...]
+) -> None:
+    Path("tiny.toml").write_text("[model]\nimage_size = [64, 64]\ncmft_width = 4\n")
+    refused(denet("init", "m.safetensors", "--config", "tiny.toml", "--backbone", name), *words)
+    refused(denet("init", "m.safetensors", "--backbone", "resnet10", "--pretrained"), "resnet10")
+    assert not Path("m.safetensors").exists()
+
+
+def test_export_of_another_composition(in_folder: Path) -> None:
+    Path("tiny.toml").write_text(
+        '[model]\nbackbone = "resnet10"\nimage_size = [32, 16]\ncmft_width = 4\n'
+        'composition = "concat"\n'
+    )
+    assert denet("init", "m.safetensors", "--config", "tiny.toml").exit_code == 0
+    refused(denet("export", "m.safetensors", "--out", "m.denet"), "m.denet", "concat", "dynamic")
+    assert not Path("m.denet").exists()
 
 
 @pytest.mark.parametrize(

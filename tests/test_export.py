@@ -8,15 +8,19 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
 import export.bundle
+from denet.config import ModelConfig
 from denet.errors import DenetError
-from denet.graph import ENGINES
+from denet.graph import ENGINES, MODALITIES, STATES, Composition
+from denet.initialize import random_images
 from denet.model import DENet
 from export import ExportError, export_bundle
 from export.engines import EngineGraph
@@ -162,6 +166,57 @@ def test_a_file_as_the_parent_is_refused(model: DENet, folder: Path) -> None:
     with pytest.raises(ExportError, match=r"notes\.txt"):
         export_plainly(model, folder / "notes.txt" / "model.denet")
     assert set(contents(folder)) == {"notes.txt"}
+
+
+@pytest.mark.parametrize("kind", [k for k in get_args(Composition) if k != "dynamic"])
+def test_only_the_dynamic_composition_is_exported(
+    folder: Path, kind: Composition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export.bundle, "_write", None)  # nothing is begun
+    config = ModelConfig(
+        backbone="resnet10", image_size=(32, 16), cmft_width=4, dem_channels=4, composition=kind
+    )
+    other = DENet(config).eval()
+    assert_fails(other, folder / "new.denet", f'new.denet: composition "{kind}" is not exported')
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("neck", ["before", "after"])
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_the_weight_of_the_anchor_s_half_is_part_of_the_bundle(
+    model: DENet, folder: Path, neck: str, weight: float
+) -> None:
+    weighted = copy.copy(model)  # the same engines
+    weighted._modules = dict(model._modules)
+    weighted.config = msgspec.structs.replace(model.config, neck=neck, anchor_weight=weight)
+    weighted.neck = copy.deepcopy(model.neck)
+    torch.manual_seed(0)
+    torch.nn.init.normal_(weighted.neck.running_mean)
+    torch.nn.init.uniform_(weighted.neck.running_var, 0.5, 2)
+    torch.nn.init.uniform_(weighted.neck.weight, 0.5, 2)
+    torch.nn.init.normal_(weighted.neck.bias)
+    made = export_plainly(weighted, folder / "new.denet")
+    half = 3 * model.channels
+    with np.load(made.root / "head.npz") as head:
+        scale, shift = head["scale"], head["shift"]
+    if neck == "before":
+        assert (scale[:half] == 1).all()
+        assert (scale[half:] == np.float32(weight)).all()
+        assert not shift.any()
+    images = {m: random_images(2, model.config.image_size) for m in MODALITIES}
+    with Runtime.load(made, "ort-cpu") as runtime, torch.no_grad():
+        for state in STATES:
+            mine = {m: images[m] for m in state.available}
+            output = weighted(mine, state)
+            joined = torch.cat(list(output.parts), dim=1)
+            if neck == "after":
+                joined = weighted.neck(joined)
+            joined[:, half:] *= weight
+            expected = joined / joined.norm(dim=1, keepdim=True)
+            assert torch.allclose(output.embedding, expected, atol=1e-6)
+            samples = [{m: image[i].numpy() for m, image in mine.items()} for i in range(2)]
+            found = runtime.head(runtime.composer.run_tensors(samples))
+            np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
 # Of 17 files: the first engine, one in the middle, the canary, the manifest.

@@ -18,6 +18,7 @@ from urllib.error import URLError
 import msgspec
 import numpy as np
 import pytest
+import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +39,8 @@ from denet.graph import MODALITIES, STATES, Composition, Modality, State
 from denet.initialize import initial_model
 from denet.model import DENet
 from denet.recipe import read_recipe
+from export import export_bundle
+from runtime import Runtime
 from tests.conftest import SMALL
 
 EXACT = 1e-12
@@ -63,18 +66,20 @@ def randomized(module: nn.Module) -> nn.Module:
         if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
             nn.init.normal_(norm.running_mean)
             nn.init.uniform_(norm.running_var, 0.5, 2)
-            nn.init.uniform_(norm.weight, 0.5, 2)
-            nn.init.normal_(norm.bias)
+            if norm.affine:
+                nn.init.uniform_(norm.weight, 0.5, 2)
+                nn.init.normal_(norm.bias)
     return module.double().eval()
 
 
 def batch_norm(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
     """Eval-mode batch normalization along axis 1."""
     shape = (1, -1) + (1,) * (x.ndim - 2)
-    mean, var, weight, bias = (
-        t.reshape(shape) for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    return (x - mean) / torch.sqrt(var + norm.eps) * weight + bias
+    mean, var = norm.running_mean.reshape(shape), norm.running_var.reshape(shape)
+    standardized = (x - mean) / torch.sqrt(var + norm.eps)
+    if not norm.affine:
+        return standardized
+    return standardized * norm.weight.reshape(shape) + norm.bias.reshape(shape)
 
 
 def conv1x1(layer: nn.Linear, feature: Tensor) -> Tensor:
@@ -111,7 +116,10 @@ def naive_cmft(cmft: CMFT, feature: Tensor) -> tuple[Tensor, Tensor]:
     down = cmft.down
     hidden = functional.conv2d(image, down.first.weight, stride=4)
     hidden = functional.relu(batch_norm(down.first_norm, hidden))
-    return conv1x1(down.expand, down.stages(hidden)), image
+    standardized = batch_norm(down.norm, conv1x1(down.expand, down.stages(hidden)))
+    as_real = [t[:, None, None] for t in (down.gain, down.real.running_var, down.real.running_mean)]
+    gain, variance, mean = as_real
+    return standardized * gain * torch.sqrt(variance + down.real.eps) + mean, image
 
 
 def naive_parts(
@@ -320,6 +328,71 @@ def test_last_stride_1_doubles_the_resolution_of_every_backbone(name: str) -> No
             assert to_image(recovered.grid).shape == (2, 3, 256, 128)
             assert recovered.pooled.shape == (2, model.channels)
     assert shapes[1] == (2 * shapes[2][0], 2 * shapes[2][1])
+
+
+TIMM = ["timm:regnetx_002", "timm:mobilenetv3_small_100"]
+
+
+@pytest.mark.parametrize("name", TIMM)
+@pytest.mark.parametrize("last_stride", [1, 2])
+def test_a_backbone_of_timm_gives_the_promised_shapes(name: str, last_stride: int) -> None:
+    backbone = build_backbone(name, last_stride, (64, 32), pretrained=False)
+    channels = {"timm:regnetx_002": 368, "timm:mobilenetv3_small_100": 576}[name]
+    assert (backbone.channels, backbone.stride) == (channels, 16 * last_stride)
+    assert all(module.training for module in backbone.modules())
+    branch = Branch(backbone, 16)
+    with torch.no_grad():
+        feature, pooled = branch(torch.randn(2, 3, 64, 32))
+    assert feature.shape == (2, channels, 4 // last_stride, 2 // last_stride)
+    assert pooled.shape == (2, channels)
+    assert feature.std(dim=0).max() > 0
+
+
+@torch.no_grad()
+def test_a_network_on_a_backbone_of_timm_is_exported_and_composed(tmp_path: Path) -> None:
+    config = ModelConfig(
+        backbone="timm:mobilenetv3_small_100", image_size=(64, 32), cmft_width=8, dem_channels=4
+    )
+    model = initial_model(config, seed=0, pretrained=False)
+    made = export_bundle(model, tmp_path / "m.denet", checkpoint_sha256="1" * 64)
+    images = {m: torch.randn(2, 3, 64, 32) for m in MODALITIES}
+    with Runtime.load(made, "ort-cpu") as runtime:
+        for state in (State.parse("rgb+nir+tir"), State.parse("tir")):
+            mine = {m: images[m] for m in state.available}
+            samples = [{m: image[i].numpy() for m, image in mine.items()} for i in range(2)]
+            found = runtime.head(runtime.composer.run_tensors(samples))
+            np.testing.assert_allclose(found, model(mine, state).embedding.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "last_stride", "pretrained", "told"),
+    [
+        ("timm:regnetx_999", 1, False, ["regnetx_999", "timm:regnetx_"]),
+        ("timm:swin_tiny_patch4_window7_224", 2, False, ["swin_tiny", "no map of channels"]),
+        ("timm:fastvit_t8", 1, False, ["fastvit_t8", "stride of 16", "last_stride = 2"]),
+        ("resnet10", 1, True, ["resnet10", "no ImageNet weights"]),
+    ],
+)
+def test_a_backbone_that_cannot_be_had_says_why(
+    name: str, last_stride: int, pretrained: bool, told: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        build_backbone(name, last_stride, (64, 64), pretrained=pretrained)
+    assert all(words in str(error.value) for words in told), error.value
+
+
+def test_weights_of_timm_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = timm.create_model
+
+    def offline(name: str, *, pretrained: bool = False, **arguments: object) -> nn.Module:
+        if pretrained:
+            raise OSError("no route to host")
+        return create(name, **arguments)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(ConfigError, match=r"weights of timm:regnetx_002.*OSError.*random"):
+        build_backbone(TIMM[0], 1, (64, 32), pretrained=True)
+    build_backbone(TIMM[0], 1, (64, 32), pretrained=False)
 
 
 # The whole network

@@ -151,8 +151,9 @@ def naive_losses(
         made = model.engines[f"cmft_{source}2{target}"](output.branches[source].feature)
         image = functional.pixel_shuffle(made.grid, 4)
         recovery.append(((image - images[target]) ** 2).mean())
-        project = objective.projections[target]
-        a, b = project(made.pooled), project(output.branches[target].pooled)
+        real = output.branches[target].pooled
+        deviation = real.var(dim=0).sqrt() + 1e-5
+        a, b = ((v - real.mean(dim=0)) / deviation for v in (made.pooled, real))
         similarity.append((1 - (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).mean())
     rec, sim = torch.stack(recovery).mean(), torch.stack(similarity).mean()
     total = identity + triplet + 0.5 * branch + 4 * plain + 5 * states + 2 * rec + 3 * sim
@@ -224,6 +225,40 @@ def test_every_parameter_gets_a_gradient(
     assert [name for name, p in step.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.parametrize("adversary", get_args(Adversary))
+@pytest.mark.parametrize("anchor", MODALITIES)
+def test_isolated_branches_learn_from_their_own_losses_alone(
+    anchor: Modality, adversary: Adversary
+) -> None:
+    model = initial_model(TINY, seed=0, pretrained=False)
+    weights = weighted(rho=1, mu=1, branch=1, plain=1, states=1, adversary=adversary)
+    images = {m: random_images(4, TINY.image_size) for m in MODALITIES}
+    labels = torch.tensor([0, 0, 1, 1])
+    branches = [p for m in MODALITIES for p in model.engines[f"branch_{m}"].parameters()]
+
+    def reaches(term: Tensor) -> set[bool]:
+        if not term.requires_grad:
+            return {False}
+        gradients = torch.autograd.grad(term, branches, retain_graph=True, allow_unused=True)
+        return {gradient is not None for gradient in gradients}
+
+    for isolate in (True, False):
+        step = Step(model, Objective(model, 2, weights), isolate=isolate).train()
+        losses = step(images, labels, anchor)
+        own = ("branch", "plain", "total")
+        behind = ("identity", "triplet", "states", "recovery", "similarity", "adversary")
+        assert set(own + behind) == set(Losses._fields)
+        for name in own:
+            assert reaches(getattr(losses, name)) == {True}, name
+        found = {name: True in reaches(getattr(losses, name)) for name in behind}
+        if isolate:
+            assert not any(found.values()), found
+        else:
+            assert found["identity"], found
+            assert found["states"], found
+            assert found["adversary"] == (adversary != "none")
+
+
 def test_the_objective_is_computed_in_float32_under_mixed_precision() -> None:
     model = initial_model(TINY, seed=0, pretrained=False)
     torch.manual_seed(0)
@@ -289,6 +324,23 @@ def test_two_runs_of_a_seed_are_equal_and_another_seed_is_not(
     a, b, c = (weights_of(tmp_path / name / LAST) for name in "abc")
     assert same(a, b)
     assert not same(a, c)
+
+
+def test_isolated_branches_are_alike_in_every_composition(data: DataSet, tmp_path: Path) -> None:
+    recipe = with_train(
+        epochs=1, isolate=True, branch=1.0, plain=1.0, states=1.0, dropout=0.0, optimizer="adamw"
+    )
+    found: dict[str, dict[str, Tensor]] = {}
+    kinds: tuple[Composition, ...] = ("dynamic", "none", "concat")
+    for kind in kinds:
+        model = msgspec.structs.replace(recipe.model, composition=kind)
+        varied = msgspec.structs.replace(recipe, model=model)
+        weights = weights_of(train(varied, data, tmp_path / kind))
+        found[kind] = {n: w for n, w in weights.items() if n.startswith("engines.branch_")}
+    assert same(found["dynamic"], found["none"])
+    assert same(found["dynamic"], found["concat"])
+    before = initial_model(TINY, seed=0, pretrained=False).state_dict()
+    assert not any(torch.equal(w, before[n]) for n, w in found["concat"].items())
 
 
 def test_the_best_epoch_is_chosen_on_held_out_identities(data: DataSet, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from denet.experiments.figure import RATES, Facts
 from denet.files import written_whole
 from denet.graph import COMPLETE
 from denet.recipe import Recipe
+from denet.run import Run, data_digest
 
 RESULT = "result.json"
 """In the directory of a run: what was measured of it."""
@@ -86,7 +87,8 @@ def run_jobs(jobs: Sequence[Job], root: Path, parallel: int, notify: Callable[[J
         ExperimentError: a run is of another recipe or other data, or a process was killed.
         DenetError: as training and evaluation.
     """
-    pending = [job for job in jobs if not _finished(job)]
+    digest = data_digest(open_data(root).train)
+    pending = [job for job in jobs if not _finished(job, digest)]
     for job in jobs:
         if job not in pending:
             notify(job)
@@ -116,6 +118,13 @@ def _die_of_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def _end_with_parent(_: object) -> None:
+    # Nobody waits for the result of a process whose parent is gone, and the run resumes.
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        raise SystemExit(1)
+
+
 def perform(job: Job, root: Path, threads: int) -> None:
     """Train one job to its end, measure it, and write its result whole."""
     from denet.checkpoint import load_checkpoint
@@ -131,7 +140,7 @@ def perform(job: Job, root: Path, threads: int) -> None:
     split = open_split(data)
     split.require(COMPLETE)  # before an hour of training, not after it
     job.run.parent.mkdir(parents=True, exist_ok=True)
-    best = train(job.recipe, data, job.run, resume=True)
+    best = train(job.recipe, data, job.run, resume=True, on_batch=_end_with_parent)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = load_checkpoint(best).to(device)
     subject = Subject(best, TorchEmbedder(model, device), model.config, str(device), model=model)
@@ -153,19 +162,24 @@ def results(jobs: Sequence[Job], variant: Variant) -> Iterator[Facts]:
             yield _read(job)["facts"]
 
 
-def _finished(job: Job) -> bool:
+def _finished(job: Job, digest: str) -> bool:
     if not job.result.is_file():
         return False
     if _read(job)["recipe"] != json.loads(msgspec.json.encode(job.recipe)):
         raise ExperimentError(
             f"{job.run}: was run with another recipe: choose another --out, or remove it"
         )
+    origin = Run(job.run).origin()
+    if origin is not None and origin.data != digest:
+        raise ExperimentError(
+            f"{job.run}: was run on other data: choose another --out, or remove it"
+        )
     return True
 
 
 def _read(job: Job) -> Mapping[str, Any]:
     try:
-        read: dict[str, Any] = json.loads(job.result.read_text())
-    except (OSError, ValueError) as error:
-        raise ExperimentError(f"{job.result}: cannot be read: {error}: remove it") from None
-    return read
+        read = json.loads(job.result.read_text())
+        return {"recipe": read["recipe"], "facts": read["facts"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExperimentError(f"{job.result}: cannot be read: {error!r}: remove it") from None

@@ -1,0 +1,131 @@
+"""What a backbone costs and what it is worth: accuracy, FLOPs, megabytes, milliseconds per state.
+
+    python benchmarks/backbones.py DATA --out DIR [--preset small] [--config FILE.toml]
+        [--backbones resnet18,timm:regnety_002] [--threads 2] [--rounds 30]
+
+Each backbone is trained with the same recipe on DATA, exported, and measured as a bundle, through
+the runtime. Runs and bundles in DIR are kept, and a second call goes on where the first stopped.
+Times are medians of runs in turn (A B C A B C) at batch 1, in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from composed import interleave, processor
+from rich.console import Console
+
+from denet.checkpoint import file_digest, load_checkpoint
+from denet.data.records import open_data
+from denet.embed import BundleEmbedder
+from denet.evaluate import evaluate_states
+from denet.files import written_whole
+from denet.graph import STATES, State, plan
+from denet.recipe import Recipe, read_recipe
+from denet.testset import open_split
+from denet.train import train
+from export import export_bundle
+from runtime import Runtime
+
+BACKBONES = "resnet10,resnet18,resnet50,timm:mobilenetv3_large_100,timm:regnety_002"
+GROUPS = {
+    "complete": [s for s in STATES if not s.missing],
+    "one missing": [s for s in STATES if len(s.missing) == 1],
+    "two missing": [s for s in STATES if len(s.missing) == 2],
+}
+
+
+def bundle_of(backbone: str, recipe: Recipe, data: Path, out: Path) -> Path:
+    """The bundle of a backbone, trained and exported if it is not there."""
+    name = backbone.replace(":", "-")
+    bundle = out / f"{name}.denet"
+    if not bundle.is_dir():
+        model = msgspec.structs.replace(recipe.model, backbone=backbone)
+        own = msgspec.structs.replace(recipe, model=model)
+        best = train(own, open_data(data), out / name, resume=True)
+        export_bundle(load_checkpoint(best), bundle, checkpoint_sha256=file_digest(best))
+    return bundle
+
+
+def accuracy(runtime: Runtime, data: Path, kept: Path) -> dict[str, float]:
+    """mAP of a bundle by group of states; measured once."""
+    if not kept.is_file():
+        ranked = evaluate_states(BundleEmbedder(runtime), open_split(open_data(data)))
+        with written_whole(kept) as temporary:
+            temporary.write_text(json.dumps({s.name: r.map for s, r in ranked.items()}))
+    found = json.loads(kept.read_text())
+    return {g: statistics.mean(found[s.name] for s in states) for g, states in GROUPS.items()}
+
+
+def latencies(runtimes: dict[str, Runtime], state: State, rounds: int) -> dict[str, float]:
+    """Milliseconds of one sample in `state`, without preprocessing."""
+    sides: dict[str, Callable[[], object]] = {}
+    for name, runtime in runtimes.items():
+        height, width = runtime.bundle.manifest.preprocessing.size
+        image = np.random.default_rng(0).standard_normal((3, height, width)).astype(np.float32)
+
+        def fill(_i: int, _m: object, out: np.ndarray, image: np.ndarray = image) -> None:
+            np.copyto(out, image)
+
+        sides[name] = lambda r=runtime, fill=fill: r.composer.run([state], fill)
+    return {name: statistics.median(t) for name, t in interleave(sides, rounds).items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--backbones", default=BACKBONES)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=30)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    recipe = read_recipe(arguments.preset, arguments.config)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=True)
+
+    runtimes: dict[str, Runtime] = {}
+    found: dict[str, dict[str, float]] = {}
+    for backbone in arguments.backbones.split(","):
+        console.print(f"{backbone} ...", highlight=False)
+        bundle = bundle_of(backbone, recipe, arguments.data, arguments.out)
+        runtime = Runtime.load(bundle, "ort-cpu", threads=arguments.threads)
+        runtimes[backbone] = runtime
+        found[backbone] = accuracy(runtime, arguments.data, bundle.with_suffix(".json"))
+
+    times = {state: latencies(runtimes, state, arguments.rounds) for state in STATES}
+    console.print(f"{processor()}, {arguments.threads} threads", highlight=False)
+    heads = [
+        "backbone",
+        *(f"mAP {group}" for group in GROUPS),
+        "GFLOP complete",
+        "MB",
+        *(f"ms {state}" for state in STATES),
+    ]
+    print("| " + " | ".join(heads) + " |")
+    print("|" + " --- |" * len(heads))
+    for name, runtime in runtimes.items():
+        engines = runtime.bundle.manifest.engines
+        flops = sum(engines[e].flops for e in plan(STATES[0]).engines)
+        size = sum(engine.files["fp32"].bytes for engine in engines.values())
+        cells = [
+            name,
+            *(f"{value:.1f}" for value in found[name].values()),
+            f"{flops / 1e9:.2f}",
+            f"{size / 1e6:.0f}",
+            *(f"{times[state][name]:.1f}" for state in STATES),
+        ]
+        print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,385 @@
+"""Experiments: what is varied, what is read off, and one run whose numbers are made again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from typer.testing import CliRunner, Result
+
+import cli
+from denet.checkpoint import load_checkpoint
+from denet.data.dataset import EvaluationSet
+from denet.data.records import DataSet, Record, open_data
+from denet.data.synthetic import SyntheticConfig, write_synthetic
+from denet.experiments.catalog import EXPERIMENTS, PUBLISHED, Experiment, ExperimentError
+from denet.experiments.catalog import experiment as named
+from denet.experiments.figure import COMPLETE_RANK, EACH_STATE, ETA, MEANS, RATES, cross_modality
+from denet.experiments.study import Job, jobs_of, run_jobs, varied
+from denet.experiments.tables import Grid, document, measured, tabulate
+from denet.graph import STATES, State
+from denet.recipe import PRESETS, Recipe
+
+SMALL = PRESETS["small"]
+PAIRS = [(q, g) for q in ("rgb", "nir", "tir") for g in ("rgb", "nir", "tir") if q != g]
+
+
+# What is varied
+
+
+def test_a_varied_recipe_has_the_changes_and_the_seed_and_else_its_own_values() -> None:
+    changed = varied(SMALL, {"train": {"rho": 0.25}, "model": {"composition": "fixed"}}, 7)
+    assert changed == Recipe(
+        model=msgspec.structs.replace(SMALL.model, composition="fixed"),
+        train=msgspec.structs.replace(SMALL.train, rho=0.25, seed=7),
+        augment=SMALL.augment,
+    )
+    assert varied(SMALL, {}, SMALL.train.seed) == SMALL
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_variant_of_every_experiment_is_a_recipe(preset: str) -> None:
+    for each in EXPERIMENTS.values():
+        for variant in each.variants:
+            made = varied(PRESETS[preset], variant.changes, 1)
+            assert (made == PRESETS[preset]) is False  # at least the seed
+            assert made.train.seed == 1
+
+
+def test_equal_keys_are_equal_changes_and_other_keys_are_others() -> None:
+    found: dict[str, str] = {}
+    for each in EXPERIMENTS.values():
+        assert len({variant.key for variant in each.variants}) == len(each.variants)
+        assert len({variant.label for variant in each.variants}) == len(each.variants)
+        for variant in each.variants:
+            changes = json.dumps(variant.changes, sort_keys=True)
+            assert found.setdefault(variant.key, changes) == changes, variant.key
+    assert len(set(found.values())) == len(found)
+
+
+def test_the_ablation_has_each_combination_once() -> None:
+    made = [varied(SMALL, v.changes, 0) for v in named("table5").variants]
+    found = {(r.train.rho > 0, r.train.mu > 0, r.model.composition == "dynamic"): r for r in made}
+    assert len(made) == len(found) == 8
+    whole = found[True, True, True]
+    assert whole == varied(SMALL, {}, 0)
+    for (rec, sim, dem), recipe in found.items():
+        train = msgspec.structs.replace(
+            whole.train, rho=whole.train.rho * rec, mu=whole.train.mu * sim
+        )
+        model = msgspec.structs.replace(whole.model, composition="dynamic" if dem else "none")
+        assert (recipe.train, recipe.model) == (train, model)
+
+
+def test_experiments_share_their_runs_which_come_seed_by_seed(tmp_path: Path) -> None:
+    jobs = jobs_of([named("table1"), named("table7"), named("table1")], SMALL, 2, tmp_path)
+    keys = ["concat", "concat-alike", "denet", "fixed", "single"]
+    assert [(job.variant.key, job.seed) for job in jobs] == [(k, s) for s in (0, 1) for k in keys]
+    assert len({job.run for job in jobs}) == len(jobs)
+    for job in jobs:
+        assert job.run.parent.parent == tmp_path
+        assert job.recipe == varied(SMALL, job.variant.changes, job.seed)
+
+
+def test_the_names_in_the_help_are_the_experiments() -> None:
+    assert list(EXPERIMENTS) == [
+        *(f"table{i}" for i in range(1, 8)),
+        *(f"fig5-{weight}" for weight in ("rho", "mu", "eta")),
+        "states",
+    ]
+    with pytest.raises(ExperimentError, match=r"'table8': choose from table1, .*states"):
+        named("table8")
+
+
+# What is read off
+
+
+def fabricated() -> dict[str, dict[str, dict[str, float]]]:
+    """Facts in which every number is another one."""
+    numbers = iter(range(1, 1000))
+
+    def cell() -> dict[str, float]:
+        return {"mAP": next(numbers) / 10, "R1": next(numbers) / 10}
+
+    names = [state.name for state in STATES]
+    return {
+        "states": {name: cell() for name in names},
+        "matrix": {f"{q} / {g}": cell() for q in names for g in names},
+        "missing_rate": {str(i / 10): cell() for i in range(11)},
+    }
+
+
+def test_the_figures_read_their_cells() -> None:
+    facts = fabricated()
+    states, matrix, rates = facts["states"], facts["matrix"], facts["missing_rate"]
+
+    def read(figures: Sequence[object]) -> dict[str, float]:
+        return {f.name: f.read(facts) for f in figures}  # type: ignore[attr-defined]
+
+    whole = "rgb+nir+tir"
+    assert read(EACH_STATE) == {
+        "complete" if s.name == whole else s.name: matrix[f"{s.name} / {s.name}"]["mAP"]
+        for s in STATES
+    }
+    assert read([COMPLETE_RANK]) == {"R1 complete": matrix[f"{whole} / {whole}"]["R1"]}
+    one = [states[name]["mAP"] for name in ("rgb+nir", "rgb+tir", "nir+tir")]
+    two = [states[name]["mAP"] for name in ("rgb", "nir", "tir")]
+    assert read(MEANS) == pytest.approx(
+        {
+            "complete": states[whole]["mAP"],
+            "one missing": sum(one) / 3,
+            "two missing": sum(two) / 3,
+            "mean of missing": sum(one + two) / 6,
+        }
+    )
+    crossed = {f"{q} -> {g}": matrix[f"{q} / {g}"]["mAP"] for q, g in PAIRS}
+    assert read(cross_modality()) == pytest.approx(
+        crossed | {"mean": sum(crossed.values()) / len(PAIRS)}
+    )
+    assert read(ETA) == {f"{10 * i}%": rates[str(i / 10)]["mAP"] for i in range(11)}
+    assert pytest.approx([i / 10 for i in range(11)]) == RATES
+    assert read(named("states").figures) == {
+        cell: matrix[cell]["mAP"]
+        for cell in ("rgb+nir+tir / rgb+tir", "rgb+nir+tir / rgb", "rgb+tir / rgb", "rgb / tir")
+    }
+
+
+@pytest.mark.parametrize("values", [[40.0, 44.0], [1.25, 7.5, 3.0, 99.5]])
+def test_a_measurement_is_the_mean_and_the_sample_deviation(values: list[float]) -> None:
+    assert measured(values) == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+    assert measured(values[:1]) == f"{values[0]:.1f}"
+
+
+GRID = Grid("A title", ("mAP, %", "x", "y"), (("one", "1.0", "2.0 ± 0.1"), ("two", "3.0", "-")))
+
+
+def test_a_grid_in_markdown_and_for_a_terminal() -> None:
+    assert GRID.markdown() == (
+        "| mAP, % | x | y |\n| --- | ---: | ---: |\n| one | 1.0 | 2.0 ± 0.1 |\n| two | 3.0 | - |\n"
+    )
+    table = GRID.for_terminal()
+    assert [column.header for column in table.columns] == ["mAP, %", "x", "y"]
+    assert [list(column.cells) for column in table.columns] == [
+        ["one", "two"], ["1.0", "3.0"], ["2.0 ± 0.1", "-"]
+    ]  # fmt: skip
+    text = document([(named("table2"), GRID)], "Of what.")
+    assert text == (f"Of what.\n\n### A title\n\n{named('table2').question}\n\n{GRID.markdown()}")
+
+
+def with_results(each: Experiment, out: Path, facts: object, seeds: int = 1) -> list[Job]:
+    """Jobs that seem finished, all with the same facts."""
+    jobs = jobs_of([each], SMALL, seeds, out)
+    for job in jobs:
+        job.run.mkdir(parents=True)
+        content = {"recipe": msgspec.to_builtins(job.recipe), "facts": facts}
+        job.result.write_text(json.dumps(content))
+    return jobs
+
+
+@pytest.mark.parametrize("data", ["RGBNT201", "RGBNT100", "Market1501-MM"])
+def test_published_rows_stand_beside_their_own_data_set(data: str, tmp_path: Path) -> None:
+    each = named("table1")
+    facts = fabricated()
+    grid = tabulate(each, with_results(each, tmp_path, facts), data)
+    own = ("three branches, concatenated", "the same, its branches trained as DENet's", "DENet")
+    published = tuple(PUBLISHED.get(data, {}))
+    assert tuple(row[0] for row in grid.rows) == own + published
+    heads = grid.heads
+    for row in grid.rows[:3]:
+        assert row[heads.index("rgb+tir")] == f"{facts['matrix']['rgb+tir / rgb+tir']['mAP']:.1f}"
+    for row in grid.rows[3:]:
+        told = PUBLISHED[data][row[0]]
+        assert set(told) <= set(heads)
+        assert row[1:] == tuple(told.get(head, "-") for head in heads[1:])
+
+
+# What a run gives
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "synthetic"
+    write_synthetic(path, SyntheticConfig(identities=8, cameras=2, shots=2, height=32, width=16))
+    return path
+
+
+TOML = """
+[model]
+image_size = [32, 16]
+cmft_width = 4
+dem_channels = 4
+[train]
+epochs = 1
+identities = 2
+instances = 2
+workers = 0
+"""
+
+
+def experiment(name: str, root: Path, out: Path, *, toml: str = TOML, seeds: int = 2) -> Result:
+    recipe = out.parent / "tiny.toml"
+    recipe.write_text(toml)
+    arguments = ["experiment", name, root, "--out", out, "--preset", "small", "--config", recipe,
+                 "--seeds", seeds]  # fmt: skip
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+def refused(result: Result, *words: str) -> None:
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    line = " ".join(result.stderr.split())
+    assert line.startswith("error: "), line
+    for word in words:
+        assert word in line, line
+
+
+@pytest.fixture(scope="module")
+def done(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `denet experiment table1,table2` left: six runs and two tables."""
+    out = tmp_path_factory.mktemp("experiment") / "out"
+    result = experiment("table1,table2", root, out)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def embedded(checkpoint: Path, records: Sequence[Record], state: State) -> NDArray[np.float32]:
+    model = load_checkpoint(checkpoint)
+    data = EvaluationSet([record.within(state) for record in records], model.config)
+    rows = []
+    for i in range(len(data)):
+        images, _ = data[i]
+        with torch.inference_mode():
+            rows.append(model({m: x[None] for m, x in images.items()}, state).embedding[0].numpy())
+    return np.stack(rows)
+
+
+def accuracy(
+    data: DataSet, queries: NDArray[np.float32], gallery: NDArray[np.float32]
+) -> tuple[float, float]:
+    """mAP and R1, query by query."""
+    precisions, first = [], []
+    for query, vector in zip(data.query, queries, strict=True):
+        candidates = [
+            (float(vector @ other), record.identity == query.identity)
+            for record, other in zip(data.gallery, gallery, strict=True)
+            if (record.identity, record.camera) != (query.identity, query.camera)
+        ]
+        right = [hit for _, hit in sorted(candidates, key=lambda c: -c[0])]
+        hits = [place for place, hit in enumerate(right, 1) if hit]
+        precisions.append(np.mean([n / place for n, place in enumerate(hits, 1)]))
+        first.append(hits[0] == 1)
+    return 100 * float(np.mean(precisions)), 100 * float(np.mean(first))
+
+
+def rows_of(table: Path) -> dict[str, dict[str, str]]:
+    """By label and head, the cells of a Markdown table."""
+    lines = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in table.read_text().splitlines()
+    ]
+    return {row[0]: dict(zip(lines[0][1:], row[1:], strict=True)) for row in lines[2:]}
+
+
+def test_the_tables_are_what_the_checkpoints_of_their_runs_give(done: Path, root: Path) -> None:
+    data = open_data(root)
+    keys = {
+        "concat": "three branches, concatenated",
+        "concat-alike": "the same, its branches trained as DENet's",
+        "denet": "DENet",
+    }
+    assert {p.name for p in (done / "runs").iterdir()} == {
+        f"{k}-seed{s}" for k in keys for s in (0, 1)
+    }
+    assert {p.name for p in done.iterdir()} == {"runs", "table1.md", "table2.md"}
+    table1, table2 = rows_of(done / "table1.md"), rows_of(done / "table2.md")
+    assert list(table1)[:3] == list(table2) == list(keys.values())
+    singles = {m: State.parse(m) for m in ("rgb", "nir", "tir")}
+    for key, label in keys.items():
+        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for seed in (0, 1):
+            run = done / "runs" / f"{key}-seed{seed}"
+            facts = json.loads((run / "result.json").read_text())["facts"]
+            by_state = {s: embedded(run / "best.safetensors", data.query, s) for s in STATES}
+            assert data.gallery == data.query
+            cells = [(s, s) for s in STATES] + [(singles[q], singles[g]) for q, g in PAIRS]
+            for q, g in cells:
+                made = accuracy(data, by_state[q], by_state[g])
+                found.setdefault((q.name, g.name), []).append(made)
+                fact = facts["matrix"][f"{q} / {g}"]
+                assert (fact["mAP"], fact["R1"]) == pytest.approx(made)
+        for s in STATES:
+            shown = table1[label]["complete" if s == STATES[0] else s.name]
+            assert shown == measured([m for m, _ in found[s.name, s.name]])
+        whole = found[STATES[0].name, STATES[0].name]
+        assert table1[label]["R1 complete"] == measured([r for _, r in whole])
+        for q, g in PAIRS:
+            assert table2[label][f"{q} -> {g}"] == measured([m for m, _ in found[q, g]])
+        means = [np.mean([found[pair][seed][0] for pair in PAIRS]) for seed in (0, 1)]
+        assert table2[label]["mean"] == measured([float(m) for m in means])
+
+
+def snapshot(out: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(p.relative_to(out)): (p.stat().st_mtime_ns, p.read_bytes())
+        for p in (out / "runs").rglob("*")
+        if p.is_file()
+    }
+
+
+def test_finished_runs_are_kept(done: Path, root: Path) -> None:
+    before = snapshot(done)
+    tables = (done / "table1.md").read_bytes()
+    result = experiment("fig5-eta,table1", root, done)
+    assert result.exit_code == 0, result.output
+    assert snapshot(done) == before
+    assert (done / "table1.md").read_bytes() == tables
+    assert (done / "fig5-eta.md").is_file()
+
+
+def test_another_recipe_or_other_data_in_the_same_place(
+    done: Path, root: Path, tmp_path: Path
+) -> None:
+    before = snapshot(done)
+    other = TOML.replace("epochs = 1", "epochs = 1\nlr = 0.5")
+    refused(experiment("table1", root, done, toml=other), "concat-seed0", "another recipe", "--out")
+    fewer = tmp_path / "fewer"
+    shutil.copytree(root, fewer)
+    name = open_data(root).train[0].name
+    for image in fewer.rglob(f"{name}.*"):
+        image.unlink()
+    refused(experiment("table1", fewer, done), "concat-seed0", "other data", "--out")
+    assert snapshot(done) == before
+
+
+def test_a_damaged_result(tmp_path: Path, root: Path) -> None:
+    jobs = with_results(named("states"), tmp_path, {})
+    for content in ("{", "[]", "{}"):
+        jobs[0].result.write_text(content)
+        with pytest.raises(ExperimentError, match=r"result\.json: cannot be read.*remove it"):
+            run_jobs(jobs, root, 1, lambda _: None)
+
+
+def test_an_unknown_experiment_or_preset_is_one_line(tmp_path: Path, root: Path) -> None:
+    out = tmp_path / "out"
+    refused(experiment("table1,table9", root, out), "table9", "table1", "fig5-rho")
+    refused(experiment("table1", tmp_path / "none", out), "none")
+    assert not out.exists()
+
+
+def test_a_set_without_complete_test_samples_is_refused_before_training(
+    tmp_path: Path, root: Path
+) -> None:
+    poor = tmp_path / "poor"
+    shutil.copytree(root, poor)
+    name = open_data(root).query[0].name
+    (image,) = (poor / "test" / "NI").glob(f"{name}.*")
+    image.unlink()
+    refused(experiment("states", poor, tmp_path / "out", seeds=1), name, "nir")
+    assert not (tmp_path / "out" / "runs").exists()
