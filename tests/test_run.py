@@ -89,7 +89,8 @@ def network(epoch: int) -> Any:
 
 
 def history(*maps: float) -> list[EpochReport]:
-    return [EpochReport(i + 1, *[0.0] * 9, map=value) for i, value in enumerate(maps)]
+    zeros = dict.fromkeys(EpochReport.__dataclass_fields__, 0.0)
+    return [EpochReport(**zeros | {"epoch": i + 1, "map": m}) for i, m in enumerate(maps)]
 
 
 def epoch_in(path: Path) -> int:

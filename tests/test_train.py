@@ -152,8 +152,7 @@ def naive_losses(
         image = functional.pixel_shuffle(made.grid, 4)
         recovery.append(((image - images[target]) ** 2).mean())
         real = output.branches[target].pooled
-        deviation = real.var(dim=0).sqrt() + 1e-5
-        a, b = ((v - real.mean(dim=0)) / deviation for v in (made.pooled, real))
+        a, b = (v - real.mean(dim=0) for v in (made.pooled, real))
         similarity.append((1 - (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).mean())
     rec, sim = torch.stack(recovery).mean(), torch.stack(similarity).mean()
     total = identity + triplet + 0.5 * branch + 4 * plain + 5 * states + 2 * rec + 3 * sim

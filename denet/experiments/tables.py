@@ -29,11 +29,14 @@ class Grid:
         return "\n".join(lines) + "\n"
 
     def for_terminal(self) -> Table:
-        """The table for `rich`."""
-        table = Table(self.heads[0], title=self.title, title_justify="left")
-        for head in self.heads[1:]:
+        """The table for `rich`, turned on its side where it is wider than it is long."""
+        lines: Sequence[Sequence[str]] = (self.heads, *self.rows)
+        if len(self.heads) > len(self.rows) + 1:
+            lines = list(zip(*lines, strict=True))
+        table = Table(lines[0][0], title=self.title, title_justify="left")
+        for head in lines[0][1:]:
             table.add_column(head, justify="right")
-        for row in self.rows:
+        for row in lines[1:]:
             table.add_row(*row)
         return table
 
@@ -51,7 +54,8 @@ def tabulate(experiment: Experiment, jobs: Sequence[Job], data: str) -> Grid:
     Args:
         experiment: rows and columns.
         jobs: finished.
-        data: the name of the data set, which decides whether published figures stand beside.
+        data: the name of the layout, which decides whether published figures stand beside. They
+            name the set that they are of, since others come in the same layout.
     """
     rows = []
     for variant in experiment.variants:
