@@ -7,6 +7,7 @@ DENET := $(VENV)/bin/denet
 
 # A second call finishes what the first one left: the set is kept, and the run resumes.
 demo: $(VENV)/.train
+	mkdir -p demo
 	test -d demo/synthetic || $(DENET) synth demo/synthetic --identities 200 --shots 2
 	$(DENET) init demo/untrained.safetensors --preset small --force
 	$(DENET) train demo/synthetic --out demo/run --preset small --resume
