@@ -207,7 +207,7 @@ def train(
             own = resume and preset is None and config is None
             with bar:
                 best = run(
-                    None if own else read_recipe(preset or "paper", config),
+                    None if own else read_recipe(preset, config),
                     open_data(root),
                     to,
                     resume=resume,
@@ -266,12 +266,12 @@ def experiment(
 
     names = name.split(",")
     chosen = [catalog.experiment(each) for each in names]
-    recipe = read_recipe(preset or "paper", config)
+    recipe = read_recipe(preset, config)
     data = open_data(root)
     todo = study.jobs_of(chosen, recipe, seeds, to)
     bar, task = progress(len(todo), "training")
     with bar:
-        study.run_jobs(todo, root, jobs, notify=lambda _: bar.advance(task))
+        study.run_jobs(todo, data, jobs, notify=lambda _: bar.advance(task))
     grids = [(each, tables.tabulate(each, todo, data.name)) for each in chosen]
     for each, (_, grid) in zip(names, grids, strict=True):
         out.print(grid.for_terminal())
@@ -429,8 +429,8 @@ def opened(
     """The model at `model`: PyTorch for a checkpoint, a backend for a bundle."""
     import torch
 
-    from denet.embed import BundleEmbedder, TorchEmbedder
-    from denet.subject import Subject, SubjectError, manifest_config
+    from denet.embed import BundleEmbedder
+    from denet.subject import Subject, SubjectError, checkpoint_subject, manifest_config
 
     if model.is_dir():
         from runtime import Runtime
@@ -443,18 +443,13 @@ def opened(
             f"{runtime.backend}, {runtime.precision}",
             exported_from=runtime.bundle.manifest.checkpoint_sha256,
         )
-    from denet.checkpoint import load_checkpoint
-
     if (backend, precision) != ("auto", "auto"):
         raise SubjectError(
             f"{model}: a checkpoint runs in PyTorch: --backend and --precision are for bundles"
         )
     if threads is not None:
         torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = load_checkpoint(model).to(device)
-    embed = TorchEmbedder(network, device, batch=batch, workers=workers)
-    return Subject(model, embed, network.config, f"PyTorch, {device}", model=network)
+    return checkpoint_subject(model, batch=batch, workers=workers)
 
 
 @app.command()

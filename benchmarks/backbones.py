@@ -26,20 +26,19 @@ from denet.checkpoint import file_digest, load_checkpoint
 from denet.data.records import open_data
 from denet.embed import BundleEmbedder
 from denet.evaluate import evaluate_states
+from denet.experiments.figure import MEANS
 from denet.files import written_whole
 from denet.graph import STATES, State, plan
 from denet.recipe import Recipe, read_recipe
+from denet.tables import ranking_facts
 from denet.testset import open_split
 from denet.train import train
 from export import export_bundle
 from runtime import Runtime
 
 BACKBONES = "resnet10,resnet18,resnet50,timm:mobilenetv3_large_100,timm:regnety_002"
-GROUPS = {
-    "complete": [s for s in STATES if not s.missing],
-    "one missing": [s for s in STATES if len(s.missing) == 1],
-    "two missing": [s for s in STATES if len(s.missing) == 2],
-}
+GROUPS = MEANS[:3]
+"""Complete, one missing, two missing."""
 
 
 def bundle_of(backbone: str, recipe: Recipe, data: Path, out: Path) -> Path:
@@ -59,9 +58,10 @@ def accuracy(runtime: Runtime, data: Path, kept: Path) -> dict[str, float]:
     if not kept.is_file():
         ranked = evaluate_states(BundleEmbedder(runtime), open_split(open_data(data)))
         with written_whole(kept) as temporary:
-            temporary.write_text(json.dumps({s.name: r.map for s, r in ranked.items()}))
+            states = {state.name: ranking_facts(ranking) for state, ranking in ranked.items()}
+            temporary.write_text(json.dumps({"states": states}))
     found = json.loads(kept.read_text())
-    return {g: statistics.mean(found[s.name] for s in states) for g, states in GROUPS.items()}
+    return {group.name: group.read(found) for group in GROUPS}
 
 
 def latencies(runtimes: dict[str, Runtime], state: State, rounds: int) -> dict[str, float]:
@@ -106,7 +106,7 @@ def main() -> None:
     console.print(f"{processor()}, {arguments.threads} threads", highlight=False)
     heads = [
         "backbone",
-        *(f"mAP {group}" for group in GROUPS),
+        *(f"mAP {group.name}" for group in GROUPS),
         "GFLOP complete",
         "MB",
         *(f"ms {state}" for state in STATES),

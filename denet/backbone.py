@@ -143,14 +143,14 @@ def build_backbone(
     """
     if name.startswith(TIMM):
         return TimmFeatures(name.removeprefix(TIMM), last_stride, image_size, pretrained=pretrained)
-    names = resnet_names()
     if name == "resnet10":
         if pretrained:
             raise ConfigError("resnet10 has no ImageNet weights: start from random ones")
         return ResNetFeatures(ResNet(BasicBlock, [1, 1, 1, 1]), last_stride)
+    names = resnet_names()
     if name not in names:
         raise ConfigError(
-            f"unknown backbone {name!r}: choose from {', '.join(names)}, or {TIMM}NAME"
+            f"unknown backbone {name!r}: choose from resnet10, {', '.join(names)}, or {TIMM}NAME"
         )
     return _resnet(name, last_stride, pretrained)
 

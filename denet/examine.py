@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from denet.evaluate import Embed, Split, evaluate_rates, evaluate_states, state_matrix
-from denet.graph import Edge, State
+from denet.graph import STATES, Edge, State
 from denet.metrics import Ranking
 from denet.recovery import Recovery, check_recovery
 from denet.remember import Remembered
@@ -80,10 +80,12 @@ def examine(
     network = subject.network("comparing recovered features") if recovery else None
     embed = Remembered(subject.embed) if matrix or rates else subject.embed
     notify(f"evaluating {subject.path}")
+    pairs = state_matrix(embed, split) if matrix else {}
     return Examination(
         embed=embed,
-        states=evaluate_states(embed, split),
-        matrix=state_matrix(embed, split) if matrix else {},
+        # The matrix's diagonal is the accuracy in each state.
+        states={s: pairs[s, s] for s in STATES} if pairs else evaluate_states(embed, split),
+        matrix=pairs,
         rates=evaluate_rates(embed, split, rates, seed),
         recovery=check_recovery(network, all_samples(split), batch=batch, workers=workers)
         if network is not None

@@ -66,9 +66,16 @@ class Losses(NamedTuple):
 class IdentityHead(nn.Module):
     """Cross-entropy behind a BN neck, and triplet loss before it, on vectors of one kind."""
 
-    def __init__(self, neck: nn.BatchNorm1d, identities: int, weights: Weights) -> None:
+    neck: nn.BatchNorm1d
+
+    def __init__(
+        self, neck: nn.BatchNorm1d, identities: int, weights: Weights, *, owned: bool = True
+    ) -> None:
         super().__init__()
-        self.neck = neck
+        if owned:
+            self.neck = neck
+        else:  # it belongs to the model, and so does its state; here it is only used
+            object.__setattr__(self, "neck", neck)
         self.dropout = nn.Dropout(weights.dropout)
         self.classifier = nn.Linear(neck.num_features, identities, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
@@ -81,7 +88,6 @@ class IdentityHead(nn.Module):
         """(B, D) and (B,) -> cross-entropy and triplet loss."""
         logits = self.classifier(self.dropout(self.neck(vectors)))
         identity = functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)
-        vectors = vectors.float()
         return identity, self.triplet(vectors, labels, self.miner(vectors, labels))
 
 
@@ -108,13 +114,10 @@ class Objective(nn.Module):
         self.branches = nn.ModuleDict()
         if weights.branch:
             self.branches.update({m: head(channels) for m in MODALITIES})
-        self.plain = nn.ModuleList()
-        if weights.plain:
-            self.plain.append(head(len(MODALITIES) * channels))
-        self.states = nn.ModuleList()
-        if weights.states:
-            self.states.append(head(len(MODALITIES) * channels))
-        self.whole = IdentityHead(model.neck, identities, weights)
+        side_by_side = len(MODALITIES) * channels
+        self.plain = head(side_by_side) if weights.plain else None
+        self.states = head(side_by_side) if weights.states else None
+        self.whole = IdentityHead(model.neck, identities, weights, owned=False)
         self.discriminators: Discriminators | None = None
         if model.recovers and weights.adversary != "none":
             self.discriminators = Discriminators(weights.adversary, channels)
@@ -143,16 +146,13 @@ class Objective(nn.Module):
             (_both(self.branches[m], pooled[m], labels) for m in MODALITIES if self.branches),
             identity,
         )
-        plain = _mean((_both(head, together, labels) for head in self.plain), identity)
-        # One head for all: what is recovered then has to stand where the real feature stands.
-        each = _mean(
-            (
-                _both(head, parts.transpose(0, 1).flatten(1), labels)
-                for head in self.states
-                for parts in states.values()
-            ),
-            identity,
-        )
+        plain = each = identity.new_zeros(())
+        if self.plain is not None:
+            plain = _both(self.plain, together, labels)
+        if self.states is not None:
+            # One head for all: what is recovered has to stand where the real feature stands.
+            joint = [parts.transpose(0, 1).flatten(1) for parts in states.values()]
+            each = _mean((_both(self.states, vectors, labels) for vectors in joint), identity)
         recovery, similarity = self._regression(output.branches, recovered, images, identity)
         adversary = identity.new_zeros(())
         if self.discriminators is not None:
@@ -176,10 +176,7 @@ class Objective(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """L_rec and L_sim."""
         recovery = _mean(
-            (
-                functional.mse_loss(r.grid.float(), to_grid(images[t]))
-                for (_, t), r in recovered.items()
-            ),
+            (functional.mse_loss(r.grid, to_grid(images[t])) for (_, t), r in recovered.items()),
             like,
         )
         similarity = _mean(

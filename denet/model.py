@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -50,6 +50,14 @@ class DenetOutput:
     embedding: Tensor
     branches: dict[Modality, BranchOutput]
     recovered: dict[Edge, CmftOutput]
+
+    def isolated(self) -> DenetOutput:
+        """The same, whose branches pass no gradient on."""
+        branches = {
+            m: BranchOutput(made.feature.detach(), made.pooled.detach())
+            for m, made in self.branches.items()
+        }
+        return replace(self, branches=branches)
 
 
 class DENet(nn.Module):
@@ -126,10 +134,12 @@ class DENet(nn.Module):
         anchor = anchor or state.anchor
         composition = plan(state, anchor, self.config.composition)
         values: dict[str, Tensor] = {image_value(m): images[m] for m in state.available}
-        made = self._run(composition.calls, values, isolate)
-        if ZERO in composition.parts:
-            values[ZERO] = torch.zeros_like(values[f"pooled_{state.anchor}"])
-        parts = torch.stack([values[name] for name in composition.parts])
+        branches = len(state.available)  # a plan begins with them
+        made = self._run(composition.calls[:branches], values)
+        if isolate:
+            values = {name: value.detach() for name, value in values.items()}
+        made |= self._run(composition.calls[branches:], values)
+        parts = _stacked(values, composition.parts)
         return DenetOutput(
             parts=parts,
             embedding=self.head(parts),
@@ -141,20 +151,15 @@ class DENet(nn.Module):
             },
         )
 
-    def recover_all(self, output: DenetOutput, *, isolate: bool = False) -> dict[Edge, CmftOutput]:
+    def recover_all(self, output: DenetOutput) -> dict[Edge, CmftOutput]:
         """Every direction between the available modalities of `output`, as training needs.
 
-        The directions that the composition ran already are not run again. `isolate`: as in
-        `forward`.
+        The directions that the composition ran already are not run again.
         """
-        features = {
-            m: made.feature.detach() if isolate else made.feature
-            for m, made in output.branches.items()
-        }
         return {
             (s, t): output.recovered[s, t]
             if (s, t) in output.recovered
-            else self.engines[cmft_engine(s, t)](features[s])
+            else self.engines[cmft_engine(s, t)](output.branches[s].feature)
             for s, t in PAIRS
             if s in output.branches and t in output.branches and cmft_engine(s, t) in self.engines
         }
@@ -168,11 +173,7 @@ class DENet(nn.Module):
                 cmft.down.observe(output.branches[target].pooled)
 
     def compose_states(
-        self,
-        output: DenetOutput,
-        recovered: Mapping[Edge, CmftOutput],
-        *,
-        isolate: bool = False,
+        self, output: DenetOutput, recovered: Mapping[Edge, CmftOutput]
     ) -> dict[State, Tensor]:
         """c(S), (3, B, C), of each of the seven states S, from what a complete batch has made.
 
@@ -182,50 +183,43 @@ class DENet(nn.Module):
         Args:
             output: of a complete batch.
             recovered: all six directions, as `recover_all` gives them.
-            isolate: as in `forward`.
         """
-        given: dict[str, Tensor] = {}
-        for m, branch in output.branches.items():
-            for name, tensor in zip((f"feature_{m}", f"pooled_{m}"), branch, strict=True):
-                given[name] = tensor.detach() if isolate else tensor
+        known: dict[str, Any] = {branch_engine(m): made for m, made in output.branches.items()}
+        known |= {cmft_engine(s, t): made for (s, t), made in recovered.items()}
         composed: dict[State, Tensor] = {}
         for anchor in MODALITIES:
-            values = dict(given)  # what is recovered is called alike, whatever the anchor
-            for (source, target), made in recovered.items():
-                if source == anchor:
-                    values[f"recovered_{target}"] = made.pooled
-                    if made.feature is not None:
-                        values[f"recovered_map_{target}"] = made.feature
+            values: dict[str, Tensor] = {}  # what is recovered is called alike, whatever the anchor
             for state in (s for s in STATES if s.anchor == anchor):
                 composition = plan(state, anchor, self.config.composition)
-                self._run(
-                    [c for c in composition.calls if not _made_by(c).issubset(values)],
-                    values,
-                    isolate,
-                )
-                values.setdefault(ZERO, torch.zeros_like(given[f"pooled_{anchor}"]))
-                own = composition.parts[: len(MODALITIES)]
-                composed[state] = torch.stack([values[name] for name in own])
+                self._run(composition.calls, values, known)
+                composed[state] = _stacked(values, composition.parts[: len(MODALITIES)])
         return composed
 
     def _run(
-        self, calls: Sequence[Call], values: dict[str, Tensor], isolate: bool
+        self, calls: Sequence[Call], values: dict[str, Tensor], known: Mapping[str, Any] = {}
     ) -> dict[str, Any]:
-        """Run `calls` on `values`, to which their outputs are added; what each engine made."""
+        """Run `calls` on `values`, to which their outputs are added; what each engine made.
+
+        An engine in `known` is not run: that is what it makes. Nor is a call whose outputs are
+        among the values already.
+        """
         made: dict[str, Any] = {}
         for call in calls:
-            inputs = {
-                name: torch.stack([values[n] for n in names])
-                if name in STACKED
-                else values[names[0]]
-                for name, names in call.inputs.items()
-            }
-            made[call.engine] = self.engines[call.engine](**inputs)
+            if all(name in values for names in call.outputs.values() for name in names):
+                continue
+            output = known.get(call.engine)
+            if output is None:
+                inputs = {
+                    name: torch.stack([values[n] for n in names])
+                    if name in STACKED
+                    else values[names[0]]
+                    for name, names in call.inputs.items()
+                }
+                output = self.engines[call.engine](**inputs)
+            made[call.engine] = output
             for name, names in call.outputs.items():
-                output = getattr(made[call.engine], name)
-                if isolate and isinstance(made[call.engine], BranchOutput):
-                    output = output.detach()
-                values.update(zip(names, output if name in STACKED else [output], strict=True))
+                tensor = getattr(output, name)
+                values.update(zip(names, tensor if name in STACKED else [tensor], strict=True))
         return made
 
     def head(self, parts: Tensor) -> Tensor:
@@ -242,5 +236,7 @@ class DENet(nn.Module):
         return scale
 
 
-def _made_by(call: Call) -> set[str]:
-    return {name for names in call.outputs.values() for name in names}
+def _stacked(values: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
+    """The values (B, C) of these names as one tensor; at least one is not `ZERO`."""
+    some = next(values[name] for name in names if name != ZERO)
+    return torch.stack([torch.zeros_like(some) if n == ZERO else values[n] for n in names])

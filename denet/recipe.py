@@ -147,12 +147,13 @@ PRESETS: dict[str, Recipe] = {
 }
 
 
-def read_recipe(preset: str, path: Path | None) -> Recipe:
-    """A preset, with the values of a TOML file instead of its own where the file has some.
+def read_recipe(preset: str | None, path: Path | None) -> Recipe:
+    """A preset ("paper" if none is named), with the values of a TOML file in place of its own.
 
     Raises:
         ConfigError: there is no such preset, or the file cannot be read or is wrong.
     """
+    preset = preset or "paper"
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}: choose from {', '.join(PRESETS)}")
     document: dict[str, Any] = msgspec.to_builtins(PRESETS[preset])
@@ -186,5 +187,5 @@ def model_config(preset: str | None, path: Path | None, backbone: str | None) ->
 
     Raises: ConfigError, as `read_recipe`.
     """
-    model = read_recipe(preset or "paper", path).model
+    model = read_recipe(preset, path).model
     return model if backbone is None else msgspec.structs.replace(model, backbone=backbone)

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 
+from denet.checkpoint import load_checkpoint
 from denet.config import ModelConfig
+from denet.embed import TorchEmbedder
 from denet.errors import DenetError
 from denet.evaluate import Embed
 from denet.graph import MODALITIES, Modality
@@ -61,6 +64,23 @@ class Subject:
     def ranges(self) -> dict[Modality, tuple[int, int]]:
         """Of each modality, the values of 16-bit images that become black and white."""
         return {m: self.config.normalization_of(m).range16 for m in MODALITIES}
+
+
+def checkpoint_subject(path: Path, *, batch: int = 32, workers: int = 0) -> Subject:
+    """The checkpoint at `path`, on a GPU where there is one.
+
+    Args:
+        path: its file.
+        batch: samples embedded at once.
+        workers: processes that load images.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_checkpoint(path).to(device)
+    embed = TorchEmbedder(model, device, batch=batch, workers=workers)
+    return Subject(path, embed, model.config, f"PyTorch, {device}", model=model)
 
 
 def manifest_config(bundle: Path, model: Mapping[str, Any]) -> ModelConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from denet.data.records import DataError, DataSet, Record
+from denet.data.records import DataError, DataSet, Record, unmatched
 from denet.evaluate import Split
 
 
@@ -15,10 +15,7 @@ def open_split(data: DataSet) -> Split:
     """
     if not data.query:
         raise DataError(f"{data.root}: has no test data: an evaluation needs query and gallery")
-    cameras: dict[int, set[int]] = {}
-    for record in data.gallery:
-        cameras.setdefault(record.identity, set()).add(record.camera)
-    if not any(cameras.get(record.identity, set()) - {record.camera} for record in data.query):
+    if len(unmatched(data.query, data.gallery)) == len(data.query):
         raise DataError(
             f"{data.root}: no query can be matched: the gallery shows no identity of theirs by "
             "another camera"

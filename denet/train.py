@@ -88,11 +88,12 @@ class Step(nn.Module):
     ) -> Losses:
         """The losses of a complete batch whose missing modalities `anchor` would recover."""
         output = self.model(images, COMPLETE, anchor, isolate=self.isolate)
-        recovered = self.model.recover_all(output, isolate=self.isolate)
+        behind = output.isolated() if self.isolate else output
+        recovered = self.model.recover_all(behind)
         self.model.observe(output)
         states: dict[State, Tensor] = {}
-        if self.objective.states:
-            states = self.model.compose_states(output, recovered, isolate=self.isolate)
+        if self.objective.states is not None:
+            states = self.model.compose_states(behind, recovered)
         # Under mixed precision, too, the objective is computed in float32: on a CPU, autocast
         # would leave L_sim with the two or three digits of bfloat16.
         with torch.autocast(labels.device.type, enabled=False):
@@ -374,17 +375,7 @@ def _fabric(config: TrainConfig) -> Fabric:
 
 
 def _weights(config: TrainConfig) -> Weights:
-    return Weights(
-        rho=config.rho,
-        mu=config.mu,
-        branch=config.branch,
-        plain=config.plain,
-        states=config.states,
-        adversary=config.adversary,
-        margin=config.margin,
-        smoothing=config.smoothing,
-        dropout=config.dropout,
-    )
+    return Weights(**{name: getattr(config, name) for name in Weights._fields})
 
 
 def _optimizer(step: Step, config: TrainConfig) -> torch.optim.Optimizer:

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-import cli
 from denet.checkpoint import load_checkpoint
 from denet.graph import MODALITIES, STATES, plan
 from denet.model import DENet
 from runtime import Bundle, Runtime
+from tests.command import denet, refused
 
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 
@@ -31,20 +30,6 @@ def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def denet(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
-
-
-def refused(result: Result, *words: str) -> None:
-    """Exit code 2, and one line on standard error that holds `words`."""
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.output
-    line = " ".join(result.stderr.split())
-    assert line.startswith("error: "), line
-    for word in words:
-        assert word in line, line
 
 
 def copy_of(bundle_path: Path, to: Path) -> Path:

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-import cli
 from denet.checkpoint import load_checkpoint
 from denet.data.dataset import EvaluationSet
 from denet.data.records import DataSet, Record, open_data
@@ -26,6 +25,7 @@ from denet.experiments.study import Job, jobs_of, run_jobs, varied
 from denet.experiments.tables import Grid, document, measured, tabulate
 from denet.graph import STATES, State
 from denet.recipe import PRESETS, Recipe
+from tests.command import denet, refused
 
 SMALL = PRESETS["small"]
 PAIRS = [(q, g) for q in ("rgb", "nir", "tir") for g in ("rgb", "nir", "tir") if q != g]
@@ -228,16 +228,7 @@ def experiment(name: str, root: Path, out: Path, *, toml: str = TOML, seeds: int
     recipe.write_text(toml)
     arguments = ["experiment", name, root, "--out", out, "--preset", "small", "--config", recipe,
                  "--seeds", seeds]  # fmt: skip
-    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
-
-
-def refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.output
-    line = " ".join(result.stderr.split())
-    assert line.startswith("error: "), line
-    for word in words:
-        assert word in line, line
+    return denet(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -363,7 +354,7 @@ def test_a_damaged_result(tmp_path: Path, root: Path) -> None:
     for content in ("{", "[]", "{}"):
         jobs[0].result.write_text(content)
         with pytest.raises(ExperimentError, match=r"result\.json: cannot be read.*remove it"):
-            run_jobs(jobs, root, 1, lambda _: None)
+            run_jobs(jobs, open_data(root), 1, lambda _: None)
 
 
 def test_an_unknown_experiment_or_preset_is_one_line(tmp_path: Path, root: Path) -> None:

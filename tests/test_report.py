@@ -12,9 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
-import cli
 from denet.checkpoint import save_checkpoint
 from denet.data.records import DataError, DataSet, open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
@@ -28,6 +26,7 @@ from denet.recovery import Features, RecoveryError, check_recovery, compare_feat
 from denet.report import ReportError, check_report, short_names
 from denet.tables import comparison_rows
 from denet.testset import open_split
+from tests.command import denet, refused
 from tests.conftest import SMALL
 
 
@@ -46,19 +45,6 @@ def data(root: Path) -> DataSet:
 @pytest.fixture(autouse=True)
 def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-
-
-def denet(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
-
-
-def refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.output
-    line = " ".join(result.stderr.split())
-    assert line.startswith("error: "), line
-    for word in words:
-        assert word in line, line
 
 
 # Recovered features

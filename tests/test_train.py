@@ -139,11 +139,11 @@ def naive_losses(
         ]
     ).mean()
     pooled = torch.cat([output.branches[m].pooled for m in MODALITIES], dim=1)
-    plain = sum(head(objective.plain[0].neck, objective.plain[0].classifier, pooled))
+    plain = sum(head(objective.plain.neck, objective.plain.classifier, pooled))
     each = []
     for state in STATES:
         own = model({m: images[m] for m in state.available}, state).parts[:3]
-        shared = objective.states[0]
+        shared = objective.states
         each.append(sum(head(shared.neck, shared.classifier, torch.cat(list(own), dim=1))))
     states = torch.stack(each).mean()
     recovery, similarity = [], []
@@ -166,8 +166,8 @@ def test_the_objective_is_that_of_the_equations() -> None:
     objective = Objective(model, 3, weights).eval()
     for head in (
         objective.whole,
-        *objective.plain,
-        *objective.states,
+        objective.plain,
+        objective.states,
         *objective.branches.values(),
     ):
         torch.nn.init.normal_(head.classifier.weight)

@@ -12,7 +12,15 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from denet.data.records import DataError, DataSet, ImageRef, Record, open_data, read_image
+from denet.data.records import (
+    DataError,
+    DataSet,
+    ImageRef,
+    Record,
+    open_data,
+    read_image,
+    unmatched,
+)
 from denet.graph import STATES, Modality
 
 SHOWN = 20
@@ -169,10 +177,7 @@ def _of_protocol(data: DataSet) -> list[str]:
         problems.append(
             f"{_named(leaked)} in both training and test: an evaluation on them shows nothing"
         )
-    cameras: dict[int, set[int]] = {}
-    for record in data.gallery:
-        cameras.setdefault(record.identity, set()).add(record.camera)
-    alone = [r.identity for r in data.query if cameras.get(r.identity, set()) <= {r.camera}]
+    alone = [record.identity for record in unmatched(data.query, data.gallery)]
     if alone:
         problems.append(
             f"{_named(set(alone))} seen by no second camera in the gallery: {len(alone)} of "

@@ -225,6 +225,14 @@ def complete(records: Sequence[Record]) -> tuple[Record, ...]:
     return tuple(records)
 
 
+def unmatched(queries: Sequence[Record], gallery: Sequence[Record]) -> list[Record]:
+    """The queries whose identity no other camera of the gallery saw: no protocol counts them."""
+    cameras: dict[int, set[int]] = {}
+    for record in gallery:
+        cameras.setdefault(record.identity, set()).add(record.camera)
+    return [q for q in queries if cameras.get(q.identity, set()) <= {q.camera}]
+
+
 def _split(folder: Path, records: Callable[[Path], tuple[Record, ...]]) -> tuple[Record, ...]:
     return records(folder) if folder.is_dir() else ()
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
+from denet import examine
+from denet.evaluate import parse_rates
 from denet.graph import COMPLETE, MODALITIES, STATES, State
 
 Facts = Mapping[str, Any]
@@ -59,5 +61,5 @@ MEANS = (
     _over_states("two missing", tuple(s for s in STATES if len(s.missing) == 2)),
     _over_states("mean of missing", tuple(s for s in STATES if s.missing)),
 )
-RATES = tuple(round(0.1 * step, 6) for step in range(11))
+RATES = tuple(parse_rates(examine.RATES))
 ETA = tuple(_at_rate(rate) for rate in RATES)

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import torch
 
-from denet.data.records import open_data
+from denet.data.records import DataSet, open_data
 from denet.experiments.catalog import Changes, Experiment, ExperimentError, Variant
 from denet.experiments.figure import RATES, Facts
 from denet.files import written_whole
@@ -74,12 +74,14 @@ def jobs_of(experiments: Sequence[Experiment], recipe: Recipe, seeds: int, out: 
     return list(jobs.values())
 
 
-def run_jobs(jobs: Sequence[Job], root: Path, parallel: int, notify: Callable[[Job], None]) -> None:
+def run_jobs(
+    jobs: Sequence[Job], data: DataSet, parallel: int, notify: Callable[[Job], None]
+) -> None:
     """Train and measure what is not finished; an interrupted job resumes.
 
     Args:
         jobs: what has to be there.
-        root: the data set.
+        data: the data set.
         parallel: jobs at once, each with its share of the processor cores.
         notify: told of each finished job.
 
@@ -87,18 +89,20 @@ def run_jobs(jobs: Sequence[Job], root: Path, parallel: int, notify: Callable[[J
         ExperimentError: a run is of another recipe or other data, or a process was killed.
         DenetError: as training and evaluation.
     """
-    digest = data_digest(open_data(root).train)
-    pending = [job for job in jobs if not _finished(job, digest)]
+    digest = data_digest(data.train)
+    pending: list[Job] = []
     for job in jobs:
-        if job not in pending:
+        if _finished(job, digest):
             notify(job)
+        else:
+            pending.append(job)
     if not pending:
         return
     threads = max(1, (os.cpu_count() or 1) // parallel)
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(parallel, context, _die_of_interrupts) as pool:
-            working = {pool.submit(perform, job, root, threads): job for job in pending}
+            working = {pool.submit(perform, job, data.root, threads): job for job in pending}
             try:
                 for future in as_completed(working):
                     future.result()
@@ -127,11 +131,9 @@ def _end_with_parent(_: object) -> None:
 
 def perform(job: Job, root: Path, threads: int) -> None:
     """Train one job to its end, measure it, and write its result whole."""
-    from denet.checkpoint import load_checkpoint
-    from denet.embed import TorchEmbedder
     from denet.examine import examine
     from denet.recovery import recovers
-    from denet.subject import Subject
+    from denet.subject import checkpoint_subject
     from denet.testset import open_split
     from denet.train import train
 
@@ -141,10 +143,9 @@ def perform(job: Job, root: Path, threads: int) -> None:
     split.require(COMPLETE)  # before an hour of training, not after it
     job.run.parent.mkdir(parents=True, exist_ok=True)
     best = train(job.recipe, data, job.run, resume=True, on_batch=_end_with_parent)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_checkpoint(best).to(device)
-    subject = Subject(best, TorchEmbedder(model, device), model.config, str(device), model=model)
-    examined = examine(subject, split, matrix=True, rates=RATES, recovery=recovers(model))
+    subject = checkpoint_subject(best)
+    recovery = recovers(subject.network("an experiment"))
+    examined = examine(subject, split, matrix=True, rates=RATES, recovery=recovery)
     result = {
         "recipe": msgspec.to_builtins(job.recipe),
         "data": data.name,
