@@ -110,26 +110,34 @@ class TimmFeatures(Backbone):
 def _timm_network(name: str, stride: int, image_size: tuple[int, int], pretrained: bool) -> Any:
     import timm
 
-    # A family takes one of these arguments or none, and says so by refusing the other ones.
-    for arguments in ({"output_stride": stride}, {"img_size": image_size}, {}):
+    arguments = _timm_arguments(name, stride, image_size)
+    try:
+        return timm.create_model(name, pretrained=pretrained, **arguments)
+    except Exception as error:  # the hub's client raises a dozen kinds
+        if not pretrained:
+            raise
+        raise ConfigError(
+            f"the weights of {TIMM}{name} are neither in the cache nor can they be "
+            f"downloaded ({type(error).__name__}): start from random weights"
+        ) from None
+
+
+def _timm_arguments(name: str, stride: int, image_size: tuple[int, int]) -> dict[str, Any]:
+    """With what timm makes the last feature map of a model, at this stride where it can."""
+    import timm
+
+    # A family takes one of these arguments or none, and says so by refusing the other ones. It is
+    # asked on the meta device, where a network has no memory and draws no random numbers.
+    choices: tuple[dict[str, Any], ...] = ({"output_stride": stride}, {"img_size": image_size}, {})
+    for choice in choices:
+        arguments = {"features_only": True, "out_indices": (-1,), **choice}
         try:
-            network = timm.create_model(name, features_only=True, out_indices=(-1,), **arguments)
-            break
+            with torch.device("meta"):
+                timm.create_model(name, **arguments)
         except (TypeError, AssertionError, NotImplementedError, RuntimeError, AttributeError):
             continue
-    else:
-        raise ConfigError(f"backbone {TIMM}{name}: timm cannot give its feature map")
-    if pretrained:
-        try:
-            network = timm.create_model(
-                name, features_only=True, out_indices=(-1,), pretrained=True, **arguments
-            )
-        except Exception as error:  # the hub's client raises a dozen kinds
-            raise ConfigError(
-                f"the weights of {TIMM}{name} are neither in the cache nor can they be "
-                f"downloaded ({type(error).__name__}): start from random weights"
-            ) from None
-    return network
+        return arguments
+    raise ConfigError(f"backbone {TIMM}{name}: timm cannot give its feature map")
 
 
 def build_backbone(

@@ -133,6 +133,12 @@ STATES: tuple[State, ...] = tuple(
 
 COMPLETE: State = STATES[0]
 
+GROUPS: dict[str, tuple[State, ...]] = {
+    name: tuple(state for state in STATES if len(state.missing) == lost)
+    for lost, name in enumerate(("complete", "one missing", "two missing"))
+}
+"""All states by how many modalities they lack; each is in one group."""
+
 
 def branch_engine(modality: Modality) -> str:
     """The engine of a modality's branch."""

@@ -62,6 +62,10 @@ class Losses(NamedTuple):
     adversary: Tensor
     total: Tensor
 
+    def plus(self, other: Losses) -> Losses:
+        """The terms of both."""
+        return Losses(*(a + b for a, b in zip(self, other, strict=True)))
+
 
 class IdentityHead(nn.Module):
     """Cross-entropy behind a BN neck, and triplet loss before it, on vectors of one kind."""
@@ -109,8 +113,7 @@ class Objective(nn.Module):
             return IdentityHead(nn.BatchNorm1d(features), identities, weights)
 
         # The heads of the branches come first: they are then drawn alike in every composition,
-        # and branches that learn from them alone (`isolate`) come out equal, bit for bit, unless
-        # dropout draws for all heads from one stream, or one norm of all gradients is clipped.
+        # and branches that are trained in a phase of their own come out equal, bit for bit.
         self.branches = nn.ModuleDict()
         if weights.branch:
             self.branches.update({m: head(channels) for m in MODALITIES})
@@ -122,7 +125,30 @@ class Objective(nn.Module):
         if model.recovers and weights.adversary != "none":
             self.discriminators = Discriminators(weights.adversary, channels)
 
-    def forward(
+    def of_branches(self) -> tuple[nn.Module, ...]:
+        """The parts that only `branch_losses` uses."""
+        return (self.branches,) if self.plain is None else (self.branches, self.plain)
+
+    def branch_losses(self, pooled: Mapping[Modality, Tensor], labels: Tensor) -> Losses:
+        """The terms that see the branches alone.
+
+        Args:
+            pooled: (B, C) of each modality.
+            labels: (B,), 0 <= label < identities.
+        """
+        zero = pooled["rgb"].new_zeros(())
+        branch = _mean(
+            (_both(self.branches[m], pooled[m], labels) for m in MODALITIES if self.branches), zero
+        )
+        plain = zero
+        if self.plain is not None:
+            plain = _both(self.plain, torch.cat([pooled[m] for m in MODALITIES], dim=1), labels)
+        total = self.weights.branch * branch + self.weights.plain * plain
+        return Losses(*[zero] * len(Losses._fields))._replace(
+            branch=branch, plain=plain, total=total
+        )
+
+    def graph_losses(
         self,
         output: DenetOutput,
         recovered: Mapping[Edge, CmftOutput],
@@ -130,7 +156,8 @@ class Objective(nn.Module):
         images: Mapping[Modality, Tensor],
         labels: Tensor,
     ) -> Losses:
-        """
+        """All other terms.
+
         Args:
             output: of the model for this batch, B samples.
             recovered: all six directions.
@@ -140,32 +167,22 @@ class Objective(nn.Module):
         """
         joined = output.parts.transpose(0, 1).flatten(1)
         identity, triplet = self.whole(joined, labels)
-        pooled = {m: made.pooled for m, made in output.branches.items()}
-        together = torch.cat([pooled[m] for m in MODALITIES], dim=1)
-        branch = _mean(
-            (_both(self.branches[m], pooled[m], labels) for m in MODALITIES if self.branches),
-            identity,
-        )
-        plain = each = identity.new_zeros(())
-        if self.plain is not None:
-            plain = _both(self.plain, together, labels)
+        each = zero = identity.new_zeros(())
         if self.states is not None:
             # One head for all: what is recovered has to stand where the real feature stands.
             joint = [parts.transpose(0, 1).flatten(1) for parts in states.values()]
-            each = _mean((_both(self.states, vectors, labels) for vectors in joint), identity)
-        recovery, similarity = self._regression(output.branches, recovered, images, identity)
-        adversary = identity.new_zeros(())
+            each = _mean((_both(self.states, vectors, labels) for vectors in joint), zero)
+        recovery, similarity = self._regression(output.branches, recovered, images, zero)
+        adversary = zero
         if self.discriminators is not None:
             adversary = self.discriminators(output.branches, recovered, images)
         w = self.weights
-        total = identity + triplet + w.branch * branch + w.plain * plain + w.states * each
+        total = identity + triplet + w.states * each
         if w.adversary == "none":
             total = total + w.rho * recovery + w.mu * similarity
         else:  # on images the adversary has L_rec's weight, on features that of L_sim
             total = total + (w.rho if w.adversary == "image" else w.mu) * adversary
-        return Losses(
-            identity, triplet, branch, plain, each, recovery, similarity, adversary, total
-        )
+        return Losses(identity, triplet, zero, zero, each, recovery, similarity, adversary, total)
 
     def _regression(
         self,

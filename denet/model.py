@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -50,14 +50,6 @@ class DenetOutput:
     embedding: Tensor
     branches: dict[Modality, BranchOutput]
     recovered: dict[Edge, CmftOutput]
-
-    def isolated(self) -> DenetOutput:
-        """The same, whose branches pass no gradient on."""
-        branches = {
-            m: BranchOutput(made.feature.detach(), made.pooled.detach())
-            for m, made in self.branches.items()
-        }
-        return replace(self, branches=branches)
 
 
 class DENet(nn.Module):
@@ -116,8 +108,6 @@ class DENet(nn.Module):
         images: Mapping[Modality, Tensor],
         state: State,
         anchor: Modality | None = None,
-        *,
-        isolate: bool = False,
     ) -> DenetOutput:
         """Run the plan of `state`.
 
@@ -125,8 +115,6 @@ class DENet(nn.Module):
             images: (B, 3, H, W) for each available modality; others are not looked at.
             state: what is available.
             anchor: from which missing modalities are recovered; the state's own by default.
-            isolate: nothing behind the branches passes a gradient on to them; `branches` of the
-                output still has its own.
 
         Raises:
             KeyError: an available modality has no image.
@@ -134,11 +122,7 @@ class DENet(nn.Module):
         anchor = anchor or state.anchor
         composition = plan(state, anchor, self.config.composition)
         values: dict[str, Tensor] = {image_value(m): images[m] for m in state.available}
-        branches = len(state.available)  # a plan begins with them
-        made = self._run(composition.calls[:branches], values)
-        if isolate:
-            values = {name: value.detach() for name, value in values.items()}
-        made |= self._run(composition.calls[branches:], values)
+        made = self._run(composition.calls, values)
         parts = _stacked(values, composition.parts)
         return DenetOutput(
             parts=parts,
@@ -150,6 +134,10 @@ class DENet(nn.Module):
                 if cmft_engine(anchor, t) in made
             },
         )
+
+    def run_branches(self, images: Mapping[Modality, Tensor]) -> dict[Modality, BranchOutput]:
+        """The branches alone, of images (B, 3, H, W) of each modality."""
+        return {m: self.engines[branch_engine(m)](images[m]) for m in MODALITIES}
 
     def recover_all(self, output: DenetOutput) -> dict[Edge, CmftOutput]:
         """Every direction between the available modalities of `output`, as training needs.

@@ -19,12 +19,14 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Everything that training needs beside the model. The defaults are the paper's.
 
     Attributes:
-        epochs: how long.
+        epochs: how long everything is trained jointly; with `graph_epochs`, the branches alone.
+        graph_epochs: then, how long CMFTs and edges are trained on branches that stand still. With
+            0, as in the paper, there is no such phase. Otherwise the branches learn from `branch`
+            and `plain` alone, and each phase has its own learning rate schedule.
         identities: P, identities in a batch.
         instances: K, samples of each identity in a batch.
         optimizer: "sgd" (momentum 0.9) or "adamw".
         lr: of a batch, at its highest.
-        graph_lr: learning rate of CMFTs and edges, as a multiple of `lr`.
         weight_decay: of all weights.
         schedule: "step" (times 0.1 at `milestones`) or "cosine" (down to nothing).
         milestones: epochs.
@@ -43,8 +45,6 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             L_sim; see `denet.adversarial`.
         anchor: "rgb" as in the paper, or "random" for each batch, so that the states without
             RGB are trained as well.
-        isolate: the branches learn from `branch` and `plain` alone, and what stands behind them
-            passes no gradient on. The paper's are trained jointly.
         clip: largest norm of the gradient; 0 for no limit.
         precision: of the arithmetic: "32", "16" or "bf16" (mixed).
         pretrained: start from ImageNet weights.
@@ -56,11 +56,11 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """
 
     epochs: Positive = 60
+    graph_epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
     identities: Positive = 2
     instances: Annotated[int, msgspec.Meta(ge=2)] = 4
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[float, msgspec.Meta(gt=0)] = 0.01
-    graph_lr: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     weight_decay: NonNegative = 5e-4
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[Positive, ...] = (30, 55)
@@ -75,7 +75,6 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     states: NonNegative = 0.0
     adversary: Adversary = "none"
     anchor: Literal["rgb", "random"] = "rgb"
-    isolate: bool = False
     clip: NonNegative = 0.0
     precision: Literal["32", "16", "bf16"] = "32"
     pretrained: bool = True
@@ -102,6 +101,7 @@ PRESETS: dict[str, Recipe] = {
         model=ModelConfig(anchor_weight=0.3),
         train=TrainConfig(
             epochs=80,
+            graph_epochs=40,
             identities=8,
             instances=8,
             optimizer="adamw",
@@ -109,11 +109,10 @@ PRESETS: dict[str, Recipe] = {
             schedule="cosine",
             warmup=5,
             dropout=0.0,
-            mu=10.0,
+            mu=100.0,
             branch=1.0,
             plain=1.0,
             states=1.0,
-            isolate=True,
             anchor="random",
             precision="16",
         ),
@@ -125,6 +124,7 @@ PRESETS: dict[str, Recipe] = {
         ),
         train=TrainConfig(
             epochs=6,
+            graph_epochs=15,
             identities=8,
             instances=4,
             optimizer="adamw",
@@ -132,12 +132,10 @@ PRESETS: dict[str, Recipe] = {
             schedule="cosine",
             warmup=1,
             dropout=0.0,
-            mu=30.0,
-            graph_lr=0.5,
+            mu=100.0,
             branch=1.0,
             plain=1.0,
             states=1.0,
-            isolate=True,
             anchor="random",
             pretrained=False,
             workers=1,

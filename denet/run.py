@@ -80,9 +80,21 @@ class EpochReport:
     def describe(self) -> str:
         """The row in one line for a person."""
         held_out = "" if math.isnan(self.map) else f", mAP {self.map:.1f} on held-out identities"
+        terms = ", ".join(
+            f"{name} {value:.3f}"
+            for name in (
+                "identity",
+                "triplet",
+                "branch",
+                "plain",
+                "states",
+                "recovery",
+                "similarity",
+            )
+            if (value := getattr(self, name))
+        )
         return (
-            f"epoch {self.epoch}: loss {self.total:.3f} (identity {self.identity:.3f}, triplet "
-            f"{self.triplet:.3f}, recovery {self.recovery:.3f}, similarity {self.similarity:.3f}), "
+            f"epoch {self.epoch}: loss {self.total:.3f} ({terms}), "
             f"{self.images_per_second:.0f} images/s, {self.waiting:.1%} waiting for data{held_out}"
         )
 

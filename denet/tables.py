@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from denet.evaluate import RANKS
-from denet.graph import STATES, Edge, State
+from denet.graph import GROUPS, STATES, Edge, State
 from denet.metrics import Ranking
 from denet.recovery import Recovery, mean_recovery
 
@@ -57,7 +57,7 @@ class ComparisonRow:
 
     Attributes:
         name: a state, or what the row is the mean of.
-        kind: "complete", "one missing", "two missing" or "all states".
+        kind: a group of `denet.graph.GROUPS`, or "all states".
         mean: whether it is a mean over states.
         values: mAP and R1 in per cent, of each model in order.
     """
@@ -66,10 +66,6 @@ class ComparisonRow:
     kind: str
     mean: bool
     values: tuple[tuple[float, float], ...]
-
-
-KINDS = ("complete", "one missing", "two missing")
-"""What a state is called, by how many modalities it lacks."""
 
 
 def comparison_rows(models: Sequence[Mapping[State, Ranking]]) -> list[ComparisonRow]:
@@ -89,8 +85,7 @@ def comparison_rows(models: Sequence[Mapping[State, Ranking]]) -> list[Compariso
         )
 
     rows: list[ComparisonRow] = []
-    for lost, kind in enumerate(KINDS):
-        states = [state for state in STATES if len(state.missing) == lost]
+    for kind, states in GROUPS.items():
         rows += [ComparisonRow(s.name, kind, False, values([s])) for s in states]
         if len(states) > 1:
             rows.append(ComparisonRow(f"mean, {kind}", kind, True, values(states)))

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
-from denet.branch import Branch
 from denet.config import ConfigError
 from denet.data.dataset import TrainingSet
 from denet.data.records import DataError, DataSet, Record, complete
@@ -34,13 +33,13 @@ from denet.data.transforms import TrainingTransform
 from denet.embed import TorchEmbedder
 from denet.errors import DenetError
 from denet.evaluate import Split, evaluate_states
-from denet.graph import COMPLETE, MODALITIES, Modality, State
+from denet.graph import MODALITIES
 from denet.initialize import initial_model, start_plain
 from denet.interrupt import let_children_die, quiet_worker
 from denet.losses import Losses, Objective, Weights
-from denet.model import DENet
 from denet.recipe import Recipe, TrainConfig
 from denet.run import BEST, EpochReport, Origin, Run, Snapshot, TrainingError, data_digest
+from denet.step import Phase, Step
 
 
 @dataclass(frozen=True)
@@ -72,50 +71,6 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
-
-
-class Step(nn.Module):
-    """Network and objective as one module, so that one wrapper serves both."""
-
-    def __init__(self, model: DENet, objective: Objective, *, isolate: bool = False) -> None:
-        super().__init__()
-        self.model = model
-        self.isolate = isolate
-        self.objective = objective
-
-    def forward(
-        self, images: Mapping[Modality, Tensor], labels: Tensor, anchor: Modality
-    ) -> Losses:
-        """The losses of a complete batch whose missing modalities `anchor` would recover."""
-        output = self.model(images, COMPLETE, anchor, isolate=self.isolate)
-        behind = output.isolated() if self.isolate else output
-        recovered = self.model.recover_all(behind)
-        self.model.observe(output)
-        states: dict[State, Tensor] = {}
-        if self.objective.states is not None:
-            states = self.model.compose_states(behind, recovered)
-        # Under mixed precision, too, the objective is computed in float32: on a CPU, autocast
-        # would leave L_sim with the two or three digits of bfloat16.
-        with torch.autocast(labels.device.type, enabled=False):
-            losses: Losses = self.objective(
-                replace(
-                    output,
-                    parts=output.parts.float(),
-                    embedding=output.embedding.float(),
-                    branches={
-                        m: b._replace(feature=b.feature.float(), pooled=b.pooled.float())
-                        for m, b in output.branches.items()
-                    },
-                ),
-                {
-                    edge: r._replace(pooled=r.pooled.float(), grid=r.grid.float())
-                    for edge, r in recovered.items()
-                },
-                {state: parts.float() for state, parts in states.items()},
-                {m: image.float() for m, image in images.items()},
-                labels,
-            )
-        return losses
 
 
 def train(
@@ -172,17 +127,19 @@ def train(
     model = model.to(memory_format=torch.channels_last)
     torch.manual_seed(config.seed)
     objective = Objective(model, len(labels), _weights(config))
-    step = Step(model, objective, isolate=config.isolate)
-    optimizer = _optimizer(step, config)
-    wrapped, wrapped_optimizer = fabric.setup(step, optimizer)
+    step = Step(model, objective)
 
     _in_first(fabric, lambda: run.begin(origin))
-    history: list[EpochReport] = []
-    if (snapshot := run.restore()) is not None:
+    snapshot = run.restore()
+    history = snapshot.history if snapshot is not None else []
+    epochs = config.epochs + config.graph_epochs
+    wrapped = fabric.setup_module(step.enter(phase_of(config, len(history))))
+    optimizer = _optimizer(step, config)
+    wrapped_optimizer = fabric.setup_optimizers(optimizer)
+    if snapshot is not None:
         _load(snapshot, step, optimizer, fabric, out)
-        history = snapshot.history
 
-    batches.epochs = range(len(history), config.epochs)
+    batches.epochs = range(len(history), epochs)
     loader = DataLoader(
         training_set,
         batch_sampler=batches,
@@ -194,6 +151,10 @@ def train(
     split = Split(held_out, held_out)
     with _loaded(loader) as stream:
         for epoch in batches.epochs:
+            phase = phase_of(config, epoch)
+            if phase != step.phase:
+                # Wrapped anew: several processes exchange the gradients that there were then.
+                wrapped = fabric.setup_module(step.enter(phase))
             report = _epoch(
                 fabric,
                 wrapped,
@@ -204,8 +165,8 @@ def train(
                 epoch,
                 on_batch if fabric.is_global_zero else lambda _: None,
             )
-            due = (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == config.epochs
-            if held_out and due:
+            due = (epoch + 1) % config.evaluate_every == 0 or epoch + 1 == epochs
+            if held_out and due and phase != "branches":  # a DENet without its graph is none
                 # In every process: it takes no longer, and none has to wait for another.
                 model.eval()
                 rankings = evaluate_states(TorchEmbedder(model, fabric.device), split)
@@ -240,13 +201,23 @@ def hold_out(
     )
 
 
+def phase_of(config: TrainConfig, epoch: int) -> Phase:
+    """What is trained in `epoch`, from 0."""
+    if not config.graph_epochs:
+        return "joint"
+    return "branches" if epoch < config.epochs else "graph"
+
+
 def learning_rate(config: TrainConfig, progress: float) -> float:
     """The learning rate at `progress`, in epochs (a fraction in mid-epoch)."""
+    length = config.epochs
+    if progress >= length and config.graph_epochs:
+        progress, length = progress - length, config.graph_epochs
     if progress < config.warmup:
         return config.lr * max(progress / config.warmup, 0.01)
     if config.schedule == "step":
         return config.lr * 0.1 ** sum(progress >= m for m in config.milestones)
-    share = (progress - config.warmup) / max(config.epochs - config.warmup, 1)
+    share = (progress - config.warmup) / max(length - config.warmup, 1)
     return config.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 
@@ -375,24 +346,22 @@ def _fabric(config: TrainConfig) -> Fabric:
 
 
 def _weights(config: TrainConfig) -> Weights:
+    if config.graph_epochs and not (config.branch or config.plain):
+        raise ConfigError(
+            f"graph_epochs = {config.graph_epochs}: the branches are then trained alone, by "
+            "`branch` and `plain`, and both are 0: give one a weight, or set graph_epochs = 0"
+        )
     return Weights(**{name: getattr(config, name) for name in Weights._fields})
 
 
 def _optimizer(step: Step, config: TrainConfig) -> torch.optim.Optimizer:
-    behind = {
-        parameter
-        for engine in step.model.engines.values()
-        if not isinstance(engine, Branch)
-        for parameter in engine.parameters()
-    }
-    # `scale` is ours: `_epoch` sets the rates by it.
-    groups = [
-        {"params": [p for p in step.parameters() if p not in behind], "scale": 1.0},
-        {"params": [p for p in step.parameters() if p in behind], "scale": config.graph_lr},
-    ]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, config.lr, momentum=0.9, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(groups, config.lr, weight_decay=config.weight_decay, fused=True)
+        return torch.optim.SGD(
+            step.parameters(), config.lr, momentum=0.9, weight_decay=config.weight_decay
+        )
+    return torch.optim.AdamW(
+        step.parameters(), config.lr, weight_decay=config.weight_decay, fused=True
+    )
 
 
 def _epoch(
@@ -410,13 +379,13 @@ def _epoch(
     anchors = np.random.default_rng((config.seed, epoch)).integers(0, 3, batches)
     sums: dict[str, float] = dict.fromkeys(Losses._fields, 0.0)
     images_seen, waited, lr = 0, 0.0, config.lr
-    on_batch(Progress(epoch + 1, config.epochs, 0, batches, {}, 0.0))
+    on_batch(Progress(epoch + 1, config.epochs + config.graph_epochs, 0, batches, {}, 0.0))
     began = asked = time.perf_counter()
     for batch, (images, labels, _cameras) in enumerate(loaded):
         waited += time.perf_counter() - asked
         lr = learning_rate(config, epoch + batch / batches)
         for group in optimizer.param_groups:
-            group["lr"] = lr * group["scale"]
+            group["lr"] = lr
         images, labels = fabric.to_device((images, labels))
         images = {m: i.contiguous(memory_format=torch.channels_last) for m, i in images.items()}
         anchor = MODALITIES[anchors[batch]] if config.anchor == "random" else "rgb"
@@ -442,7 +411,7 @@ def _epoch(
         on_batch(
             Progress(
                 epoch + 1,
-                config.epochs,
+                config.epochs + config.graph_epochs,
                 batch + 1,
                 batches,
                 {name: total / (batch + 1) for name, total in sums.items()},

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import torch
 
 import denet
 from denet.errors import DenetError
+from denet.files import replaced_folder
 from denet.graph import ENGINES, MODALITIES, PARTS
 from denet.model import DENet
 from export import parity
@@ -37,6 +35,7 @@ from runtime.bundle import (
 )
 from runtime.preprocess import Preprocessor
 from runtime.runtime import CanaryError, Runtime
+from runtime.writing import store, store_manifest
 
 MIN_COSINE_FP32 = 0.9999
 """What the canary asks of FP32 engines on any device: far under it lie a wrong image size or
@@ -84,21 +83,17 @@ def export_bundle(
     if model.training:
         raise ExportError(f"{out}: the model is in training mode: call model.eval() first")
     check_target(out, replace)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        temporary.mkdir(parents=True)
-        _write(model, temporary, checkpoint_sha256, notify)
-        with Runtime.load(temporary, "ort-cpu", "fp32", threads=threads) as runtime:
-            check_parity(model, runtime, notify=notify)
-            notify("canary")
-            runtime.check()
-        _move(temporary, out)
+        with replaced_folder(out) as root:
+            _write(model, root, checkpoint_sha256, notify)
+            with Runtime.load(root, "ort-cpu", "fp32", threads=threads) as runtime:
+                check_parity(model, runtime, notify=notify)
+                notify("canary")
+                runtime.check()
     except OSError as error:
         raise ExportError(f"{out}: cannot write the bundle: {error.strerror or error}") from None
     except (ParityError, CanaryError) as error:
         raise ExportError(f"{out}: not written: {error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return Bundle.open(out)
 
 
@@ -118,25 +113,11 @@ def check_target(out: Path, replace: bool) -> None:
         raise ExportError(f"{out}: exists already: choose another name, or replace it with --force")
 
 
-def _move(temporary: Path, out: Path) -> None:
-    """Give the finished bundle its name; a bundle that is replaced survives a failure."""
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    if out.exists():
-        out.rename(old)
-    try:
-        temporary.rename(out)
-    except BaseException:
-        if old.exists():
-            old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[str], None]) -> None:
     engines: dict[str, Engine] = {}
     for graph in engine_graphs(model):
         notify(graph.name)
-        file = _store(root, f"onnx/fp32/{graph.name}.onnx", to_onnx(graph))
+        file = store(root, f"onnx/fp32/{graph.name}.onnx", to_onnx(graph))
         engines[graph.name] = Engine(
             inputs=_specs(graph.inputs),
             outputs=_specs(graph.outputs),
@@ -161,22 +142,11 @@ def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[s
         default_precision="fp32",
         head=Head(dim=PARTS * model.channels, normalize=True, affine=_affine(model, root)),
         canary=Canary(
-            file=_store(root, "canary.npz", make_canary(model, Preprocessor(preprocessing))),
+            file=store(root, "canary.npz", make_canary(model, Preprocessor(preprocessing))),
             min_cosine={"fp32": MIN_COSINE_FP32},
         ),
     )
-    encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    _store(root, MANIFEST, encoded + b"\n")
-
-
-def _store(root: Path, path: str, content: bytes) -> File:
-    target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    return File(path=path, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    store_manifest(root, manifest)
 
 
 def _specs(tensors: dict[str, Shape]) -> tuple[TensorSpec, ...]:
@@ -213,6 +183,6 @@ def _affine(model: DENet, root: Path) -> File | None:
     elif model.config.anchor_weight == 1:
         return None
     arrays = {"scale": scale, "shift": shift}
-    return _store(
+    return store(
         root, "head.npz", npz({k: v.numpy().astype(np.float32) for k, v in arrays.items()})
     )

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from denet.errors import DenetError
 from denet.graph import ENGINES, MODALITIES, Modality
+from runtime.forms import INT8, PRECISIONS, TARGETS, Form, Forms, Precision, Target, variant
 
 FORMAT = "denet-bundle"
 SCHEMA = 1
 MANIFEST = "manifest.json"
-
-Precision = Literal["fp32", "fp16", "int8"]
 
 
 class BundleError(DenetError):
@@ -53,12 +52,16 @@ class TensorSpec(_Strict, frozen=True):
 
 
 class Engine(_Strict, frozen=True):
-    """One engine: its signature, what it costs at batch 1, and its file in each precision."""
+    """One engine: its signature, what it costs at batch 1, and its file in each form.
+
+    Two forms may share a file, where an engine has none of its own: an edge's INT8 for TensorRT
+    is its FP16.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     flops: int
-    files: dict[Precision, File]
+    files: dict[Form, File]
 
 
 class Normalization(_Strict, frozen=True):
@@ -92,11 +95,68 @@ class Head(_Strict, frozen=True):
 class Canary(_Strict, frozen=True):
     """Golden inputs with the embeddings that PyTorch makes of them in each state.
 
-    `min_cosine` is the least cosine to the expected embedding that each precision may show.
+    `min_cosine` is the least cosine to the expected embedding that each precision on each target
+    (`forms.variant`) may show.
     """
 
     file: File
-    min_cosine: dict[Precision, float]
+    min_cosine: dict[str, float]
+
+
+class StateEvidence(_Strict, frozen=True):
+    """What a choice of forms did to one missing state, on samples that it was not made from.
+
+    Attributes:
+        cosine: mean cosine of the embedding to that of FP32.
+        overlap: mean share of the ten nearest of FP32 that are still among the ten nearest.
+        map_fp32: mAP of FP32, in per cent; None without labels, and so are the next.
+        map: mAP of the choice.
+        change: the difference in points, with the 95 % interval of a bootstrap over identities.
+    """
+
+    cosine: float
+    overlap: float
+    map_fp32: float | None = None
+    map: float | None = None
+    change: tuple[float, float, float] | None = None
+
+
+class Mixed(_Strict, frozen=True):
+    """A form for each engine that keeps every state inside a budget, and why.
+
+    Attributes:
+        engines: the form of each engine.
+        budget: mAP points that each state may lose; without labels, the least mean cosine.
+        labelled: which of the two it is.
+        states: the evidence, by state.
+        reasons: of each engine that is not in its fastest form.
+    """
+
+    engines: dict[str, Form]
+    budget: float
+    labelled: bool
+    states: dict[str, StateEvidence]
+    reasons: dict[str, str]
+
+
+class Calibration(_Strict, frozen=True):
+    """Where the INT8 of a bundle comes from.
+
+    Attributes:
+        table: the file of activation ranges.
+        data: what they were taken from, for a person.
+        samples: how many.
+        seed: of their choice.
+        method: how ranges became scales.
+        judged: on how many other samples the results were measured.
+    """
+
+    table: File
+    data: str
+    samples: int
+    seed: int
+    method: Literal["minmax", "percentile", "entropy"]
+    judged: int
 
 
 class Manifest(_Strict, frozen=True):
@@ -114,12 +174,33 @@ class Manifest(_Strict, frozen=True):
     default_precision: Precision
     head: Head
     canary: Canary
+    calibration: Calibration | None = None
+    mixed: dict[Target, Mixed] = {}
 
     @property
-    def precisions(self) -> tuple[Precision, ...]:
-        """The precisions in which every engine is present."""
-        per_engine = [set(engine.files) for engine in self.engines.values()]
-        return tuple(p for p in ("fp32", "fp16", "int8") if all(p in files for files in per_engine))
+    def variants(self) -> tuple[str, ...]:
+        """What the bundle can be run in: "fp32", "int8-vnni", "mixed-trt" and so on."""
+        return tuple(
+            variant(precision, target)
+            for precision in PRECISIONS
+            for target in (TARGETS if precision in ("int8", "mixed") else (None,))
+            if self.forms(precision, target) is not None
+        )
+
+    @property
+    def default_forms(self) -> Forms:
+        """The form of each engine in the default precision, on the first target that has it."""
+        found = (self.forms(self.default_precision, target) for target in TARGETS)
+        return next(forms for forms in found if forms is not None)
+
+    def forms(self, precision: Precision, target: Target | None) -> Forms | None:
+        """The form of each engine in a precision on a target; None where one is not there."""
+        if precision == "mixed":
+            mixed = self.mixed.get(target) if target is not None else None
+            return None if mixed is None else mixed.engines
+        form: Form = precision if precision != "int8" else INT8[target or "avx2"]
+        complete = all(form in engine.files for engine in self.engines.values())
+        return dict.fromkeys(self.engines, form) if complete else None
 
     def files(self) -> Iterator[File]:
         """Every file that the manifest lists."""
@@ -128,6 +209,8 @@ class Manifest(_Strict, frozen=True):
         if self.head.affine is not None:
             yield self.head.affine
         yield self.canary.file
+        if self.calibration is not None:
+            yield self.calibration.table
 
 
 class Bundle:
@@ -168,9 +251,9 @@ class Bundle:
             raise BundleError(f"{path}: damaged: its sha256 is not the one in {MANIFEST}")
         return content
 
-    def read_engine(self, engine: str, precision: Precision) -> bytes:
-        """The ONNX model of an engine in `precision`. Raises: BundleError, as `read`."""
-        return self.read(self.manifest.engines[engine].files[precision])
+    def read_engine(self, engine: str, form: Form) -> bytes:
+        """The ONNX model of an engine in `form`. Raises: BundleError, as `read`."""
+        return self.read(self.manifest.engines[engine].files[form])
 
     def read_arrays(self, file: File) -> dict[str, NDArray[Any]]:
         """The arrays of an npz file of the bundle. Raises: BundleError, as `read`."""
@@ -182,20 +265,19 @@ class Bundle:
         except (ValueError, OSError, KeyError, EOFError, BadZipFile) as error:
             raise BundleError(f"{self.root / file.path}: not an array file: {error}") from None
 
-    def verify(self, precision: Precision | None = None) -> None:
-        """Hash every file, or only what running in `precision` needs.
+    def verify(self, forms: Forms | None = None) -> None:
+        """Hash every file, or only what running the engines in `forms` needs.
 
         Raises:
             BundleError: a file is not what the manifest says.
         """
-        others = {
-            file.path
-            for engine in self.manifest.engines.values()
-            for name, file in engine.files.items()
-            if precision is not None and name != precision
-        }
-        for file in self.manifest.files():
-            if file.path not in others:
+        engines = self.manifest.engines
+        needed = {file.path for file in self.manifest.files()}
+        if forms is not None:
+            needed -= {file.path for engine in engines.values() for file in engine.files.values()}
+            needed |= {engines[name].files[form].path for name, form in forms.items()}
+        for file in {file.path: file for file in self.manifest.files()}.values():
+            if file.path in needed:
                 self.read(file)
 
     def _locate(self, file: File) -> Path:
@@ -247,7 +329,11 @@ def _read_manifest(root: Path) -> Manifest:
         raise BundleError(f"{path}: lists an unknown engine {', '.join(unknown)}")
     if missing := [m for m in MODALITIES if m not in manifest.preprocessing.modalities]:
         raise BundleError(f"{path}: no preprocessing for {', '.join(missing)}")
-    if manifest.default_precision not in manifest.precisions:
+    for target, mixed in manifest.mixed.items():
+        for name in ENGINES:
+            if mixed.engines.get(name) not in manifest.engines[name].files:
+                raise BundleError(f"{path}: mixed-{target} has no engine {name} to run")
+    if not any(v.partition("-")[0] == manifest.default_precision for v in manifest.variants):
         raise BundleError(
             f"{path}: default precision {manifest.default_precision}, but some engine lacks it"
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import MODALITIES, STATES
-from runtime.bundle import Bundle, BundleError, Precision
+from runtime.bundle import Bundle, BundleError
 
 Embed = Callable[[Sequence[dict[Any, Any]]], NDArray[np.float32]]
 
@@ -32,7 +32,7 @@ class CanaryReport:
         return f"{worst}; at least {self.min_cosine} is expected"
 
 
-def check_canary(bundle: Bundle, precision: Precision, embed: Embed) -> CanaryReport:
+def check_canary(bundle: Bundle, variant: str, embed: Embed) -> CanaryReport:
     """Embed the golden inputs of `bundle` in every state and compare.
 
     The canary file holds `image_<modality>`, (n, H, W, 3) uint8, and `embedding_<state>`,
@@ -42,10 +42,15 @@ def check_canary(bundle: Bundle, precision: Precision, embed: Embed) -> CanaryRe
         BundleError: the canary is damaged or incomplete.
     """
     canary = bundle.manifest.canary
-    arrays = bundle.read_arrays(canary.file)
+    if variant not in canary.min_cosine:
+        raise BundleError(f"{bundle.root}: the canary has no limit for {variant}")
+    return CanaryReport(golden_cosines(bundle, embed), canary.min_cosine[variant])
+
+
+def golden_cosines(bundle: Bundle, embed: Embed) -> dict[str, float]:
+    """The least cosine to the expected embeddings, by state. Raises: as `check_canary`."""
+    arrays = bundle.read_arrays(bundle.manifest.canary.file)
     _check_shapes(bundle, arrays)
-    if precision not in canary.min_cosine:
-        raise BundleError(f"{bundle.root}: the canary has no limit for precision {precision}")
     cosines: dict[str, float] = {}
     for state in STATES:
         expected = arrays[f"embedding_{state}"]
@@ -56,7 +61,7 @@ def check_canary(bundle: Bundle, precision: Precision, embed: Embed) -> CanaryRe
         a, b = found.astype(np.float64), expected.astype(np.float64)
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         cosines[state.name] = float(np.min(np.sum(a * b, axis=1) / norms))
-    return CanaryReport(cosines, canary.min_cosine[precision])
+    return cosines
 
 
 def _check_shapes(bundle: Bundle, arrays: dict[str, NDArray[Any]]) -> None:

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from denet.graph import ENGINES, MODALITIES, PAIRS, State, plan
-from runtime.bundle import Bundle, Precision
+from runtime.bundle import Bundle, Engine
 from runtime.canary import CanaryReport
 from runtime.embeddings import Embedded
+from runtime.forms import FORMS, Form
 
 
 def bundle_facts(bundle: Bundle, states: Iterable[State]) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def bundle_facts(bundle: Bundle, states: Iterable[State]) -> dict[str, Any]:
         "checkpoint_sha256": manifest.checkpoint_sha256,
         "model": manifest.model,
         "dim": manifest.head.dim,
-        "precisions": list(manifest.precisions),
+        "precisions": list(manifest.variants),
         "default_precision": manifest.default_precision,
         "engines": {
             name: {
@@ -55,53 +56,55 @@ def describe_bundle(bundle: Bundle, states: Iterable[State]) -> Group:
     height, width = manifest.preprocessing.height, manifest.preprocessing.width
     head = Text(
         f"{bundle.root}: {manifest.model.get('backbone')}, {height}x{width}, embeddings of "
-        f"{manifest.head.dim}, {', '.join(manifest.precisions)}\n"
+        f"{manifest.head.dim}, {', '.join(manifest.variants)}\n"
     )
     compositions = [Text("\n").append_text(composition(state)) for state in states]
     return Group(head, _engine_table(bundle), Text(), _state_table(bundle, states), *compositions)
 
 
 def _engine_table(bundle: Bundle) -> Table:
-    precisions = bundle.manifest.precisions
+    engines = bundle.manifest.engines
+    forms = [form for form in FORMS if any(form in e.files for e in engines.values())]
     table = Table("engine", "reads", "makes", title="Engines", title_justify="left")
     table.add_column("GFLOP", justify="right")
-    for precision in precisions:
-        table.add_column(f"{precision} MB", justify="right")
+    for form in forms:
+        table.add_column(f"{form} MB", justify="right")
     for name in ENGINES:
-        engine = bundle.manifest.engines[name]
+        engine = engines[name]
         table.add_row(
             name,
             ", ".join(tensor.name for tensor in engine.inputs),
             ", ".join(tensor.name for tensor in engine.outputs),
             f"{engine.flops / 1e9:.3f}",
-            *(f"{engine.files[p].bytes / 1e6:.1f}" for p in precisions),
+            *(_megabytes(engine, form) for form in forms),
         )
-    total = [sum(e.files[p].bytes for e in bundle.manifest.engines.values()) for p in precisions]
     table.add_section()
+    total = [sum(e.files[f].bytes for e in engines.values() if f in e.files) for f in forms]
     table.add_row("15 engines", "", "", "", *(f"{size / 1e6:.1f}" for size in total))
     return table
 
 
+def _megabytes(engine: Engine, form: Form) -> str:
+    return f"{engine.files[form].bytes / 1e6:.1f}" if form in engine.files else "-"
+
+
 def _state_table(bundle: Bundle, states: list[State]) -> Table:
     table = Table("state", "recovered", title="Missing states", title_justify="left")
-    for column in ("branches", "CMFTs", "edges", "GFLOP", f"{_shown(bundle)} MB"):
+    manifest = bundle.manifest
+    for column in ("branches", "CMFTs", "edges", "GFLOP", f"{manifest.default_precision} MB"):
         table.add_column(column, justify="right")
     for state in states:
         engines = plan(state).engines
         kinds = [name.partition("_")[0] for name in engines]
-        parts = bundle.manifest.engines
+        parts, forms = manifest.engines, manifest.default_forms
         table.add_row(
             state.name,
             f"{', '.join(state.missing)} from {state.anchor}" if state.missing else "-",
             *(str(kinds.count(kind)) for kind in ("branch", "cmft", "dem")),
             f"{sum(parts[e].flops for e in engines) / 1e9:.1f}",
-            f"{sum(parts[e].files[_shown(bundle)].bytes for e in engines) / 1e6:.0f}",
+            f"{sum(parts[e].files[forms[e]].bytes for e in engines) / 1e6:.0f}",
         )
     return table
-
-
-def _shown(bundle: Bundle) -> Precision:
-    return bundle.manifest.default_precision
 
 
 def composition(state: State) -> Text:

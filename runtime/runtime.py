@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from denet.errors import DenetError
 from denet.graph import PARTS, STATES, Modality, State
 from runtime.backends import choose
-from runtime.bundle import Bundle, BundleError
+from runtime.bundle import Bundle
 from runtime.canary import CanaryReport, check_canary
 from runtime.composer import Composer
+from runtime.head import Head
 from runtime.preprocess import ImageLike, Preprocessor
 
 Sample = Mapping[Modality, ImageLike]
@@ -35,6 +36,8 @@ class Runtime:
         bundle: the bundle it runs.
         backend: the name of the backend that runs it.
         precision: the precision of its engines.
+        variant: the same with what INT8 was made for: "int8-vnni".
+        forms: the form of each engine.
         reason: why this backend was chosen.
         dim: the length of an embedding.
     """
@@ -47,12 +50,14 @@ class Runtime:
         self.bundle = bundle
         self.backend = choice.backend.name
         self.precision = choice.precision
+        self.variant = choice.variant
+        self.forms = choice.forms
         self.reason = choice.reason
         self.dim = manifest.head.dim
         self.max_batch = max_batch
         self.preprocess = Preprocessor(manifest.preprocessing)
         self.composer = Composer(choice.backend, manifest)
-        self._affine = _read_affine(bundle)
+        self._head = Head(bundle)
         self._lock = threading.Lock()
 
     @classmethod
@@ -75,7 +80,8 @@ class Runtime:
         Args:
             bundle: the bundle, or the path of its directory.
             backend: "auto", "ort-cuda" or "ort-cpu".
-            precision: "auto" (the bundle's default), or one that the bundle has.
+            precision: "auto" (the bundle's default, or FP32 where that was made for other
+                hardware), or one that the bundle has: "fp32", "fp16", "int8", "mixed".
             check: run the bundle's canary in all states before anything else (it loads all
                 engines).
             preload: load all engines now. Otherwise each is loaded when a state first needs it.
@@ -94,7 +100,7 @@ class Runtime:
         runtime = cls(
             opened, backend=backend, precision=precision, threads=threads, max_batch=max_batch
         )
-        opened.verify(runtime.precision)
+        opened.verify(runtime.forms)
         if preload:
             runtime.prepare(STATES)
         if check:
@@ -138,14 +144,7 @@ class Runtime:
 
     def head(self, parts: NDArray[np.float32]) -> NDArray[np.float32]:
         """Parts (N, 6, C) -> embeddings (N, dim)."""
-        joined = parts.reshape(len(parts), PARTS * self.bundle.manifest.channels)
-        if self._affine is not None:
-            scale, shift = self._affine
-            joined = joined * scale + shift
-        if self.bundle.manifest.head.normalize:
-            norm = np.linalg.norm(joined, axis=1, keepdims=True)
-            joined = joined / np.maximum(norm, 1e-12)
-        return joined
+        return self._head(parts)
 
     def prepare(self, states: Iterable[State]) -> None:
         """Load the engines of `states` now. Otherwise each is loaded when it is first needed.
@@ -162,10 +161,10 @@ class Runtime:
         Raises:
             CanaryError: an embedding is not the expected one; names the state.
         """
-        report = check_canary(self.bundle, self.precision, self.embed_batch)
+        report = check_canary(self.bundle, self.variant, self.embed_batch)
         if report.failed:
             raise CanaryError(
-                f"{self.bundle.root}: refused: on {self.backend} in {self.precision} the golden "
+                f"{self.bundle.root}: refused: on {self.backend} in {self.variant} the golden "
                 f"inputs give wrong embeddings: {report.describe_failures()}"
             )
         return report
@@ -184,15 +183,3 @@ class Runtime:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _read_affine(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    file = bundle.manifest.head.affine
-    if file is None:
-        return None
-    arrays = bundle.read_arrays(file)
-    expected = (PARTS * bundle.manifest.channels,)
-    for name in ("scale", "shift"):
-        if name not in arrays or arrays[name].shape != expected:
-            raise BundleError(f"{bundle.root / file.path}: has no {name!r} of shape {expected}")
-    return arrays["scale"].astype(np.float32), arrays["shift"].astype(np.float32)

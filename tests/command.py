@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from typer.testing import CliRunner, Result
 
 import cli
@@ -9,6 +11,14 @@ import cli
 
 def denet(*arguments: object) -> Result:
     return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+def tiny_recipe(**train: object) -> str:
+    """The TOML of a recipe that trains in seconds, with these values in its table `[train]`."""
+    values = {"identities": 2, "instances": 2} | train
+    return "[model]\nimage_size = [32, 16]\ncmft_width = 4\ndem_channels = 4\n[train]\n" + "".join(
+        f"{key} = {json.dumps(value)}\n" for key, value in values.items()
+    )
 
 
 def refused(result: Result, *words: str) -> None:

@@ -17,7 +17,7 @@ from denet.config import ModelConfig
 from denet.graph import COMPLETE, MODALITIES, PAIRS, Edge, Modality
 from denet.initialize import initial_model, random_images
 from denet.losses import Objective, Weights
-from denet.train import Step
+from denet.step import Step
 
 TINY = ModelConfig(backbone="resnet10", image_size=(32, 16), cmft_width=4, dem_channels=4)
 
@@ -78,7 +78,7 @@ def a_step(kind: Kind, weight: float) -> Step:
         dropout=0.0,
     )
     # In evaluation mode, so that a step changes what it trains and no statistics.
-    return Step(model, Objective(model, 2, weights), isolate=True).eval()
+    return Step(model, Objective(model, 2, weights)).enter("graph").eval()
 
 
 def a_batch() -> tuple[dict[Modality, Tensor], Tensor]:

@@ -330,7 +330,7 @@ def test_the_manifest_describes_the_model(bundle: Bundle, checkpoint: Path) -> N
     assert (manifest.channels, manifest.feature_size) == (CHANNELS, FEATURE)
     assert (manifest.head.dim, manifest.head.affine) == (6 * CHANNELS, None)
     assert (manifest.preprocessing.height, manifest.preprocessing.width) == SMALL.image_size
-    assert manifest.precisions == ("fp32",)
+    assert manifest.variants == ("fp32",)
     assert set(manifest.preprocessing.modalities) == set(MODALITIES)
 
 

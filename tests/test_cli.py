@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,7 +210,7 @@ def test_a_full_disk_while_exporting(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(writer, "to_onnx", lambda g: bundle.read_engine(g.name, "fp32"))
-    monkeypatch.setattr(writer.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     refused(denet("export", checkpoint, "--out", "m.denet"), "m.denet", "No space left")
     assert list(in_folder.iterdir()) == []
 

@@ -22,10 +22,10 @@ from denet.experiments.catalog import EXPERIMENTS, PUBLISHED, Experiment, Experi
 from denet.experiments.catalog import experiment as named
 from denet.experiments.figure import COMPLETE_RANK, EACH_STATE, ETA, MEANS, RATES, cross_modality
 from denet.experiments.study import Job, jobs_of, run_jobs, varied
-from denet.experiments.tables import Grid, document, measured, tabulate
+from denet.experiments.tables import Grid, measured, tabulate
 from denet.graph import STATES, State
 from denet.recipe import PRESETS, Recipe
-from tests.command import denet, refused
+from tests.command import denet, refused, tiny_recipe
 
 SMALL = PRESETS["small"]
 PAIRS = [(q, g) for q in ("rgb", "nir", "tir") for g in ("rgb", "nir", "tir") if q != g]
@@ -169,8 +169,6 @@ def test_a_grid_in_markdown_and_for_a_terminal() -> None:
     assert [list(column.cells) for column in table.columns] == [
         ["one", "two"], ["1.0", "3.0"], ["2.0 ± 0.1", "-"]
     ]  # fmt: skip
-    text = document([(named("table2"), GRID)], "Of what.")
-    assert text == (f"Of what.\n\n### A title\n\n{named('table2').question}\n\n{GRID.markdown()}")
 
 
 def with_results(each: Experiment, out: Path, facts: object, seeds: int = 1) -> list[Job]:
@@ -210,17 +208,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-TOML = """
-[model]
-image_size = [32, 16]
-cmft_width = 4
-dem_channels = 4
-[train]
-epochs = 1
-identities = 2
-instances = 2
-workers = 0
-"""
+TOML = tiny_recipe(epochs=1, graph_epochs=1, workers=0)
 
 
 def experiment(name: str, root: Path, out: Path, *, toml: str = TOML, seeds: int = 2) -> Result:
@@ -338,7 +326,7 @@ def test_another_recipe_or_other_data_in_the_same_place(
     done: Path, root: Path, tmp_path: Path
 ) -> None:
     before = snapshot(done)
-    other = TOML.replace("epochs = 1", "epochs = 1\nlr = 0.5")
+    other = TOML + "lr = 0.5\n"
     refused(experiment("table1", root, done, toml=other), "concat-seed0", "another recipe", "--out")
     fewer = tmp_path / "fewer"
     shutil.copytree(root, fewer)

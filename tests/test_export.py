@@ -76,18 +76,17 @@ def assert_fails(model: DENet, out: Path, *named: str, replace: bool = False) ->
     return message
 
 
-def fail_in_call(number: int, error: BaseException) -> Callable[..., object]:
-    """`export.bundle._store`, but the `number`-th call raises `error` after writing half."""
-    store = export.bundle._store
+def fail_in_call(number: int, error: BaseException) -> Callable[[int], None]:
+    """`os.fsync`, but the `number`-th call raises `error`: a file is written, but not kept."""
+    flush = os.fsync
     calls = 0
 
-    def failing(root: Path, path: str, content: bytes) -> object:
+    def failing(descriptor: int) -> None:
         nonlocal calls
         calls += 1
         if calls == number:
-            store(root, path, content[: len(content) // 2])
             raise error
-        return store(root, path, content)
+        flush(descriptor)
 
     return failing
 
@@ -225,7 +224,7 @@ def test_a_full_disk_leaves_nothing_behind(
     model: DENet, folder: Path, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(export.bundle, "_store", fail_in_call(call, full))
+    monkeypatch.setattr(os, "fsync", fail_in_call(call, full))
     assert_fails(model, folder / "new.denet", "new.denet", "No space left")
 
 
@@ -237,7 +236,7 @@ def test_a_full_disk_leaves_the_old_bundle_intact(
     out = folder / "model.denet"
     export_plainly(model, out)
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(export.bundle, "_store", fail_in_call(call, full))
+    monkeypatch.setattr(os, "fsync", fail_in_call(call, full))
     assert_fails(model, out, "No space left", replace=True)
     Bundle.open(out).verify()
 
@@ -267,7 +266,7 @@ def test_a_failing_rename_leaves_the_old_bundle_intact(
 def test_an_interruption_leaves_nothing_behind(
     model: DENet, folder: Path, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export.bundle, "_store", fail_in_call(call, KeyboardInterrupt()))
+    monkeypatch.setattr(os, "fsync", fail_in_call(call, KeyboardInterrupt()))
     before = contents(folder)
     with pytest.raises(KeyboardInterrupt):
         export_plainly(model, folder / "new.denet")

@@ -42,7 +42,8 @@ from denet.losses import Losses, Objective, Weights
 from denet.model import DENet
 from denet.recipe import PRESETS, Recipe, TrainConfig, read_recipe
 from denet.run import BEST, LAST, LOG, RECIPE, STATE, EpochReport, TrainingError
-from denet.train import Progress, Step, hold_out, learning_rate, train
+from denet.step import Phase, Step
+from denet.train import Progress, hold_out, learning_rate, phase_of, train
 from runtime import Runtime
 
 TINY = ModelConfig(backbone="resnet18", image_size=(32, 16), cmft_width=4, dem_channels=4)
@@ -173,9 +174,7 @@ def test_the_objective_is_that_of_the_equations() -> None:
         torch.nn.init.normal_(head.classifier.weight)
     images = {m: random_images(6, TINY.image_size) for m in MODALITIES}
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
-    output = model(images, COMPLETE)
-    recovered = model.recover_all(output)
-    found = objective(output, recovered, model.compose_states(output, recovered), images, labels)
+    found = Step(model, objective).eval()(images, labels, "rgb")
     for name, a, b in zip(
         Losses._fields, found, naive_losses(model, objective, images, labels), strict=True
     ):
@@ -205,7 +204,8 @@ def test_the_learning_rate_of_the_presets() -> None:
     assert learning_rate(strong, 2.5) == pytest.approx(strong.lr / 2)
     assert learning_rate(strong, 5) == pytest.approx(strong.lr)
     assert learning_rate(strong, 42.5) == pytest.approx(strong.lr / 2)
-    assert learning_rate(strong, 80) == pytest.approx(0, abs=1e-12)
+    assert learning_rate(strong, 79.999) == pytest.approx(0, abs=1e-9)
+    assert learning_rate(strong, 120) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("composition", get_args(Composition))
@@ -226,36 +226,58 @@ def test_every_parameter_gets_a_gradient(
 
 @pytest.mark.parametrize("adversary", get_args(Adversary))
 @pytest.mark.parametrize("anchor", MODALITIES)
-def test_isolated_branches_learn_from_their_own_losses_alone(
-    anchor: Modality, adversary: Adversary
+@pytest.mark.parametrize("phase", get_args(Phase))
+def test_a_phase_trains_its_own_part_and_all_of_it(
+    phase: Phase, anchor: Modality, adversary: Adversary
 ) -> None:
     model = initial_model(TINY, seed=0, pretrained=False)
     weights = weighted(rho=1, mu=1, branch=1, plain=1, states=1, adversary=adversary)
+    step = Step(model, Objective(model, 2, weights)).enter(phase).train()
+    images = {m: random_images(4, TINY.image_size) for m in MODALITIES}
+    before = {name: value.clone() for name, value in step.state_dict().items()}
+    losses = step(images, torch.tensor([0, 0, 1, 1]), anchor)
+    losses.total.backward()
+
+    of_branches = ("model.engines.branch", "objective.branches", "objective.plain")
+    for name, parameter in step.named_parameters():
+        learns = phase == "joint" or name.startswith(of_branches) == (phase == "branches")
+        assert (parameter.grad is not None) == learns, name
+    # Statistics too: those of what stands still stand still.
+    for name, value in step.state_dict().items():
+        if name.endswith(("running_mean", "running_var")):
+            moves = phase == "joint" or name.startswith(of_branches) == (phase == "branches")
+            assert torch.equal(value, before[name]) != moves, name
+    own = {"branch", "plain"}
+    behind = {"identity", "triplet", "states", "recovery", "similarity"}
+    expected = {"joint": own | behind, "branches": own, "graph": behind}[phase]
+    if adversary != "none" and phase != "branches":
+        expected |= {"adversary"}
+    assert {name for name in losses._fields if getattr(losses, name)} == expected | {"total"}
+
+
+def test_joint_losses_are_those_of_both_phases() -> None:
+    model = initial_model(TINY, seed=0, pretrained=False)
+    weights = weighted(rho=1, mu=2, branch=3, plain=4, states=5)
+    step = Step(model, Objective(model, 2, weights)).eval()
     images = {m: random_images(4, TINY.image_size) for m in MODALITIES}
     labels = torch.tensor([0, 0, 1, 1])
-    branches = [p for m in MODALITIES for p in model.engines[f"branch_{m}"].parameters()]
+    joint, branches, graph = (step.enter(phase)(images, labels, "rgb") for phase in get_args(Phase))
+    for name, whole, one, other in zip(Losses._fields, joint, branches, graph, strict=True):
+        assert whole.item() == pytest.approx(one.item() + other.item(), rel=1e-6), name
 
-    def reaches(term: Tensor) -> set[bool]:
-        if not term.requires_grad:
-            return {False}
-        gradients = torch.autograd.grad(term, branches, retain_graph=True, allow_unused=True)
-        return {gradient is not None for gradient in gradients}
 
-    for isolate in (True, False):
-        step = Step(model, Objective(model, 2, weights), isolate=isolate).train()
-        losses = step(images, labels, anchor)
-        own = ("branch", "plain", "total")
-        behind = ("identity", "triplet", "states", "recovery", "similarity", "adversary")
-        assert set(own + behind) == set(Losses._fields)
-        for name in own:
-            assert reaches(getattr(losses, name)) == {True}, name
-        found = {name: True in reaches(getattr(losses, name)) for name in behind}
-        if isolate:
-            assert not any(found.values()), found
-        else:
-            assert found["identity"], found
-            assert found["states"], found
-            assert found["adversary"] == (adversary != "none")
+def test_the_learning_rate_of_each_phase() -> None:
+    config = TrainConfig(epochs=4, graph_epochs=2, warmup=1, schedule="cosine", lr=1.0)
+    at = [learning_rate(config, epoch) for epoch in (0, 1, 2.5, 3.999, 4, 5, 5.999)]
+    assert at == pytest.approx([0.01, 1, 0.5, 0, 0.01, 1, 0], abs=1e-5)
+    assert [phase_of(config, e) for e in range(6)] == ["branches"] * 4 + ["graph"] * 2
+    assert phase_of(TrainConfig(), 0) == "joint"
+
+
+def test_branches_alone_need_a_loss(data: DataSet, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"graph_epochs = 1.*both are 0"):
+        train(with_train(graph_epochs=1, branch=0.0, plain=0.0), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_objective_is_computed_in_float32_under_mixed_precision() -> None:
@@ -303,13 +325,21 @@ def interrupt_at(epoch: int, batch: int) -> Callable[..., None]:
     return on_batch
 
 
+@pytest.mark.parametrize(("phases", "cut"), [((3, 0), (2, 2)), ((2, 1), (2, 2)), ((1, 2), (3, 2))])
 def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(
-    data: DataSet, tmp_path: Path
+    phases: tuple[int, int], cut: tuple[int, int], data: DataSet, tmp_path: Path
 ) -> None:
-    recipe = with_train(epochs=3, optimizer="adamw", schedule="cosine", warmup=1)
+    recipe = with_train(
+        epochs=phases[0],
+        graph_epochs=phases[1],
+        branch=1.0,
+        optimizer="adamw",
+        schedule="cosine",
+        warmup=1,
+    )
     train(recipe, data, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, data, tmp_path / "cut", on_batch=interrupt_at(2, 2))
+        train(recipe, data, tmp_path / "cut", on_batch=interrupt_at(*cut))
     train(None, data, tmp_path / "cut", resume=True)  # its own recipe
     assert same(weights_of(tmp_path / "whole" / LAST), weights_of(tmp_path / "cut" / LAST))
 
@@ -325,9 +355,11 @@ def test_two_runs_of_a_seed_are_equal_and_another_seed_is_not(
     assert not same(a, c)
 
 
-def test_isolated_branches_are_alike_in_every_composition(data: DataSet, tmp_path: Path) -> None:
+def test_branches_trained_alone_are_alike_in_every_composition(
+    data: DataSet, tmp_path: Path
+) -> None:
     recipe = with_train(
-        epochs=1, isolate=True, branch=1.0, plain=1.0, states=1.0, dropout=0.0, optimizer="adamw"
+        epochs=1, graph_epochs=1, branch=1.0, plain=1.0, states=1.0, dropout=0.3, clip=1.0
     )
     found: dict[str, dict[str, Tensor]] = {}
     kinds: tuple[Composition, ...] = ("dynamic", "none", "concat")

@@ -51,14 +51,12 @@ class Experiment:
 
     Attributes:
         title: what it is in the paper.
-        question: what it answers.
         variants: its rows.
         figures: its columns.
         published: by data set, rows of the paper: label, then a text by the figure's name.
     """
 
     title: str
-    question: str
     variants: tuple[Variant, ...]
     figures: tuple[Figure, ...]
     published: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
@@ -70,7 +68,7 @@ CONCAT = Variant(
     "three branches, concatenated",
     {
         "model": {"composition": "concat"},
-        "train": {"branch": 0.0, "plain": 0.0, "states": 0.0, "isolate": False},
+        "train": {"branch": 0.0, "plain": 0.0, "states": 0.0, "graph_epochs": 0},
     },
 )
 """The paper's baseline: one loss, on the concatenation; zeros for what is missing."""
@@ -80,9 +78,8 @@ CONCAT_ALIKE = Variant(
     "the same, its branches trained as DENet's",
     {"model": {"composition": "concat"}},
 )
-"""With whatever losses the recipe puts on the branches. With `isolate`, and without dropout and
-clipping, its branches are those of DENet bit for bit, and the difference is what recovery and
-enhancement add."""
+"""With whatever losses the recipe puts on the branches. With `graph_epochs`, its branches are
+those of DENet bit for bit, and the difference is what recovery and enhancement add."""
 
 
 def _ablation(rec: bool, sim: bool, dem: bool) -> Variant:
@@ -137,7 +134,6 @@ COMPARISON = (*EACH_STATE, COMPLETE_RANK, *MEANS[1:])
 def _comparison(number: str) -> Experiment:
     return Experiment(
         title=f"Table {number}: accuracy in every missing state",
-        question="Does DENet beat plain concatenation when modalities are missing?",
         variants=(CONCAT, CONCAT_ALIKE, DENET),
         figures=COMPARISON,
         published=PUBLISHED,
@@ -148,7 +144,6 @@ EXPERIMENTS: dict[str, Experiment] = {
     "table1": _comparison("I"),
     "table2": Experiment(
         title="Table II: query in one modality, gallery in another",
-        question="Are embeddings of different modalities comparable?",
         variants=(CONCAT, CONCAT_ALIKE, DENET),
         figures=cross_modality(),
     ),
@@ -156,7 +151,6 @@ EXPERIMENTS: dict[str, Experiment] = {
     "table4": _comparison("IV"),
     "table5": Experiment(
         title="Table V: ablation of L_rec, L_sim and DEM",
-        question="What does each part add?",
         variants=tuple(
             _ablation(rec, sim, dem)
             for dem in (False, True)
@@ -166,7 +160,6 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "table6": Experiment(
         title="Table VI: recovery by CMFT's losses or by a GAN",
-        question="Does regression recover better than an adversary, with the same generator?",
         variants=(
             Variant("gan-image", "GAN on images", {"train": {"adversary": "image"}}),
             Variant("gan-feature", "GAN on features", {"train": {"adversary": "feature"}}),
@@ -176,7 +169,6 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "table7": Experiment(
         title="Table VII: dynamic, fixed and single-direction enhancement",
-        question="Should the enhancement follow the missing state?",
         variants=(
             Variant("fixed", "fixed", {"model": {"composition": "fixed"}}),
             Variant("single", "single direction", {"model": {"composition": "single"}}),
@@ -186,25 +178,21 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "fig5-rho": Experiment(
         title="Fig. 5: the weight rho of L_rec",
-        question="How much does the weight matter?",
         variants=_sweep("rho"),
         figures=MEANS,
     ),
     "fig5-mu": Experiment(
         title="Fig. 5: the weight mu of L_sim",
-        question="How much does the weight matter?",
         variants=_sweep("mu"),
         figures=MEANS,
     ),
     "fig5-eta": Experiment(
         title="Fig. 5d: accuracy at a missing rate eta",
-        question="How fast does accuracy fall when more samples lose modalities?",
         variants=(CONCAT, CONCAT_ALIKE, DENET),
         figures=ETA,
     ),
     "states": Experiment(
         title="State against state",
-        question="Which states of query and gallery can be compared?",
         variants=(DENET,),
         figures=tuple(
             accuracy(f"{q} / {g}", State.parse(q), State.parse(g))

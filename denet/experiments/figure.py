@@ -9,7 +9,7 @@ from typing import Any
 
 from denet import examine
 from denet.evaluate import parse_rates
-from denet.graph import COMPLETE, MODALITIES, STATES, State
+from denet.graph import COMPLETE, GROUPS, MODALITIES, STATES, State
 
 Facts = Mapping[str, Any]
 """What `examine.Examination.facts` says of a run."""
@@ -56,9 +56,7 @@ EACH_STATE = tuple(
 )
 COMPLETE_RANK = accuracy("R1 complete", COMPLETE, COMPLETE, "R1")
 MEANS = (
-    _over_states("complete", (COMPLETE,)),
-    _over_states("one missing", tuple(s for s in STATES if len(s.missing) == 1)),
-    _over_states("two missing", tuple(s for s in STATES if len(s.missing) == 2)),
+    *(_over_states(name, states) for name, states in GROUPS.items()),
     _over_states("mean of missing", tuple(s for s in STATES if s.missing)),
 )
 RATES = tuple(parse_rates(examine.RATES))

@@ -66,11 +66,3 @@ def tabulate(experiment: Experiment, jobs: Sequence[Job], data: str) -> Grid:
         rows.append((label, *(figures.get(f.name, "-") for f in experiment.figures)))
     heads = ("mAP, %", *(figure.name for figure in experiment.figures))
     return Grid(experiment.title, heads, tuple(rows))
-
-
-def document(grids: Sequence[tuple[Experiment, Grid]], facts: str) -> str:
-    """All tables as one Markdown text; `facts` says of what and over how many seeds."""
-    parts = [f"{facts}\n"]
-    for experiment, grid in grids:
-        parts.append(f"### {grid.title}\n\n{experiment.question}\n\n{grid.markdown()}")
-    return "\n".join(parts)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from denet.figures.style import INK, MUTED, SERIES, new_figure
-from denet.graph import STATES, State
+from denet.graph import GROUPS, STATES, State
 from denet.metrics import Ranking
-from denet.tables import KINDS
 
 GROUP_GAP = 0.6
 BARS = 0.8
@@ -39,8 +38,8 @@ def state_bars(models: Mapping[str, Mapping[State, Ranking]]) -> Figure:
             axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=8, color=INK)
     axes.set_xticks(list(place.values()), [state.name for state in STATES])
     axes.tick_params(axis="x", length=0)
-    for lost, kind in enumerate(KINDS):
-        mine = [place[state] for state in STATES if len(state.missing) == lost]
+    for kind, states in GROUPS.items():
+        mine = [place[state] for state in states]
         axes.text(
             (mine[0] + mine[-1]) / 2, -0.14, kind, transform=axes.get_xaxis_transform(),
             ha="center", va="top", color=MUTED,

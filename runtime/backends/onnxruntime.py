@@ -1,8 +1,4 @@
-"""ONNX Runtime on a CPU or an NVIDIA GPU.
-
-All engines share one thread pool. By default every ONNX Runtime session brings a pool of
-spinning threads of its own, and 15 of them fight for the cores.
-"""
+"""ONNX Runtime on a CPU or an NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -15,45 +11,9 @@ from numpy.typing import NDArray
 
 from runtime.backends.base import Backend, BackendError, Buffer
 from runtime.backends.memory import CudaMemory, HostMemory, Memory
-from runtime.bundle import Bundle, Precision
-
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
-
-class _Pool:
-    """The process's one pool of CPU threads; its size is fixed when it is made."""
-
-    threads: int | None = None
-    made = False
-    shared = False
-
-    @classmethod
-    def ensure(cls, threads: int | None) -> None:
-        """Make the pool with `threads` threads, or find it made so.
-
-        Raises:
-            BackendError: the pool was made with another size.
-        """
-        if cls.made:
-            if threads is not None and threads != cls.threads:
-                size = "its default size" if cls.threads is None else f"{cls.threads} threads"
-                raise BackendError(
-                    f"the process's thread pool was made with {size} and cannot be changed to "
-                    f"{threads} threads: the first runtime of a process decides"
-                )
-            return
-        # Older releases (on JetPack 6, say) cannot share a pool from Python.
-        if hasattr(ort, "set_global_thread_pool_sizes"):
-            try:
-                ort.set_global_thread_pool_sizes(threads or 0, 1)
-            except Exception:  # the application that embeds us has made a shared pool already
-                if threads is not None:
-                    raise BackendError(
-                        "this application has already made ONNX Runtime's shared thread pool: "
-                        "leave `threads` unset to use it"
-                    ) from None
-            cls.shared = True
-        cls.threads, cls.made = threads, True
+from runtime.backends.session import PROVIDERS, Pool, open_session
+from runtime.bundle import Bundle
+from runtime.forms import Forms
 
 
 @dataclass(frozen=True)
@@ -73,7 +33,7 @@ class OnnxRuntimeBackend(Backend):
 
     Args:
         bundle: where the engines are read from.
-        precision: of the engines.
+        forms: in which form each engine runs.
         device: "cpu" or "cuda" (device 0).
         threads: size of the process's shared CPU pool; None for ONNX Runtime's default, the
             physical cores.
@@ -82,47 +42,23 @@ class OnnxRuntimeBackend(Backend):
         BackendError: the device or the number of threads cannot be had.
     """
 
-    def __init__(
-        self, bundle: Bundle, precision: Precision, *, device: str, threads: int | None
-    ) -> None:
+    def __init__(self, bundle: Bundle, forms: Forms, *, device: str, threads: int | None) -> None:
         self.name = f"ort-{device}"
         self._bundle = bundle
-        self._precision: Precision = precision
+        self._forms = forms
         self._device = device
         self._sessions: dict[str, ort.InferenceSession] = {}
-        if device == "cuda" and _PROVIDERS[device] not in ort.get_available_providers():
+        if device == "cuda" and PROVIDERS[device] not in ort.get_available_providers():
             raise BackendError(
                 "this ONNX Runtime was built without CUDA: install onnxruntime-gpu instead"
             )
-        _Pool.ensure(threads)
+        Pool.ensure(threads)
         self._memory: Memory = HostMemory() if device == "cpu" else CudaMemory()
 
     def load(self, engine: str) -> None:
-        if engine in self._sessions:
-            return
-        model = self._bundle.read_engine(engine, self._precision)
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        if _Pool.shared:
-            options.use_per_session_threads = False
-        else:
-            options.intra_op_num_threads = _Pool.threads or 0
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if self._device != "cpu":
-            # Without this, operators that the GPU cannot run would silently go to the CPU.
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        try:
-            self._sessions[engine] = ort.InferenceSession(
-                model, options, providers=[_PROVIDERS[self._device]]
-            )
-        except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise BackendError(f"{self.name}: cannot load the engine {engine}: {error}") from None
-        if _PROVIDERS[self._device] not in self._sessions[engine].get_providers():
-            del self._sessions[engine]
-            raise BackendError(
-                f"{self.name}: ONNX Runtime cannot start {_PROVIDERS[self._device]} here: "
-                "see that CUDA and cuDNN of the versions it was built for are installed"
-            )
+        if engine not in self._sessions:
+            model = self._bundle.read_engine(engine, self._forms[engine])
+            self._sessions[engine] = open_session(model, self._device, engine)
 
     def allocate(self, shape: tuple[int, ...]) -> Buffer:
         return self._memory.allocate(shape)

@@ -1,0 +1,109 @@
+"""The fastest form of each engine that keeps every state inside a budget.
+
+Begins with the fastest form of every engine. While a state loses more than the budget, the engine
+whose form costs the ranking most, for the time that it saves, goes back to its next slower form,
+and the whole is judged again. FP32 everywhere loses nothing, so it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from calibration.errors import CalibrationError
+from calibration.judge import Effects, worst
+from denet.graph import ENGINES, State, plan
+from runtime.forms import Form, Forms
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A form for each engine.
+
+    Attributes:
+        forms: the choice.
+        effects: of the whole of it, by state.
+        reasons: of each engine that is not in its fastest form, why.
+    """
+
+    forms: dict[str, Form]
+    effects: Effects
+    reasons: dict[str, str]
+
+
+def select(
+    candidates: Mapping[str, Sequence[Form]],
+    times: Mapping[str, Mapping[Form, float]],
+    alone: Mapping[tuple[str, Form], Effects],
+    budget: float,
+    judge: Callable[[Forms], Effects],
+) -> Selection:
+    """Choose.
+
+    Args:
+        candidates: forms of each engine, the fastest first, "fp32" last.
+        times: milliseconds where they were measured.
+        alone: the effects of one engine in one form, all others in FP32.
+        budget: the most that a state may lose, as `Effect.loss` counts.
+        judge: the effects of a choice.
+    """
+    level = dict.fromkeys(ENGINES, 0)
+    reasons: dict[str, str] = {}
+
+    def chosen() -> dict[str, Form]:
+        return {engine: candidates[engine][level[engine]] for engine in ENGINES}
+
+    while True:
+        forms = chosen()
+        effects = judge(forms)
+        state, loss = worst(effects)
+        movable = [e for e in ENGINES if level[e] + 1 < len(candidates[e])]
+        if loss <= budget or not movable:
+            return Selection(forms, effects, reasons)
+        over = [s for s, effect in effects.items() if effect.loss() > budget]
+        engine = max(movable, key=lambda e: _worth(e, forms[e], candidates, times, alone, over))
+        slower = candidates[engine][level[engine] + 1]
+        reasons[engine] = (
+            f"{forms[engine]} costs too much: with it {state.name} loses {loss:.3g} in all, more "
+            f"than {budget:g}; {slower} instead"
+        )
+        level[engine] += 1
+
+
+def _worth(
+    engine: str,
+    form: Form,
+    candidates: Mapping[str, Sequence[Form]],
+    times: Mapping[str, Mapping[Form, float]],
+    alone: Mapping[tuple[str, Form], Effects],
+    over: Sequence[State],
+) -> tuple[bool, float]:
+    """What going back to the next slower form is worth: loss avoided for the time it takes."""
+    used = any(engine in plan(state).engines for state in over)
+    slower = candidates[engine][list(candidates[engine]).index(form) + 1]
+
+    def loss(chosen: Form) -> float:
+        known = alone.get((engine, chosen))
+        return sum(max(known[s].loss(), 0.0) + 1 - known[s].cosine for s in over) if known else 0.0
+
+    measured = times.get(engine, {})
+    price = max(measured.get(slower, 1.0) - measured.get(form, 0.0), 1e-3)
+    return used, (loss(form) - loss(slower)) / price
+
+
+def require(selection: Selection, budget: float, labelled: bool, what: str) -> None:
+    """See that every state is inside the budget.
+
+    Raises:
+        CalibrationError: one is not; names all that are not, and what to do.
+    """
+    over = {s: e for s, e in selection.effects.items() if e.loss() > budget}
+    if not over:
+        return
+    unit = "mAP points" if labelled else "of the cosine to FP32"
+    named = ", ".join(f"{s.name} {e.loss():.2f}" for s, e in over.items())
+    raise CalibrationError(
+        f"{what} cannot be had within a budget of {budget:g} {unit}: lost are {named}. Nothing was "
+        "written: allow a larger --budget, choose per engine with --precision auto, or give more "
+        "--samples"
+    )

@@ -1,0 +1,73 @@
+"""Every form of every engine that a calibration offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from calibration.half import half_engine, overflow
+from calibration.int8 import int8_edge, int8_engine
+from calibration.table import Method, Table
+from denet.graph import ENGINES
+from runtime.bundle import Bundle
+from runtime.forms import INT8, Form, Target
+
+
+@dataclass
+class Emitted:
+    """ONNX models by engine and form, beside those of the bundle.
+
+    Attributes:
+        models: what was made. Two forms may be the same model.
+        refused: by engine and form, why there is none.
+    """
+
+    models: dict[tuple[str, Form], bytes] = field(default_factory=dict)
+    refused: dict[tuple[str, Form], str] = field(default_factory=dict)
+
+    def forms(self, engine: str) -> list[Form]:
+        """The forms that were made of an engine."""
+        return [form for name, form in self.models if name == engine]
+
+
+def emit(
+    bundle: Bundle,
+    table: Table,
+    method: Method,
+    targets: Sequence[Target],
+    *,
+    half: bool,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Emitted:
+    """Make the INT8 forms for `targets`, and FP16 with `half` or where a target needs it.
+
+    An engine that the calibration did not see has no range, and stays in FP32.
+    """
+    made = Emitted()
+    for engine in ENGINES:
+        notify(engine)
+        edge = engine.startswith("dem")
+        wanted = [INT8[target] for target in targets]
+        if half or "trt" in targets:
+            wanted.insert(0, "fp16")
+        ranges = table.engines.get(engine)
+        if ranges is None:
+            unseen = "no sample runs it: the data lacks a modality"
+            made.refused |= {(engine, form): unseen for form in wanted}
+            continue
+        model = bundle.read_engine(engine, "fp32")
+        too_large = overflow(model, ranges) if "fp16" in wanted else None
+        for form in wanted:
+            if form == "fp16" or (edge and form == "int8-trt"):
+                if too_large is not None:
+                    made.refused[engine, form] = too_large
+                elif (engine, "fp16") in made.models:
+                    made.models[engine, form] = made.models[engine, "fp16"]
+                else:
+                    made.models[engine, form] = half_engine(model)
+            elif edge:
+                made.models[engine, form] = int8_edge(model)
+            else:
+                target = next(t for t, name in INT8.items() if name == form)
+                made.models[engine, form] = int8_engine(model, ranges, method, target)
+    return made

@@ -1,0 +1,142 @@
+"""INT8 forms of an engine, from its FP32 and a table of ranges.
+
+- Branches and CMFTs: quantize / dequantize pairs around convolutions, residual additions and
+  pooling, by `onnxruntime.quantization`. TensorRT: symmetric int8 activations, weights by channel,
+  biases in float. CPU: uint8 activations, int8 weights by channel; 7 bits of them without
+  VNNI, where two products are added in 16 bits.
+- CBAM stays float: its gates multiply everything behind them, and it costs next to nothing.
+- Edges multiply one vector by large matrices, so their cost is reading these. On a CPU the
+  matrices are int8 in blocks with a scale each (`MatMulNBits`), and activations are quantized
+  row by row as they come, so an embedding does not depend on its neighbours in a batch. For
+  TensorRT, which has no such product with 8 bits, an edge's INT8 form is its FP16.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationMethod, QuantType
+from onnxruntime.quantization.calibrate import TensorData, TensorsData
+from onnxruntime.quantization.matmul_nbits_quantizer import (
+    DefaultWeightOnlyQuantConfig,
+    MatMulNBitsQuantizer,
+)
+from onnxruntime.quantization.onnx_model import ONNXModel
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+from calibration.table import Method, Ranges
+from runtime.forms import Target
+
+QUANTIZED = ("Conv", "MaxPool", "Add", "DepthToSpace")
+
+KEPT_FLOAT = "branch.attention"
+"""Weights of CBAM are named so."""
+
+BLOCK = 128
+"""Weights of an edge's matrix that share a scale."""
+
+INT8_PRODUCTS = 4
+"""`accuracy_level` of MatMulNBits: multiply in int8. The others unpack the weights to float, which
+was 40 times slower."""
+
+
+def int8_edge(model: bytes) -> bytes:
+    """An edge with int8 matrices, for a CPU."""
+    quantizer = MatMulNBitsQuantizer(
+        onnx.load_from_string(model),
+        algo_config=DefaultWeightOnlyQuantConfig(
+            block_size=BLOCK, is_symmetric=True, accuracy_level=INT8_PRODUCTS, bits=8
+        ),
+    )
+    with _quiet("onnxruntime.quantization.matmul_nbits_quantizer"):
+        quantizer.process()
+    return _finished(quantizer.model)
+
+
+def int8_engine(
+    model: bytes, ranges: Mapping[str, Ranges], method: Method, target: Target
+) -> bytes:
+    """A branch or CMFT as INT8.
+
+    Args:
+        model: in FP32.
+        ranges: of each of its tensors.
+        method: which range of a tensor is taken.
+        target: what it is made for.
+    """
+    proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
+    tensorrt = target == "trt"
+    quantizer = QDQQuantizer(
+        proto,
+        per_channel=True,
+        reduce_range=target == "avx2",
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QInt8 if tensorrt else QuantType.QUInt8,
+        tensors_range=_ranges(ranges, method),
+        nodes_to_quantize=[],
+        nodes_to_exclude=_kept_float(proto.graph),
+        op_types_to_quantize=list(QUANTIZED),
+        extra_options={
+            "ActivationSymmetric": tensorrt,
+            "WeightSymmetric": True,
+            "QuantizeBias": not tensorrt,
+        },
+    )
+    with _quiet(None):
+        quantizer.quantize_model()
+    return _finished(quantizer.model)
+
+
+def _ranges(ranges: Mapping[str, Ranges], method: Method) -> TensorsData:
+    made: dict[str, TensorData] = {}
+    for name, known in ranges.items():
+        low, high = known.by(method)
+        # Zero has to be a value of its own: padding and a ReLU's floor are exactly that.
+        made[name] = TensorData(
+            lowest=np.float32(min(low, 0.0)), highest=np.float32(max(high, 0.0, low + 1e-6))
+        )
+    return TensorsData(CalibrationMethod.MinMax, made)
+
+
+def _kept_float(graph: onnx.GraphProto) -> list[str]:
+    """Nodes of CBAM, and additions of anything but maps."""
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in (*graph.value_info, *graph.output)
+    }
+    return [
+        node.name
+        for node in graph.node
+        if any(name.startswith(KEPT_FLOAT) for name in node.input)
+        or (node.op_type == "Add" and ranks.get(node.output[0], 4) != 4)
+    ]
+
+
+def _finished(quantized: ONNXModel) -> bytes:
+    """Checked, and without notes on the tools: the bytes depend on weights and ranges alone."""
+    quantized.clean_initializers()
+    quantized.topological_sort()
+    model = quantized.model
+    model.producer_name, model.producer_version = "denet", ""
+    del model.metadata_props[:]
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+class _quiet:  # noqa: N801
+    """The quantizers tell of every node, through the root logger or their own."""
+
+    def __init__(self, logger: str | None) -> None:
+        self._logger = logging.getLogger(logger)
+
+    def __enter__(self) -> None:
+        self._level = self._logger.level
+        self._logger.setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.setLevel(self._level)

@@ -1,0 +1,46 @@
+"""How long each engine takes in each form on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from calibration.replay import Arrays, Engines, Replay, all_in
+from calibration.samples import Chosen
+from runtime.forms import Form
+
+ROUNDS = 15
+
+
+def engine_times(
+    engines: Engines, samples: Chosen, forms: Mapping[str, Sequence[Form]]
+) -> dict[str, dict[Form, float]]:
+    """Milliseconds of each engine in each form at batch 1, medians of runs in turn (A B A B).
+
+    Args:
+        engines: what runs.
+        samples: of whom the first gives the inputs.
+        forms: of each engine, those to compare.
+    """
+    images = next(samples.batches(1))
+    replay = Replay(engines, images)
+    inputs: dict[str, Arrays] = {}
+    real = all_in("fp32")
+    for state in samples.states:
+        replay.parts(state, real)
+        inputs |= dict(replay.inputs(state, real))
+    times: dict[str, dict[Form, float]] = {}
+    for engine, asked in forms.items():
+        if engine not in inputs:
+            continue
+        taken: dict[Form, list[float]] = {form: [] for form in asked}
+        for round_ in range(ROUNDS + 2):
+            for form in asked:
+                began = time.perf_counter()
+                engines.run(engine, form, inputs[engine])
+                if round_ >= 2:  # the first two load and warm up
+                    taken[form].append(1e3 * (time.perf_counter() - began))
+        times[engine] = {form: float(np.median(each)) for form, each in taken.items()}
+    return times

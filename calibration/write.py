@@ -1,0 +1,81 @@
+"""Writes what a calibration made into the bundle, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from calibration.emit import Emitted
+from calibration.errors import CalibrationError
+from calibration.table import PATH
+from denet.files import replaced_folder
+from runtime.bundle import Bundle, Calibration, Engine, File, Manifest, Mixed
+from runtime.forms import Form, Precision, Target
+from runtime.writing import link, store, store_manifest
+
+
+def write(
+    bundle: Bundle,
+    emitted: Emitted,
+    table: bytes,
+    *,
+    calibration: Mapping[str, object],
+    mixed: Mapping[Target, Mixed],
+    min_cosine: Mapping[str, float],
+    default: Precision,
+) -> Bundle:
+    """Replace `bundle` by one that also holds `emitted`.
+
+    What earlier calibrations left is replaced, for other targets too: it would belong to another
+    table. The FP32 engines stay as they are.
+
+    Args:
+        bundle: with FP32.
+        emitted: new forms of its engines.
+        table: the encoded table of ranges.
+        calibration: the fields of `runtime.bundle.Calibration` but for the table.
+        mixed: a choice for each target.
+        min_cosine: of the canary, for the new variants.
+        default: the bundle's precision from now on.
+
+    Raises:
+        CalibrationError: it cannot be written; the bundle is as it was.
+    """
+    manifest = bundle.manifest
+    try:
+        with replaced_folder(bundle.root) as root:
+            kept = {name: {"fp32": e.files["fp32"]} for name, e in manifest.engines.items()}
+            for file in (*(f["fp32"] for f in kept.values()), manifest.canary.file):
+                link(bundle.root, root, file)
+            if manifest.head.affine is not None:
+                link(bundle.root, root, manifest.head.affine)
+            engines: dict[str, Engine] = {}
+            for name, engine in manifest.engines.items():
+                files: dict[Form, File] = {"fp32": engine.files["fp32"]}
+                stored: dict[bytes, File] = {}
+                for form in emitted.forms(name):
+                    model = emitted.models[name, form]
+                    if model not in stored:
+                        stored[model] = store(root, f"onnx/{form}/{name}.onnx", model)
+                    files[form] = stored[model]
+                engines[name] = msgspec.structs.replace(engine, files=files)
+            limits = {"fp32": manifest.canary.min_cosine["fp32"], **min_cosine}
+            new: Manifest = msgspec.structs.replace(
+                manifest,
+                engines=engines,
+                default_precision=default,
+                canary=msgspec.structs.replace(manifest.canary, min_cosine=limits),
+                calibration=msgspec.convert(
+                    {"table": msgspec.to_builtins(store(root, PATH, table)), **calibration},
+                    Calibration,
+                ),
+                mixed=dict(mixed),
+            )
+            store_manifest(root, new)
+            Bundle.open(root).verify()
+    except OSError as error:
+        raise CalibrationError(
+            f"{bundle.root}: cannot be written: {error.strerror or error}; it is as it was"
+        ) from None
+    return Bundle.open(bundle.root)

@@ -1,0 +1,88 @@
+"""ONNX Runtime sessions that share one pool of CPU threads.
+
+By default every session brings a pool of spinning threads of its own, and 15 of them fight for
+the cores.
+"""
+
+from __future__ import annotations
+
+import onnxruntime as ort
+
+from runtime.backends.base import BackendError
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class Pool:
+    """The process's one pool of CPU threads; its size is fixed when it is made."""
+
+    threads: int | None = None
+    made = False
+    shared = False
+
+    @classmethod
+    def ensure(cls, threads: int | None) -> None:
+        """Make the pool with `threads` threads, or find it made so.
+
+        Raises:
+            BackendError: the pool was made with another size.
+        """
+        if cls.made:
+            if threads is not None and threads != cls.threads:
+                size = "its default size" if cls.threads is None else f"{cls.threads} threads"
+                raise BackendError(
+                    f"the process's thread pool was made with {size} and cannot be changed to "
+                    f"{threads} threads: the first runtime of a process decides"
+                )
+            return
+        # Older releases (on JetPack 6, say) cannot share a pool from Python.
+        if hasattr(ort, "set_global_thread_pool_sizes"):
+            try:
+                ort.set_global_thread_pool_sizes(threads or 0, 1)
+            except Exception:  # the application that embeds us has made a shared pool already
+                if threads is not None:
+                    raise BackendError(
+                        "this application has already made ONNX Runtime's shared thread pool: "
+                        "leave `threads` unset to use it"
+                    ) from None
+            cls.shared = True
+        cls.threads, cls.made = threads, True
+
+
+def open_session(
+    model: bytes, device: str, name: str, *, literal: bool = False
+) -> ort.InferenceSession:
+    """A session on "cpu" or "cuda", in the shared pool, which must have been made.
+
+    Args:
+        model: a serialized ONNX model.
+        device: where it runs, the whole of it.
+        name: of the engine, for messages.
+        literal: quantize, dequantize and compute in float as the model says, step by step, instead
+            of computing in int8: what another device would make of it, slowly.
+
+    Raises:
+        BackendError: it cannot be loaded there.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if Pool.shared:
+        options.use_per_session_threads = False
+    else:
+        options.intra_op_num_threads = Pool.threads or 0
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if literal:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if device != "cpu":
+        # Without this, operators that the GPU cannot run would silently go to the CPU.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    try:
+        session = ort.InferenceSession(model, options, providers=[PROVIDERS[device]])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
+        raise BackendError(f"ort-{device}: cannot load the engine {name}: {error}") from None
+    if PROVIDERS[device] not in session.get_providers():
+        raise BackendError(
+            f"ort-{device}: ONNX Runtime cannot start {PROVIDERS[device]} here: "
+            "see that CUDA and cuDNN of the versions it was built for are installed"
+        )
+    return session

@@ -1,0 +1,41 @@
+"""Writing the files of a bundle, into a folder that is not a bundle yet."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from runtime.bundle import MANIFEST, File, Manifest
+
+
+def store(root: Path, path: str, content: bytes) -> File:
+    """Write a file of the bundle at `root`, down to the disk."""
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return File(path=path, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
+def store_manifest(root: Path, manifest: Manifest) -> None:
+    """Write the manifest of the bundle at `root`."""
+    encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    store(root, MANIFEST, encoded + b"\n")
+
+
+def link(source: Path, target: Path, file: File) -> None:
+    """Take a file over from the bundle at `source`, as the same file where there is such a thing.
+
+    The files of a bundle are never changed in place, so both may have it.
+    """
+    (target / file.path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source / file.path, target / file.path)
+    except OSError:
+        shutil.copyfile(source / file.path, target / file.path)
