@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from denet.errors import DenetError
 
 if TYPE_CHECKING:
+    from calibration import Outcome, Request
     from denet.subject import Subject
 
 app = typer.Typer(
@@ -52,7 +53,25 @@ BackendOpt = Annotated[
     str, typer.Option(help="[b]auto[/b], [b]ort-cuda[/b] or [b]ort-cpu[/b]; a name is a demand.")
 ]
 PrecisionOpt = Annotated[
-    str, typer.Option(help="[b]auto[/b] (the bundle's default), or one that the bundle has.")
+    str,
+    typer.Option(
+        help="[b]auto[/b] (the bundle's default), [b]fp32[/b], [b]fp16[/b], [b]int8[/b] or "
+        "[b]mixed[/b]; a name is a demand."
+    ),
+]
+BudgetOpt = Annotated[
+    float | None,
+    typer.Option(
+        help="What each state may lose: mAP points (0.5); without labels, its least mean cosine "
+        "to FP32 (0.99)."
+    ),
+]
+TargetOpt = Annotated[
+    str | None,
+    typer.Option(
+        help="What INT8 is made for, as vnni,trt: [b]vnni[/b] or [b]avx2[/b] CPUs, [b]trt[/b] "
+        "(TensorRT). Default: this CPU."
+    ),
 ]
 ThreadsOpt = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: cores).")]
 BatchOpt = Annotated[int, typer.Option(min=1, help="Samples run at once, at most.")]
@@ -81,9 +100,10 @@ def reported(command: Command) -> Command:
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in TRAIN_PACKAGES:
                 raise
+            extra = "calibrate" if command.__name__ == "calibrate" else "train"
             message = (
                 f"this command needs {error.name}, which a camera node does not have: "
-                "pip install 'denet-edge\\[train]'"
+                f"pip install 'denet-edge\\[{extra}]'"
             )
         err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
         raise typer.Exit(2)
@@ -457,6 +477,17 @@ def opened(
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="A DENet checkpoint (.safetensors).")],
     to: Annotated[Path, typer.Option("--out", help="The bundle to make, as NAME.denet.")],
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="[b]fp32[/b]; or calibrate as well: [b]auto[/b], [b]int8[/b], [b]fp16[/b]."
+        ),
+    ] = "fp32",
+    calibration_data: Annotated[
+        Path | None, typer.Option(help="What to calibrate with; see [b]denet calibrate[/b].")
+    ] = None,
+    target: TargetOpt = None,
+    budget: BudgetOpt = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle at --out.")] = False,
     threads: ThreadsOpt = None,
 ) -> None:
@@ -464,6 +495,11 @@ def export(
     from denet.checkpoint import file_digest, load_checkpoint
     from export.bundle import STEPS, check_target, export_bundle
 
+    request = None
+    if precision != "fp32" or calibration_data is not None:
+        request = calibration_request(
+            calibration_data, precision, target, budget=budget, threads=threads
+        )
     check_target(to, force)
     model = load_checkpoint(checkpoint)
     bar, task = progress(STEPS, "exporting")
@@ -474,6 +510,7 @@ def export(
             checkpoint_sha256=file_digest(checkpoint),
             replace=force,
             threads=threads,
+            finish=None if request is None else lambda root: run_calibration(root, request),
             notify=lambda what: bar.update(task, advance=1, description=what),
         )
     size = sum(file.bytes for file in bundle.manifest.files())
@@ -481,6 +518,144 @@ def export(
         f"{to}: 15 engines, {size / 1e6:.0f} MB; every engine and every state agrees with PyTorch",
         highlight=False,
         soft_wrap=True,
+    )
+
+
+@app.command()
+@reported
+def calibrate(
+    bundle: BundleArg,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="A data set, whose training split is used, or a folder with RGB/, NI/, TI/.",
+        ),
+    ],
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="[b]auto[/b]: per engine, the fastest that keeps the budget; or all engines in "
+            "[b]int8[/b] or [b]fp16[/b]."
+        ),
+    ] = "auto",
+    target: TargetOpt = None,
+    budget: BudgetOpt = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples to calibrate with.")] = 256,
+    method: Annotated[
+        str, typer.Option(help="Of the ranges: [b]minmax[/b], [b]percentile[/b], [b]entropy[/b].")
+    ] = "minmax",
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="A data set whose test split judges; default: a third of DATA's identities.",
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Ranges of this model measured before: calibration.json.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="HTML", help="Also write a page with tables and plots.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a page at --report.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of samples.")] = 0,
+    batch: BatchOpt = 8,
+    threads: ThreadsOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Add FP16 and INT8 engines to a bundle, and choose per engine within a budget."""
+    from calibration.report import (
+        check_report,
+        engine_table,
+        outcome_facts,
+        variant_table,
+        write_report,
+    )
+
+    request = calibration_request(
+        data,
+        precision,
+        target,
+        budget=budget,
+        judge=judge,
+        table=table,
+        samples=samples,
+        method=method,
+        seed=seed,
+        batch=batch,
+        threads=threads,
+    )
+    if report is not None:
+        check_report(report, replace=force)
+    outcome = run_calibration(bundle, request)
+    if report is not None:
+        write_report(outcome, report, replace=force)
+    if as_json:
+        print(json.dumps(outcome_facts(outcome), indent=2))
+        return
+    for name in outcome.whole:
+        out.print(variant_table(outcome, name))
+    out.print(engine_table(outcome))
+    for note in outcome.notes:
+        out.print(note, highlight=False, markup=False, soft_wrap=True)
+    default = outcome.bundle.manifest.default_precision
+    out.print(f"{bundle}: runs in {default} from now on", highlight=False, soft_wrap=True)
+    if report is not None:
+        out.print(f"{report}: the report", highlight=False, soft_wrap=True)
+
+
+def calibration_request(
+    data: Path | None, precision: str, target: str | None, **others: Any
+) -> Request:
+    """What is asked of a calibration, seen to be possible."""
+    from calibration.errors import CalibrationError
+    from calibration.outcome import request
+
+    if data is None:
+        raise CalibrationError(
+            f"--precision {precision} is calibrated: name the data by --calibration-data"
+        )
+    return request(data, precision, target, **others)
+
+
+def run_calibration(bundle: Path, request: Request) -> Outcome:
+    """Calibrate with a progress bar."""
+    from calibration import calibrate as run
+
+    bar, task = progress(0, "calibrating")
+    with bar:
+        return run(
+            bundle,
+            request,
+            notify=lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            ),
+        )
+
+
+@app.command()
+@reported
+def slim(
+    bundle: BundleArg,
+    to: Annotated[Path, typer.Option("--out", help="The bundle to make, as NAME.denet.")],
+    precision: Annotated[
+        str | None,
+        typer.Option(help="What it holds, as int8-vnni or mixed-trt (default: what runs here)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a bundle at --out.")] = False,
+) -> None:
+    """Copy one precision of a bundle, and nothing else, for a camera node."""
+    from runtime.backends.choose import choose
+    from runtime.bundle import Bundle
+    from runtime.slim import slim as run
+
+    whole = Bundle.open(bundle)
+    wanted = precision or choose(whole, "ort-cpu", "auto", None).variant
+    made = run(whole, to, wanted, replace=force)
+    sizes = [sum(file.bytes for file in b.manifest.files()) / 1e6 for b in (whole, made)]
+    out.print(
+        f"{to}: {wanted}, {sizes[1]:.1f} MB of {sizes[0]:.1f} MB", highlight=False, soft_wrap=True
     )
 
 

@@ -68,8 +68,9 @@ def latencies(runtimes: dict[str, Runtime], state: State, rounds: int) -> dict[s
     """Milliseconds of one sample in `state`, without preprocessing."""
     sides: dict[str, Callable[[], object]] = {}
     for name, runtime in runtimes.items():
-        height, width = runtime.bundle.manifest.preprocessing.size
-        image = np.random.default_rng(0).standard_normal((3, height, width)).astype(np.float32)
+        size = runtime.bundle.manifest.preprocessing
+        shape = 3, size.height, size.width
+        image = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
         def fill(_i: int, _m: object, out: np.ndarray, image: np.ndarray = image) -> None:
             np.copyto(out, image)

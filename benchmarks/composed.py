@@ -104,7 +104,7 @@ def processor() -> str:
     lines = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
     fields = {key.strip(): value.strip() for key, value in lines.items()}
     flags = fields.get("flags", "").split()
-    shown = [f for f in ("avx2", "avx512f", "avx512_vnni", "amx_int8") if f in flags]
+    shown = [f for f in ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8") if f in flags]
     return f"{fields.get('model name', platform.machine())} ({', '.join(shown)})"
 
 

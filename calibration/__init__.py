@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from calibration.calibrate import Outcome, Request, calibrate
+from calibration.calibrate import calibrate
 from calibration.errors import CalibrationError
+from calibration.outcome import Outcome, Request
 
 __all__ = ["CalibrationError", "Outcome", "Request", "calibrate"]

@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from calibration.emit import Emitted
 from calibration.errors import CalibrationError
 from calibration.judge import Effects, worst
 from denet.graph import ENGINES, State, plan
-from runtime.forms import Form, Forms
+from runtime.forms import INT8, Form, Forms, Target
+
+UNITS = {True: "mAP points", False: "of the cosine to FP32"}
+"""Of a loss, with labels and without."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def select(
         forms = chosen()
         effects = judge(forms)
         state, loss = worst(effects)
+        unit = UNITS[effects[state].map is not None]
         movable = [e for e in ENGINES if level[e] + 1 < len(candidates[e])]
         if loss <= budget or not movable:
             return Selection(forms, effects, reasons)
@@ -64,8 +69,8 @@ def select(
         engine = max(movable, key=lambda e: _worth(e, forms[e], candidates, times, alone, over))
         slower = candidates[engine][level[engine] + 1]
         reasons[engine] = (
-            f"{forms[engine]} costs too much: with it {state.name} loses {loss:.3g} in all, more "
-            f"than {budget:g}; {slower} instead"
+            f"{forms[engine]} costs too much: with it {state.name} loses {loss:.3g} {unit} in all, "
+            f"more than {budget:g}; {slower} instead"
         )
         level[engine] += 1
 
@@ -91,19 +96,44 @@ def _worth(
     return used, (loss(form) - loss(slower)) / price
 
 
-def require(selection: Selection, budget: float, labelled: bool, what: str) -> None:
+def offered(emitted: Emitted, target: Target) -> dict[str, list[Form]]:
+    """The forms that may be chosen of each engine for `target`; the most reduced first."""
+    wanted: tuple[Form, ...] = (INT8[target], "fp32")
+    if target == "trt":
+        wanted = (INT8[target], "fp16", "fp32")
+    made: dict[str, list[Form]] = {}
+    for engine in ENGINES:
+        forms = [f for f in wanted if f == "fp32" or f in emitted.forms(engine)]
+        half = emitted.models.get((engine, "fp16"))
+        if half is not None and emitted.models.get((engine, INT8[target])) is half:
+            forms.remove("fp16")  # an edge's INT8 for TensorRT is its FP16
+        made[engine] = forms
+    return made
+
+
+def fastest_first(forms: Sequence[Form], times: dict[Form, float]) -> list[Form]:
+    """By what was measured; what was not keeps its place, the most reduced first.
+
+    What is slower than FP32 is no choice: it would lose accuracy for nothing.
+    """
+    if any(form not in times for form in forms):
+        return list(forms)
+    faster = [f for f in forms if f == "fp32" or times[f] < times["fp32"]]
+    return sorted(faster, key=lambda form: times[form])
+
+
+def require(effects: Effects, budget: float, labelled: bool, what: str) -> None:
     """See that every state is inside the budget.
 
     Raises:
         CalibrationError: one is not; names all that are not, and what to do.
     """
-    over = {s: e for s, e in selection.effects.items() if e.loss() > budget}
+    over = {s: e for s, e in effects.items() if not e.loss() <= budget}
     if not over:
         return
-    unit = "mAP points" if labelled else "of the cosine to FP32"
-    named = ", ".join(f"{s.name} {e.loss():.2f}" for s, e in over.items())
+    named = ", ".join(f"{s.name} loses {e.loss():.3g}" for s, e in over.items())
+    unit = UNITS[labelled]
     raise CalibrationError(
-        f"{what} cannot be had within a budget of {budget:g} {unit}: lost are {named}. Nothing was "
-        "written: allow a larger --budget, choose per engine with --precision auto, or give more "
-        "--samples"
+        f"{what} cannot be had within a budget of {budget:g} {unit}: {named}. Nothing was written: "
+        "allow a larger --budget, choose per engine with --precision auto, or give more --samples"
     )

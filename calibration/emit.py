@@ -29,6 +29,13 @@ class Emitted:
         """The forms that were made of an engine."""
         return [form for name, form in self.models if name == engine]
 
+    def describe_refused(self) -> list[str]:
+        """What there is not, and why, a line for each reason."""
+        by_reason: dict[str, list[str]] = {}
+        for (engine, form), reason in self.refused.items():
+            by_reason.setdefault(reason, []).append(f"{engine} ({form})")
+        return [f"stays FP32: {', '.join(names)}: {why}" for why, names in by_reason.items()]
+
 
 def emit(
     bundle: Bundle,
@@ -37,7 +44,7 @@ def emit(
     targets: Sequence[Target],
     *,
     half: bool,
-    notify: Callable[[str], None] = lambda _: None,
+    notify: Callable[[int], None] = lambda _: None,
 ) -> Emitted:
     """Make the INT8 forms for `targets`, and FP16 with `half` or where a target needs it.
 
@@ -45,7 +52,7 @@ def emit(
     """
     made = Emitted()
     for engine in ENGINES:
-        notify(engine)
+        notify(1)
         edge = engine.startswith("dem")
         wanted = [INT8[target] for target in targets]
         if half or "trt" in targets:

@@ -1,9 +1,12 @@
 """INT8 forms of an engine, from its FP32 and a table of ranges.
 
-- Branches and CMFTs: quantize / dequantize pairs around convolutions, residual additions and
-  pooling, by `onnxruntime.quantization`. TensorRT: symmetric int8 activations, weights by channel,
-  biases in float. CPU: uint8 activations, int8 weights by channel; 7 bits of them without
-  VNNI, where two products are added in 16 bits.
+- Branches and CMFTs: pairs of quantize and dequantize, by `onnxruntime.quantization`; int8 weights
+  with a scale for each channel.
+  TensorRT: symmetric int8 activations, a pair before each convolution and on the skipping input of
+  each residual addition, so that convolution, addition and ReLU stay one kernel; biases in float.
+  CPU: uint8 activations, pairs around convolutions, additions, pooling and pixel shuffles, so that
+  these pass int8 on to each other. What a ReLU would clip, the lowest of a uint8 clips. Without
+  VNNI weights have 7 bits, since two products are added in 16.
 - CBAM stays float: its gates multiply everything behind them, and it costs next to nothing.
 - Edges multiply one vector by large matrices, so their cost is reading these. On a CPU the
   matrices are int8 in blocks with a scale each (`MatMulNBits`), and activations are quantized
@@ -30,7 +33,8 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from calibration.table import Method, Ranges
 from runtime.forms import Target
 
-QUANTIZED = ("Conv", "MaxPool", "Add", "DepthToSpace")
+ON_CPU = ("Conv", "Relu", "MaxPool", "Add", "DepthToSpace")
+ON_TENSORRT = ("Conv", "MaxPool")
 
 KEPT_FLOAT = "branch.attention"
 """Weights of CBAM are named so."""
@@ -78,14 +82,17 @@ def int8_engine(
         tensors_range=_ranges(ranges, method),
         nodes_to_quantize=[],
         nodes_to_exclude=_kept_float(proto.graph),
-        op_types_to_quantize=list(QUANTIZED),
+        op_types_to_quantize=list(ON_TENSORRT if tensorrt else ON_CPU),
         extra_options={
+            "OpTypesToExcludeOutputQuantization": list(ON_TENSORRT) if tensorrt else [],
             "ActivationSymmetric": tensorrt,
             "WeightSymmetric": True,
             "QuantizeBias": not tensorrt,
         },
     )
     with _quiet(None):
+        for name in _skipping(proto.graph) if tensorrt else ():
+            quantizer.quantize_activation_tensor(name)
         quantizer.quantize_model()
     return _finished(quantizer.model)
 
@@ -103,16 +110,27 @@ def _ranges(ranges: Mapping[str, Ranges], method: Method) -> TensorsData:
 
 def _kept_float(graph: onnx.GraphProto) -> list[str]:
     """Nodes of CBAM, and additions of anything but maps."""
-    ranks = {
-        value.name: len(value.type.tensor_type.shape.dim)
-        for value in (*graph.value_info, *graph.output)
-    }
+    maps = {node.name for node in _residual(graph)}
     return [
         node.name
         for node in graph.node
         if any(name.startswith(KEPT_FLOAT) for name in node.input)
-        or (node.op_type == "Add" and ranks.get(node.output[0], 4) != 4)
+        or (node.op_type == "Add" and node.name not in maps)
     ]
+
+
+def _skipping(graph: onnx.GraphProto) -> list[str]:
+    """Of each residual addition, the input that skips the block: the second."""
+    return [node.input[1] for node in _residual(graph)]
+
+
+def _residual(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The additions of maps."""
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in (*graph.value_info, *graph.output)
+    }
+    return [n for n in graph.node if n.op_type == "Add" and ranks.get(n.output[0]) == 4]
 
 
 def _finished(quantized: ONNXModel) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ NEAREST = 10
 
 RESAMPLES = 1000
 """Of the bootstrap."""
+
+_REAL = object()
 
 Embeddings = NDArray[np.float32]
 
@@ -90,8 +93,8 @@ class Judge:
         self._real: dict[State, tuple[Embeddings, Ranking | None]] = {}
 
     def judge(
-        self, choices: Mapping[str, Forms], notify: Callable[[int], None] = lambda _: None
-    ) -> dict[str, Effects]:
+        self, choices: Mapping[Any, Forms], notify: Callable[[int], None] = lambda _: None
+    ) -> dict[Any, Effects]:
         """The effects of each choice in every state that the samples can be in.
 
         Args:
@@ -99,9 +102,9 @@ class Judge:
             notify: told of so many samples more.
         """
         real = all_in("fp32")
-        wanted = {"": real, **choices} if not self._real else dict(choices)
+        wanted = {_REAL: real, **choices} if not self._real else dict(choices)
         parts: dict[Key, list[NDArray[np.float32]]] = {}
-        made: dict[tuple[str, State], list[Key]] = {}
+        made: dict[tuple[Hashable, State], list[Key]] = {}
         for images in self._samples.batches(self._batch):
             replay = Replay(self._engines, images)
             fresh: dict[Key, NDArray[np.float32]] = {}
@@ -115,16 +118,16 @@ class Judge:
             notify(len(images[self._samples.state.anchor]))
         whole = {key: np.concatenate(arrays) for key, arrays in parts.items()}
 
-        def embedded(name: str, state: State) -> Embeddings:
+        def embedded(name: Hashable, state: State) -> Embeddings:
             return self._head(np.stack([whole[key] for key in made[name, state]], axis=1))
 
         for state in self._samples.states:
             if state not in self._real:
-                embeddings = embedded("", state)
+                embeddings = embedded(_REAL, state)
                 ranking = self._split.rank(embeddings, embeddings) if self._split else None
                 self._real[state] = embeddings, ranking
-        unchanged = {state: made.get(("", state)) for state in self._samples.states}
-        results: dict[str, Effects] = {}
+        unchanged = {state: made.get((_REAL, state)) for state in self._samples.states}
+        results: dict[Hashable, Effects] = {}
         for name in choices:
             results[name] = {
                 state: self._same(state)
@@ -210,8 +213,3 @@ def worst(effects: Effects) -> tuple[State, float]:
     """The state that loses most, and what it loses."""
     state = max(effects, key=lambda s: effects[s].loss())
     return state, effects[state].loss()
-
-
-def names_of(states: Sequence[State]) -> str:
-    """States for a person."""
-    return ", ".join(state.name for state in states)

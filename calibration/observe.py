@@ -20,8 +20,9 @@ from calibration.table import PERCENTILE, Ranges
 from runtime.bundle import Bundle
 from runtime.forms import Form
 
-BINS = 512
-"""Of a histogram, from minus to plus the largest magnitude that was seen first."""
+BINS = 256
+"""Of a histogram, from minus to plus the largest magnitude that was seen first. The time that the
+entropy method takes grows with their square."""
 
 QUANTIZED_BINS = 128
 """To which the entropy method compares: what int8 leaves of one sign."""

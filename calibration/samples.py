@@ -142,7 +142,8 @@ def choose_samples(
         judged_state, judged_source = state, str(data)
     else:
         tested = open_data(judge)
-        others = tuple(dict.fromkeys((*tested.query, *tested.gallery)))
+        same = tested.query == tested.gallery
+        others = tested.query if same else (*tested.query, *tested.gallery)
         if not others:
             raise CalibrationError(f"{judge}: has no test split to judge by")
         fitted = kept

@@ -56,6 +56,7 @@ def export_bundle(
     checkpoint_sha256: str,
     replace: bool = False,
     threads: int | None = None,
+    finish: Callable[[Path], object] | None = None,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
     """Export `model` to a new bundle at `out`, in FP32.
@@ -69,9 +70,11 @@ def export_bundle(
         checkpoint_sha256: of the checkpoint that `model` came from.
         replace: replace a bundle that is at `out`; anything else there is never touched.
         threads: CPU threads of ONNX Runtime in the comparison.
+        finish: done with the checked bundle before it gets its name, such as a calibration.
         notify: told what is done next, `STEPS` times.
 
     Raises:
+        DenetError: what `finish` raises.
         ExportError: `out` is in the way or cannot be written, the model is of another composition
             than "dynamic", or an engine does not agree with PyTorch.
     """
@@ -90,11 +93,20 @@ def export_bundle(
                 check_parity(model, runtime, notify=notify)
                 notify("canary")
                 runtime.check()
+            if finish is not None:
+                _finished(finish, root, out)
     except OSError as error:
         raise ExportError(f"{out}: cannot write the bundle: {error.strerror or error}") from None
     except (ParityError, CanaryError) as error:
         raise ExportError(f"{out}: not written: {error}") from None
     return Bundle.open(out)
+
+
+def _finished(finish: Callable[[Path], object], root: Path, out: Path) -> None:
+    try:
+        finish(root)
+    except DenetError as error:  # the user knows nothing of a temporary folder
+        raise type(error)(str(error).replace(str(root), str(out))) from None
 
 
 def check_target(out: Path, replace: bool) -> None:

@@ -115,8 +115,14 @@ def check_against(
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
-        ParityError: the bundle was made from another checkpoint, or does not agree with it.
+        ParityError: the bundle was made from another checkpoint, does not agree with it, or is
+            not run in FP32.
     """
+    if runtime.variant != "fp32":
+        raise ParityError(
+            f"{runtime.bundle.root}: runs in {runtime.variant}, and only FP32 is compared number "
+            "by number: add --precision fp32; what others do to the ranking `denet eval` measures"
+        )
     model = load_checkpoint(checkpoint)
     if file_digest(checkpoint) != runtime.bundle.manifest.checkpoint_sha256:
         raise ParityError(f"{runtime.bundle.root}: was not exported from {checkpoint}")

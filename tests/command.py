@@ -16,9 +16,8 @@ def denet(*arguments: object) -> Result:
 def tiny_recipe(**train: object) -> str:
     """The TOML of a recipe that trains in seconds, with these values in its table `[train]`."""
     values = {"identities": 2, "instances": 2} | train
-    return "[model]\nimage_size = [32, 16]\ncmft_width = 4\ndem_channels = 4\n[train]\n" + "".join(
-        f"{key} = {json.dumps(value)}\n" for key, value in values.items()
-    )
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    return f"[model]\nimage_size = [32, 16]\ncmft_width = 4\ndem_channels = 4\n[train]\n{lines}"
 
 
 def refused(result: Result, *words: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+from calibration import Outcome, Request, calibrate
 from denet.checkpoint import file_digest, save_checkpoint
 from denet.config import ModelConfig
+from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.initialize import initial_model
 from denet.model import DENet
 from export import export_bundle
@@ -48,3 +52,25 @@ def bundle(bundle_path: Path) -> Bundle:
 @pytest.fixture(scope="session")
 def runtime(bundle: Bundle) -> Runtime:
     return Runtime.load(bundle, "ort-cpu")
+
+
+def copied(bundle: Path, folder: Path) -> Path:
+    """A copy of a bundle to change. Its files are links: nothing may write into one."""
+    return Path(shutil.copytree(bundle, folder / "model.denet", copy_function=os.link))
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 identities, half of them to train: 72 triplets."""
+    root = tmp_path_factory.mktemp("data") / "synthetic"
+    config = SyntheticConfig(identities=24, cameras=3, shots=2, height=64, width=32)
+    write_synthetic(root, config)
+    return root
+
+
+@pytest.fixture(scope="session")
+def outcome(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A calibration for a CPU without VNNI, which every CPU can run, and for TensorRT."""
+    root = copied(bundle_path, tmp_path_factory.mktemp("calibrated"))
+    request = Request(data=data, targets=("avx2", "trt"), budget=100.0, samples=20)
+    return calibrate(root, request)
