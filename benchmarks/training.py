@@ -5,9 +5,9 @@
 
 A synthetic set of the given size is drawn into a temporary directory, and half of its people are
 trained on, each time in a process of its own: with the recipe's workers and with none. The first
-epoch warms up and does not count. The DEM's six edges, forward and backward, are timed against
-the paper's form, which makes key, value, query and enhanced feature as maps: in turn (A B A B)
-in one process, as the median of the ratios pair by pair.
+epoch of each phase warms up and does not count. The DEM's six edges, forward and backward, are
+timed against the paper's form, which makes key, value, query and enhanced feature as maps: in turn
+(A B A B) in one process, as the median of the ratios pair by pair.
 """
 
 from __future__ import annotations
@@ -36,34 +36,39 @@ from denet.graph import PAIRS
 from denet.model import DENet
 from denet.recipe import Recipe, read_recipe
 from denet.run import EpochReport
-from denet.train import train
+from denet.train import phase_of, train
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of the epochs after the first: means, and the greatest memory of the training process in
-    GB, without those that load data."""
+    """Of the epochs of a phase after its first: means, and the greatest memory so far of the
+    training process in GB, without those that load data."""
 
     images_per_second: float
     waiting: float
     memory: float
 
 
-def measure(recipe: Recipe, root: Path, threads: int) -> Cost:
-    """Train in this process, into a directory that is thrown away."""
+def measure(recipe: Recipe, root: Path, threads: int) -> dict[str, Cost]:
+    """Train in this process, into a directory that is thrown away; by phase."""
     torch.set_num_threads(threads)
     reports: list[EpochReport] = []
     with tempfile.TemporaryDirectory() as folder:
         train(recipe, open_data(root), Path(folder) / "run", on_epoch=reports.append)
-    counted = reports[1:]
-    return Cost(
-        statistics.mean(r.images_per_second for r in counted),
-        statistics.mean(r.waiting for r in counted),
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-    )
+    phases: dict[str, list[EpochReport]] = {}
+    for report in reports:
+        phases.setdefault(phase_of(recipe.train, report.epoch - 1), []).append(report)
+    return {
+        phase: Cost(
+            statistics.mean(r.images_per_second for r in mine[1:]),
+            statistics.mean(r.waiting for r in mine[1:]),
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        )
+        for phase, mine in phases.items()
+    }
 
 
-def in_a_process(recipe: Recipe, root: Path, threads: int) -> Cost:
+def in_a_process(recipe: Recipe, root: Path, threads: int) -> dict[str, Cost]:
     # One that starts afresh: its memory is its own, and it inherits no threads.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
@@ -121,13 +126,17 @@ def main() -> None:
     parser.add_argument("--identities", type=int, default=40, help="half of them are trained on")
     parser.add_argument("--height", type=int, default=128, help="of the images on disk")
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3, help="of each phase")
     parser.add_argument("--rounds", type=int, default=10, help="of the DEM")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = read_recipe(arguments.preset, arguments.config)
     chosen = msgspec.structs.replace(
-        recipe.train, epochs=arguments.epochs, pretrained=False, validation=0
+        recipe.train,
+        epochs=arguments.epochs,
+        graph_epochs=arguments.epochs if recipe.train.graph_epochs else 0,
+        pretrained=False,
+        validation=0,
     )
     recipe = msgspec.structs.replace(recipe, train=chosen)
     console = Console(width=110)
@@ -136,7 +145,7 @@ def main() -> None:
         f"{arguments.preset}, {recipe.model.backbone}, batches of {chosen.identities} x "
         f"{chosen.instances}, precision {chosen.precision}"
     )
-    table = Table("workers", "images/s", "waiting", "peak memory GB", title="Training")
+    table = Table("workers", "phase", "images/s", "waiting", "peak memory GB", title="Training")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "data"
         write_synthetic(
@@ -149,13 +158,14 @@ def main() -> None:
             given = msgspec.structs.replace(
                 recipe, train=msgspec.structs.replace(chosen, workers=workers)
             )
-            cost = in_a_process(given, root, arguments.threads)
-            table.add_row(
-                str(workers),
-                f"{cost.images_per_second:.1f}",
-                f"{cost.waiting:.2%}",
-                f"{cost.memory:.2f}",
-            )
+            for phase, cost in in_a_process(given, root, arguments.threads).items():
+                table.add_row(
+                    str(workers),
+                    phase,
+                    f"{cost.images_per_second:.1f}",
+                    f"{cost.waiting:.2%}",
+                    f"{cost.memory:.2f}",
+                )
     console.print(table)
     collapsed, naive, ratio = dem_times(recipe, arguments.rounds)
     table = Table("form", "ms", "/ collapsed", title="DEM: six edges, a batch")

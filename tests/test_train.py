@@ -45,6 +45,7 @@ from denet.run import BEST, LAST, LOG, RECIPE, STATE, EpochReport, TrainingError
 from denet.step import Phase, Step
 from denet.train import Progress, hold_out, learning_rate, phase_of, train
 from runtime import Runtime
+from tests.command import tiny_recipe
 
 TINY = ModelConfig(backbone="resnet18", image_size=(32, 16), cmft_width=4, dem_channels=4)
 QUICK = TrainConfig(
@@ -563,10 +564,7 @@ def test_from_synthesis_to_evaluation(tmp_path: Path) -> None:
           "--width", 16)  # fmt: skip
     assert "train" in denet("data", data)
     recipe = tmp_path / "r.toml"
-    recipe.write_text(
-        "[model]\nimage_size = [32, 16]\ncmft_width = 4\ndem_channels = 4\n"
-        "[train]\nepochs = 1\nidentities = 2\ninstances = 2\nworkers = 0\n"
-    )
+    recipe.write_text(tiny_recipe(epochs=1, graph_epochs=1, workers=0))
     assert BEST in denet("train", data, "--out", run, "--preset", "small", "--config", recipe)
     text = denet("eval", run / BEST, data, "--missing-rate", "0.5", "--matrix", "--json")
     facts = json.loads(text)
