@@ -15,6 +15,8 @@ demo: $(VENV)/.train
 	$(DENET) inspect demo/best.denet --state rgb+tir
 	$(DENET) embed demo/best.denet docs/samples --every-state --out demo/embeddings.npz
 	$(DENET) report demo/synthetic demo/untrained.safetensors demo/run/best.safetensors demo/best.denet --out demo/report.html --force
+	$(DENET) calibrate demo/best.denet demo/synthetic --report demo/calibration.html --force
+	$(DENET) slim demo/best.denet --out demo/node.denet --force
 
 test: lint
 	$(VENV)/bin/python -m pytest --cov $(PYTEST_ARGS)

@@ -597,7 +597,12 @@ def calibrate(
     for name in outcome.whole:
         out.print(variant_table(outcome, name))
     out.print(engine_table(outcome))
-    for note in outcome.notes:
+    given_up = [
+        f"mixed-{target}: {engine}: {reason}"
+        for target, selection in outcome.selections.items()
+        for engine, reason in selection.reasons.items()
+    ]
+    for note in (*given_up, *outcome.notes):
         out.print(note, highlight=False, markup=False, soft_wrap=True)
     default = outcome.bundle.manifest.default_precision
     out.print(f"{bundle}: runs in {default} from now on", highlight=False, soft_wrap=True)

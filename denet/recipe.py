@@ -40,7 +40,9 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         plain: weight of identity and triplet loss on the pooled features of the branches side by
             side, which is all that a plain concatenation trains (0 in the paper).
         states: weight of identity and triplet loss on c(S) of all seven missing states, through
-            one classifier, averaged (0 in the paper, which trains on the complete state).
+            one classifier: half of it state by state, half on all of them as one batch, so that
+            an identity in one state is near to itself in another (0 in the paper, which trains on
+            the complete state).
         adversary: "image" or "feature" trains the CMFTs by a discriminator instead of L_rec and
             L_sim; see `denet.adversarial`.
         anchor: "rgb" as in the paper, or "random" for each batch, so that the states without

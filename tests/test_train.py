@@ -142,12 +142,15 @@ def naive_losses(
     ).mean()
     pooled = torch.cat([output.branches[m].pooled for m in MODALITIES], dim=1)
     plain = sum(head(objective.plain.neck, objective.plain.classifier, pooled))
-    each = []
+    each, vectors = [], []
+    shared = objective.states
     for state in STATES:
         own = model({m: images[m] for m in state.available}, state).parts[:3]
-        shared = objective.states
-        each.append(sum(head(shared.neck, shared.classifier, torch.cat(list(own), dim=1))))
-    states = torch.stack(each).mean()
+        vectors.append(torch.cat(list(own), dim=1))
+        each.append(sum(head(shared.neck, shared.classifier, vectors[-1])))
+    labels = labels.repeat(len(STATES))
+    mixed = sum(head(shared.neck, shared.classifier, torch.cat(vectors)))
+    states = (torch.stack(each).mean() + mixed) / 2
     recovery, similarity = [], []
     for source, target in PAIRS:
         made = model.engines[f"cmft_{source}2{target}"](output.branches[source].feature)
