@@ -17,7 +17,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import onnx
@@ -146,15 +147,13 @@ def _finished(quantized: ONNXModel) -> bytes:
     return content
 
 
-class _quiet:  # noqa: N801
+@contextmanager
+def _quiet(name: str | None) -> Iterator[None]:
     """The quantizers tell of every node, through the root logger or their own."""
-
-    def __init__(self, logger: str | None) -> None:
-        self._logger = logging.getLogger(logger)
-
-    def __enter__(self) -> None:
-        self._level = self._logger.level
-        self._logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.setLevel(self._level)
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
