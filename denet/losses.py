@@ -169,8 +169,8 @@ class Objective(nn.Module):
         identity, triplet = self.whole(joined, labels)
         each = zero = identity.new_zeros(())
         if self.states is not None:
-            # One head for all: what is recovered has to stand where the real feature stands. Half of
-            # the loss sees the states apart, as they are evaluated, and half of it all in one
+            # One head for all: what is recovered has to stand where the real feature stands. Half
+            # of the loss sees the states apart, as they are evaluated, and half of it all in one
             # batch, so that an identity in one state is near to itself in another.
             joint = [parts.transpose(0, 1).flatten(1) for parts in states.values()]
             apart = _mean((_both(self.states, vectors, labels) for vectors in joint), zero)
