@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from denet.errors import DenetError
 
 if TYPE_CHECKING:
     from calibration import Outcome, Request
     from denet.subject import Subject
+    from runtime.trttarget import BuildOptions
 
 app = typer.Typer(
     name="denet",
@@ -87,6 +91,53 @@ ConfigOpt = Annotated[
 ]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
+ProfileOpt = Annotated[
+    str,
+    typer.Option(
+        "--batch",
+        metavar="MIN:OPT:MAX",
+        help="Batches the engines take, and the one they are tuned for.",
+        rich_help_panel="TensorRT",
+    ),
+]
+OptLevelOpt = Annotated[
+    int,
+    typer.Option(
+        min=0, max=5, help="How long it looks for fast kernels.", rich_help_panel="TensorRT"
+    ),
+]
+WorkspaceOpt = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="MIB",
+        help="Scratch memory a kernel may take (default: all).",
+        rich_help_panel="TensorRT",
+    ),
+]
+Tf32Opt = Annotated[
+    bool,
+    typer.Option(
+        "--tf32", help="Let FP32 products use TF32: faster, less exact.", rich_help_panel="TensorRT"
+    ),
+]
+VersionsOpt = Annotated[
+    bool,
+    typer.Option(
+        "--version-compatible",
+        help="Engines for later TensorRT releases, too.",
+        rich_help_panel="TensorRT",
+    ),
+]
+HardwareOpt = Annotated[
+    bool,
+    typer.Option(
+        "--hardware-compatible",
+        help="Engines for other Ampere or later GPUs, too; not on a Jetson.",
+        rich_help_panel="TensorRT",
+    ),
+]
+
 
 def reported(command: Command) -> Command:
     """Turn an error that the user can mend into one clear line and exit code 2."""
@@ -96,7 +147,7 @@ def reported(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except DenetError as error:
-            message = str(error)
+            message = escape(str(error))
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in TRAIN_PACKAGES:
                 raise
@@ -122,6 +173,12 @@ def progress(total: int, text: str) -> tuple[Progress, Any]:
         transient=True,
     )
     return bar, bar.add_task(text, total=total)
+
+
+def print_whole(table: Table) -> None:
+    """A table in its full width: a terminal that is too narrow wraps it, and hides no column."""
+    width = Measurement.get(out, out.options.update(width=400), table).maximum
+    out.print(table, width=max(out.width, width), crop=False)
 
 
 @app.command()
@@ -181,7 +238,7 @@ def synth(
 def data(
     root: Annotated[Path, typer.Argument(metavar="DATA", help="RGBNT201, RGBNT100 or alike.")],
 ) -> None:
-    """Check a data set: read every image, count, and say what is wrong."""
+    """Check a data set: read every image, say what is wrong."""
     from denet.data.check import check_data, report_table
 
     bar, task = progress(0, "reading")
@@ -203,7 +260,7 @@ def train(
         bool, typer.Option("--resume", help="Continue the run at --out, with its own recipe.")
     ] = False,
 ) -> None:
-    """Train a DENet; a run can be interrupted and resumed at any moment."""
+    """Train a DENet; a run can be interrupted and resumed."""
     from denet.data.records import DataError, open_data
     from denet.interrupt import Interrupted, interruptible
 
@@ -330,7 +387,7 @@ def evaluate(
     threads: ThreadsOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Measure mAP and CMC in all missing states, of checkpoint or bundle."""
+    """Measure mAP and CMC in all missing states."""
     from denet.data.records import open_data
     from denet.evaluate import parse_rates
     from denet.examine import RATES, examine
@@ -490,8 +547,33 @@ def export(
     budget: BudgetOpt = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle at --out.")] = False,
     threads: ThreadsOpt = None,
+    trt: Annotated[
+        bool,
+        typer.Option(
+            "--trt",
+            help="Also build TensorRT engines, as [b]denet build[/b].",
+            rich_help_panel="TensorRT",
+        ),
+    ] = False,
+    profile: ProfileOpt = "1:1:16",
+    opt_level: OptLevelOpt = 3,
+    workspace: WorkspaceOpt = None,
+    tf32: Tf32Opt = False,
+    version_compatible: VersionsOpt = False,
+    hardware_compatible: HardwareOpt = False,
 ) -> None:
     """Export a checkpoint to 15 ONNX engines, checked against PyTorch."""
+    from export.tensorrt import calibration_target, check_machine, check_unused, parse_options
+
+    options = parse_options(
+        profile, opt_level, workspace, tf32, version_compatible, hardware_compatible
+    )
+    if trt:
+        check_machine(options)
+        target = calibration_target(target, precision)
+    else:
+        check_unused(options)
+
     from denet.checkpoint import file_digest, load_checkpoint
     from export.bundle import STEPS, check_target, export_bundle
 
@@ -519,6 +601,72 @@ def export(
         highlight=False,
         soft_wrap=True,
     )
+    if trt:
+        shown_build(to, "auto", options)
+
+
+@app.command()
+@reported
+def build(
+    bundle: BundleArg,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="[b]auto[/b] (the bundle's default), [b]fp32[/b], [b]fp16[/b], [b]int8[/b] or "
+            "[b]mixed[/b]."
+        ),
+    ] = "auto",
+    no_rebuild: Annotated[
+        bool, typer.Option("--no-rebuild", help="Refuse where an engine is stale.")
+    ] = False,
+    profile: ProfileOpt = "1:1:16",
+    opt_level: OptLevelOpt = 3,
+    workspace: WorkspaceOpt = None,
+    tf32: Tf32Opt = False,
+    version_compatible: VersionsOpt = False,
+    hardware_compatible: HardwareOpt = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Build TensorRT engines of a bundle, for this machine's GPU."""
+    from export.tensorrt import parse_options
+
+    options = parse_options(
+        profile, opt_level, workspace, tf32, version_compatible, hardware_compatible
+    )
+    shown_build(bundle, precision, options, rebuild=not no_rebuild, as_json=as_json)
+
+
+def shown_build(
+    bundle: Path,
+    precision: str,
+    options: BuildOptions,
+    *,
+    rebuild: bool = True,
+    as_json: bool = False,
+) -> None:
+    """Build TensorRT engines with a progress bar, and say what came of it."""
+    from export.tensorrt import build_engines
+    from export.trtreport import build_facts, build_notes, build_table
+    from runtime.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    bar, task = progress(len(opened.manifest.engines), "building")
+    with bar:
+        made = build_engines(
+            opened,
+            precision,
+            options,
+            rebuild=rebuild,
+            notify=lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            ),
+        )
+    if as_json:
+        print(json.dumps(build_facts(made), indent=2))
+        return
+    out.print(build_table(made))
+    for note in build_notes(made):
+        out.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -552,8 +700,9 @@ def calibrate(
             help="A data set whose test split judges; default: a third of DATA's identities.",
         ),
     ] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="Ranges of this model measured before: calibration.json.")
+    ranges: Annotated[
+        Path | None,
+        typer.Option("--table", help="Ranges of this model measured before: calibration.json."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="HTML", help="Also write a page with tables and plots.")
@@ -564,7 +713,7 @@ def calibrate(
     threads: ThreadsOpt = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Add FP16 and INT8 engines to a bundle, and choose per engine within a budget."""
+    """Add FP16 and INT8 engines, chosen within a budget."""
     from calibration.report import (
         check_report,
         engine_table,
@@ -579,7 +728,7 @@ def calibrate(
         target,
         budget=budget,
         judge=judge,
-        table=table,
+        table=ranges,
         samples=samples,
         method=method,
         seed=seed,
@@ -594,9 +743,8 @@ def calibrate(
     if as_json:
         print(json.dumps(outcome_facts(outcome), indent=2))
         return
-    for name in outcome.whole:
-        out.print(variant_table(outcome, name))
-    out.print(engine_table(outcome))
+    for table in (*(variant_table(outcome, n) for n in outcome.whole), engine_table(outcome)):
+        print_whole(table)
     given_up = [
         f"mixed-{target}: {engine}: {reason}"
         for target, selection in outcome.selections.items()
@@ -650,7 +798,7 @@ def slim(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle at --out.")] = False,
 ) -> None:
-    """Copy one precision of a bundle, and nothing else, for a camera node."""
+    """Copy one precision of a bundle, for a camera node."""
     from runtime.backends.choose import choose
     from runtime.bundle import Bundle
     from runtime.slim import slim as run

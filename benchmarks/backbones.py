@@ -41,7 +41,7 @@ GROUPS = MEANS[:3]
 """Complete, one missing, two missing."""
 
 
-def bundle_of(backbone: str, recipe: Recipe, data: Path, out: Path) -> Path:
+def bundle_of(backbone: str, recipe: Recipe, data: Path, out: Path, threads: int) -> Path:
     """The bundle of a backbone, trained and exported if it is not there."""
     name = backbone.replace(":", "-")
     bundle = out / f"{name}.denet"
@@ -49,7 +49,9 @@ def bundle_of(backbone: str, recipe: Recipe, data: Path, out: Path) -> Path:
         model = msgspec.structs.replace(recipe.model, backbone=backbone)
         own = msgspec.structs.replace(recipe, model=model)
         best = train(own, open_data(data), out / name, resume=True)
-        export_bundle(load_checkpoint(best), bundle, checkpoint_sha256=file_digest(best))
+        export_bundle(
+            load_checkpoint(best), bundle, checkpoint_sha256=file_digest(best), threads=threads
+        )
     return bundle
 
 
@@ -98,7 +100,7 @@ def main() -> None:
     found: dict[str, dict[str, float]] = {}
     for backbone in arguments.backbones.split(","):
         console.print(f"{backbone} ...", highlight=False)
-        bundle = bundle_of(backbone, recipe, arguments.data, arguments.out)
+        bundle = bundle_of(backbone, recipe, arguments.data, arguments.out, arguments.threads)
         runtime = Runtime.load(bundle, "ort-cpu", threads=arguments.threads)
         runtimes[backbone] = runtime
         found[backbone] = accuracy(runtime, arguments.data, bundle.with_suffix(".json"))

@@ -1,8 +1,10 @@
 """The fastest form of each engine that keeps every state inside a budget.
 
 Begins with the fastest form of every engine. While a state loses more than the budget, the engine
-whose form costs the ranking most, for the time that it saves, goes back to its next slower form,
-and the whole is judged again. FP32 everywhere loses nothing, so it ends.
+whose form alone costs these states most goes back to its next slower form, and the whole is judged
+again. FP32 everywhere loses nothing, so it ends. Then each engine that went back, the one that
+saves most first, tries its faster form once more: what was taken back early may not have been
+needed.
 """
 
 from __future__ import annotations
@@ -58,42 +60,54 @@ def select(
         return {engine: candidates[engine][level[engine]] for engine in ENGINES}
 
     while True:
-        forms = chosen()
-        effects = judge(forms)
+        effects = judge(chosen())
         state, loss = worst(effects)
-        unit = UNITS[effects[state].map is not None]
         movable = [e for e in ENGINES if level[e] + 1 < len(candidates[e])]
         if loss <= budget or not movable:
-            return Selection(forms, effects, reasons)
+            break
         over = [s for s, effect in effects.items() if effect.loss() > budget]
-        engine = max(movable, key=lambda e: _worth(e, forms[e], candidates, times, alone, over))
-        slower = candidates[engine][level[engine] + 1]
+        engine = max(movable, key=lambda e: _blame(e, candidates[e][level[e]], alone, over))
+        form, slower = candidates[engine][level[engine] : level[engine] + 2]
+        unit = UNITS[effects[state].map is not None]
         reasons[engine] = (
-            f"{forms[engine]} costs too much: with it {state.name} loses {loss:.3g} {unit} in all, "
-            f"more than {budget:g}; {slower} instead"
+            f"{form} costs too much: with it {state.name} loses {loss:.3g} {unit} in all, more "
+            f"than {budget:g}; {slower} instead"
         )
         level[engine] += 1
+    for engine in sorted(reasons, key=lambda e: -_saved(e, candidates[e], level[e], times)):
+        level[engine] -= 1
+        tried = judge(chosen())
+        if worst(tried)[1] <= budget:
+            effects = tried
+            if not level[engine]:
+                del reasons[engine]
+        else:
+            level[engine] += 1
+    return Selection(chosen(), effects, reasons)
 
 
-def _worth(
-    engine: str,
-    form: Form,
-    candidates: Mapping[str, Sequence[Form]],
-    times: Mapping[str, Mapping[Form, float]],
-    alone: Mapping[tuple[str, Form], Effects],
-    over: Sequence[State],
+def _blame(
+    engine: str, form: Form, alone: Mapping[tuple[str, Form], Effects], over: Sequence[State]
 ) -> tuple[bool, float]:
-    """What going back to the next slower form is worth: loss avoided for the time it takes."""
+    """How much an engine in a form costs the states that are over the budget: whether they run
+    it, and mAP points, with the cosine to break ties."""
+    effects = alone.get((engine, form))
+    if effects is None or form == "fp32":
+        return False, 0.0
     used = any(engine in plan(state).engines for state in over)
-    slower = candidates[engine][list(candidates[engine]).index(form) + 1]
+    return used, sum(max(effects[s].loss(), 0.0) + 1 - effects[s].cosine for s in over)
 
-    def loss(chosen: Form) -> float:
-        known = alone.get((engine, chosen))
-        return sum(max(known[s].loss(), 0.0) + 1 - known[s].cosine for s in over) if known else 0.0
 
+def _saved(
+    engine: str,
+    candidates: Sequence[Form],
+    level: int,
+    times: Mapping[str, Mapping[Form, float]],
+) -> float:
+    """Milliseconds that the next faster form saves; 0 where they were not measured."""
     measured = times.get(engine, {})
-    price = max(measured.get(slower, 1.0) - measured.get(form, 0.0), 1e-3)
-    return used, (loss(form) - loss(slower)) / price
+    slow, fast = candidates[level], candidates[level - 1]
+    return measured[slow] - measured[fast] if {slow, fast} <= set(measured) else 0.0
 
 
 def offered(emitted: Emitted, target: Target) -> dict[str, list[Form]]:

@@ -21,6 +21,7 @@ a whole map, and the target's map is not needed at all, so a recovered feature c
 from __future__ import annotations
 
 import copy
+import math
 from typing import NamedTuple
 
 import torch
@@ -59,10 +60,11 @@ class DEMEdge(nn.Module):
             sum: what the edges before this one made of them, (T, B, C).
         """
         source = feature.flatten(2)  # (B, C, N)
-        query = self.query(base).transpose(0, 1)  # (B, T, c)
+        # Divided here and not behind the product, which then stays within what FP16 can hold.
+        query = self.query(base).transpose(0, 1) / source.shape[2]  # (B, T, c)
         key = query @ self.key.weight  # (B, T, C): W_k^T q
         bias = query @ self.key.bias  # (B, T): b_k . q
-        weights = (torch.bmm(key, source) + bias.unsqueeze(2)) / source.shape[2]  # (B, T, N)
+        weights = torch.bmm(key, source) + bias.unsqueeze(2)  # (B, T, N)
         mixed = torch.bmm(weights, source.transpose(1, 2))  # (B, T, C): F_s a
         value = functional.linear(mixed, self.value.weight)
         value = value + weights.sum(dim=2, keepdim=True) * self.value.bias
@@ -70,8 +72,19 @@ class DEMEdge(nn.Module):
         return DemOutput(sum + self.norm(enhancement.flatten(0, 1)).unflatten(0, base.shape[:2]))
 
     def folded(self) -> DEMEdge:
-        """An equal edge in evaluation mode, whose norm is part of its last weights."""
+        """An equal edge in evaluation mode, whose norm is part of its last weights.
+
+        What the norm divided by is divided by before the products, not behind them: E is cubic in
+        the features, and what lies between would overflow FP16. A power of two, so it is exact.
+        """
         edge = copy.deepcopy(self).eval()
         edge.out = fuse_linear_bn_eval(edge.out, edge.norm)
         edge.norm = nn.Identity()  # type: ignore[assignment]
+        variance = self.norm.running_var
+        assert variance is not None
+        size = 2.0 ** round(math.log2(math.sqrt(float(variance.mean()))))
+        with torch.no_grad():
+            edge.query.weight.div_(size)
+            edge.query.bias.div_(size)
+            edge.out.weight.mul_(size)
         return edge

@@ -1,0 +1,318 @@
+"""From a bundle's ONNX files to TensorRT engines for this machine; needs neither torch nor onnx.
+
+Engines are built one at a time, each in a process of its own, and kept as soon as they are done,
+so a build that was broken off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+import denet
+from denet.files import written_whole
+from export import trtprocess
+from export.trtrequest import BuildError, Progress, Request, parse_batch, profile_of
+from runtime.bundle import Bundle
+from runtime.forms import PRECISIONS, Form, Forms, Precision, cpu_targets
+from runtime.trtfiles import (
+    FOLDER,
+    AbsentError,
+    BuildSpec,
+    BuiltEngine,
+    EngineFacts,
+    EngineFileError,
+    engine_path,
+    facts_path,
+    open_engine,
+    why_stale,
+)
+from runtime.trttarget import AMPERE, BuildOptions, BuildTarget, load_tensorrt, this_target
+from runtime.writing import store
+
+try:
+    import fcntl
+except ImportError:  # Windows; there, nobody is kept from building twice at once
+    fcntl = None  # type: ignore[assignment]
+
+TIMING_CACHE = "timing.cache"
+LOCK = ".lock"
+
+Notify = Callable[[str, float, int], None]
+"""(what is done, how many engines are, of how many)."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One engine: as it is on disk, and whether it was built now or was up to date."""
+
+    engine: BuiltEngine
+    built: bool
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a build came to.
+
+    Attributes:
+        bundle: whose engines they are.
+        target: the machine they are for.
+        asked: the precision asked for.
+        precision: that was built: the same, or what "auto" came to.
+        folder: where they are.
+        engines: by name.
+    """
+
+    bundle: Bundle
+    target: BuildTarget
+    asked: str
+    precision: Precision
+    folder: Path
+    engines: dict[str, Result]
+
+
+def parse_options(
+    batch: str,
+    opt_level: int,
+    workspace: int | None,
+    tf32: bool,
+    version_compatible: bool,
+    hardware_compatible: bool,
+) -> BuildOptions:
+    """Options from what a user wrote.
+
+    Raises:
+        BuildError: `batch` is not "1:4:16" or alike.
+    """
+    return BuildOptions(
+        batch=parse_batch(batch),
+        opt_level=opt_level,
+        workspace=workspace,
+        tf32=tf32,
+        version_compatible=version_compatible,
+        hardware_compatible=hardware_compatible,
+    )
+
+
+def check_unused(options: BuildOptions) -> None:
+    """See that no option was given to an export that builds nothing.
+
+    Raises:
+        BuildError: one was.
+    """
+    if options != BuildOptions():
+        raise BuildError("the options of TensorRT's builder need --trt")
+
+
+def calibration_target(target: str | None, precision: str) -> str:
+    """What INT8 is calibrated for where TensorRT engines are built next: by default, this CPU and
+    TensorRT.
+
+    Raises:
+        BuildError: TensorRT is left out of `target`, and `precision` needs it.
+    """
+    if target is None:
+        return f"{cpu_targets()[0]},trt"
+    if precision in ("auto", "int8") and "trt" not in target.split(","):
+        raise BuildError(f"--target {target}: add trt, for --trt builds what was made for TensorRT")
+    return target
+
+
+def check_machine(options: BuildOptions) -> BuildTarget:
+    """This machine, seen to be one that can build with `options`.
+
+    Raises:
+        TensorRTMissingError: it has no TensorRT.
+        BuildError: its GPU or its TensorRT cannot do what the options ask for.
+    """
+    trt = load_tensorrt()
+    target = this_target(trt)
+    if options.version_compatible and not hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE"):
+        raise BuildError(f"--version-compatible: {target.backend} cannot build such engines")
+    if options.hardware_compatible:
+        levels = getattr(trt, "HardwareCompatibilityLevel", None)
+        if not hasattr(levels, "AMPERE_PLUS"):
+            raise BuildError(f"--hardware-compatible: {target.backend} cannot build such engines")
+        if target.integrated:
+            raise BuildError(
+                f"--hardware-compatible: not on {target.gpu}: TensorRT has it for GPUs with memory "
+                "of their own, not for a Jetson's"
+            )
+        if target.compute_capability is not None and target.compute_capability < AMPERE:
+            raise BuildError(
+                f"--hardware-compatible: not on {target.gpu}: TensorRT has it from compute "
+                "capability 8.0 on"
+            )
+    return target
+
+
+def choose_forms(bundle: Bundle, precision: str) -> tuple[Precision, Forms]:
+    """The form of each engine for TensorRT in `precision`.
+
+    "auto" is the bundle's default, or FP32 where that was made for other hardware only.
+
+    Raises:
+        BuildError: there is no such precision, or the bundle does not have it for TensorRT.
+    """
+    manifest = bundle.manifest
+    here: dict[str, tuple[Precision, Forms]] = {
+        p: (p, forms) for p in PRECISIONS if (forms := manifest.forms(p, "trt")) is not None
+    }
+    if precision not in (*PRECISIONS, "auto"):
+        raise BuildError(
+            f"unknown precision {precision!r}: choose from auto, {', '.join(PRECISIONS)}"
+        )
+    asked = (manifest.default_precision, "fp32") if precision == "auto" else (precision,)
+    for name in asked:
+        if name in here:
+            return here[name]
+    raise BuildError(
+        f"{bundle.root}: has no {' or '.join(dict.fromkeys(asked))} for TensorRT, only "
+        f"{', '.join(here) or 'what other hardware runs'}: make it with `denet calibrate "
+        f"{bundle.root} DATA --target trt`"
+    )
+
+
+def build_engines(
+    bundle: Bundle,
+    precision: str,
+    options: BuildOptions,
+    *,
+    rebuild: bool = True,
+    notify: Notify = lambda *_: None,
+) -> Build:
+    """Build the engines of `bundle` for this machine, those that are not up to date.
+
+    Args:
+        bundle: with ONNX files.
+        precision: "auto", or one that the bundle has for TensorRT.
+        options: of TensorRT's builder.
+        rebuild: build an engine again that is there but stale; else that is an error, and
+            nothing is built. Engines that are not there are built in any case.
+        notify: told how far it is.
+
+    Raises:
+        TensorRTMissingError: there is no TensorRT here.
+        BuildError: an engine cannot be built, is not in the precision asked for, or is stale and
+            not to be rebuilt. Those built before it are kept.
+    """
+    target = check_machine(options)
+    chosen, forms = choose_forms(bundle, precision)
+    folder = bundle.root / FOLDER / target.name
+    try:
+        with _alone(folder):
+            for left in folder.rglob(".*.tmp"):  # of a build that was killed
+                left.unlink()
+            specs = [_spec(bundle, name, form, target, options) for name, form in forms.items()]
+            known = {spec.engine: _up_to_date(bundle, spec, rebuild) for spec in specs}
+            engines: dict[str, Result] = {}
+            for number, spec in enumerate(specs):
+                what = f"{spec.engine} {spec.form}"
+                notify(what, number, len(specs))
+                engine = known[spec.engine]
+                if engine is None:
+                    built = _build(bundle, spec, folder, _within(notify, what, number, len(specs)))
+                    engines[spec.engine] = Result(built, built=True)
+                else:
+                    engines[spec.engine] = Result(engine, built=False)
+            notify("done", len(specs), len(specs))
+    except OSError as error:
+        raise BuildError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    return Build(bundle, target, precision, chosen, folder, engines)
+
+
+def _spec(
+    bundle: Bundle, engine: str, form: Form, target: BuildTarget, options: BuildOptions
+) -> BuildSpec:
+    entry = bundle.manifest.engines[engine]
+    return BuildSpec(
+        engine=engine,
+        form=form,
+        source_sha256=entry.files[form].sha256,
+        target=target,
+        profile=profile_of(entry, options.batch),
+        options=options,
+    )
+
+
+def _up_to_date(bundle: Bundle, spec: BuildSpec, rebuild: bool) -> BuiltEngine | None:
+    """The engine on disk, if it is what `spec` wants; None if it is to be built.
+
+    Raises:
+        BuildError: it is another one, and may not be replaced.
+    """
+    path = engine_path(bundle.root, spec.target, spec.form, spec.engine)
+    try:
+        engine = open_engine(path)
+        reason = why_stale(engine.facts, spec)
+        if reason is None:
+            engine.read()
+            return engine
+        stale = f"{path}: stale: {reason}"
+    except AbsentError:
+        return None
+    except EngineFileError as error:
+        stale = str(error)
+    if not rebuild:
+        raise BuildError(f"{stale}; nothing was built: leave out --no-rebuild to replace it")
+    return None
+
+
+def _within(notify: Notify, what: str, number: int, total: int) -> Callable[[Progress], None]:
+    return lambda at: notify(f"{what}: {at.phase}", number + at.done, total)
+
+
+def _build(
+    bundle: Bundle, spec: BuildSpec, folder: Path, notify: Callable[[Progress], None]
+) -> BuiltEngine:
+    """Build an engine and put it in its place: first the engine, then its facts. Whatever happens
+    between, the old facts are not of the new engine."""
+    path = engine_path(bundle.root, spec.target, spec.form, spec.engine)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with written_whole(facts_path(path)) as facts_temporary:
+        with written_whole(path) as temporary:
+            request = Request(
+                bundle=str(bundle.root),
+                spec=spec,
+                output=str(temporary),
+                timing_cache=str(folder / TIMING_CACHE),
+            )
+            try:
+                built = trtprocess.run(request, notify)
+            except BuildError as error:
+                where = f"{bundle.root}: {spec.engine} ({spec.form})"
+                raise BuildError(f"{where}: not built: {error}") from None
+        facts = EngineFacts(
+            spec=spec,
+            sha256=built.sha256,
+            bytes=built.bytes,
+            layers=built.layers,
+            seconds=round(time.monotonic() - began, 3),
+            tools={"denet": denet.__version__},
+        )
+        encoded = msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"
+        store(facts_temporary.parent, facts_temporary.name, encoded)
+    return BuiltEngine(path, facts)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make `folder`, and let no other process build into it meanwhile.
+
+    Raises:
+        BuildError: another one does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as stream:
+        if fcntl is not None:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BuildError(f"{folder}: another `denet build` is at work there") from None
+        yield

@@ -1,0 +1,87 @@
+"""What is asked of the process that builds an engine, and what it says."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from denet.errors import DenetError
+from denet.graph import MAX_TARGETS
+from runtime.bundle import Engine
+from runtime.trtfiles import BuildSpec, Layers, Profile, Shape
+
+
+class BuildError(DenetError):
+    """An engine that was not built; what was built before it stays. The message says why."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine to build.
+
+    Attributes:
+        bundle: the path of the bundle that has its ONNX file.
+        spec: what it is built from, for and how.
+        output: the path to write it to.
+        timing_cache: the path of the cache to use and to renew.
+    """
+
+    bundle: str
+    spec: BuildSpec
+    output: str
+    timing_cache: str
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """How much of the engine is built, 0 to 1, and what TensorRT is at."""
+
+    done: float
+    phase: str
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """It was not built."""
+
+    reason: str
+
+
+class Built(msgspec.Struct, frozen=True, tag="built"):
+    """It was built and written."""
+
+    sha256: str
+    bytes: int
+    layers: Layers
+
+
+Event = Progress | Failed | Built
+
+
+def parse_batch(text: str) -> tuple[int, int, int]:
+    """The least, typical and largest batch from "1:4:16".
+
+    Raises:
+        BuildError: it is not three counts in that order.
+    """
+    if not re.fullmatch(r"[0-9]{1,6}:[0-9]{1,6}:[0-9]{1,6}", text):
+        raise BuildError(f"--batch {text}: give MIN:OPT:MAX, such as 1:4:16")
+    least, typical, most = map(int, text.split(":"))
+    if not 1 <= least <= typical <= most:
+        raise BuildError(
+            f"--batch {text}: MIN must be at least 1, OPT at least MIN, MAX at least OPT"
+        )
+    return least, typical, most
+
+
+def profile_of(engine: Engine, batch: tuple[int, int, int]) -> Profile:
+    """The shapes of an engine's inputs for these batches; an edge takes 1 to `MAX_TARGETS` target
+    vectors, and is tuned for the most: so it runs when no modality is missing."""
+
+    def shapes(dimensions: tuple[int | str, ...]) -> tuple[Shape, Shape, Shape]:
+        targets = (1, MAX_TARGETS, MAX_TARGETS)
+        least, typical, most = (
+            tuple(d if isinstance(d, int) else {"B": rows, "T": count}[d] for d in dimensions)
+            for rows, count in zip(batch, targets, strict=True)
+        )
+        return least, typical, most
+
+    return {tensor.name: shapes(tensor.shape) for tensor in engine.inputs}
