@@ -63,7 +63,7 @@ def request(
     """A request from what a user wrote.
 
     Raises:
-        CalibrationError: a name is unknown.
+        CalibrationError: a name is unknown, or there is no such data.
     """
 
     def known(option: str, name: str, names: tuple[str, ...]) -> Any:
@@ -71,6 +71,8 @@ def request(
             raise CalibrationError(f"unknown {option} {name!r}: choose from {', '.join(names)}")
         return name
 
+    if not data.is_dir():
+        raise CalibrationError(f"{data}: there is no such folder of data to calibrate with")
     return Request(
         data=data,
         precision=known("precision", precision, get_args(Wanted)),

@@ -12,7 +12,8 @@ from calibration.table import PATH
 from denet.files import replaced_folder
 from runtime.bundle import Bundle, Calibration, Engine, File, Manifest, Mixed
 from runtime.forms import Form, Precision, Target
-from runtime.writing import link, store, store_manifest
+from runtime.trtfiles import FOLDER as BUILT
+from runtime.writing import link, link_folder, store, store_manifest
 
 
 def write(
@@ -50,6 +51,8 @@ def write(
                 link(bundle.root, root, file)
             if manifest.head.affine is not None:
                 link(bundle.root, root, manifest.head.affine)
+            # Engines that were built of what stays the same are still good.
+            link_folder(bundle.root / BUILT, root / BUILT)
             engines: dict[str, Engine] = {}
             for name, engine in manifest.engines.items():
                 files: dict[Form, File] = {"fp32": engine.files["fp32"]}

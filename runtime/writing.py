@@ -35,7 +35,17 @@ def link(source: Path, target: Path, file: File) -> None:
     The files of a bundle are never changed in place, so both may have it.
     """
     (target / file.path).parent.mkdir(parents=True, exist_ok=True)
+    _linked(str(source / file.path), str(target / file.path))
+
+
+def link_folder(source: Path, target: Path) -> None:
+    """Take a folder over as `link` takes a file; none where there is none."""
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_linked)
+
+
+def _linked(source: str, target: str) -> None:
     try:
-        os.link(source / file.path, target / file.path)
+        os.link(source, target)
     except OSError:
-        shutil.copyfile(source / file.path, target / file.path)
+        shutil.copyfile(source, target)

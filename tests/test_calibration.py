@@ -482,10 +482,14 @@ def test_ranges_are_kept_for_the_same_samples_alone(
     outcome: Outcome, data: Path, tmp_path: Path
 ) -> None:
     root = copied(outcome.bundle.root, tmp_path)
+    built = root / "trt" / "some-gpu" / "fp32" / "branch_rgb.engine"
+    built.parent.mkdir(parents=True)
+    built.write_bytes(b"an engine")
     request = replace(outcome.request, targets=("avx2",), precision="int8")
     again = calibrate(root, request)
     assert any("same samples: kept" in note for note in again.notes)
     assert again.bundle.manifest.variants == ("fp32", "int8-avx2")
+    assert built.read_bytes() == b"an engine", "what was built of FP32 is still good"
     other = calibrate(root, replace(request, samples=18))
     assert not any("kept" in note for note in other.notes)
 
@@ -690,14 +694,16 @@ def test_int8_on_the_wrong_cpu(
 
 
 def test_export_and_calibration_in_one_go(
-    checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, bundle: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("export.bundle.check_parity", lambda *_, **__: [])
+    monkeypatch.setattr("export.bundle.to_onnx", lambda g: bundle.read_engine(g.name, "fp32"))
     out = tmp_path / "m.denet"
     refused(denet("export", checkpoint, "--out", out, "--precision", "int8"), "--calibration-data")
     arguments = ("export", checkpoint, "--out", out, "--precision", "int8", "--target", "avx2")
-    few = denet(*arguments, "--calibration-data", tmp_path / "none")
-    refused(few, "none")
+    refused(denet(*arguments, "--calibration-data", tmp_path / "none"), "none", "no such folder")
+    tight = denet(*arguments, "--calibration-data", data / "train", "--budget", "1")
+    refused(tight, "budget of 0", "Nothing was written")
     assert not out.exists()
     done = denet(*arguments, "--calibration-data", data, "--budget", "100")
     assert done.exit_code == 0, done.output
