@@ -178,7 +178,7 @@ def progress(total: int, text: str) -> tuple[Progress, Any]:
 def print_whole(table: Table) -> None:
     """A table in its full width: a terminal that is too narrow wraps it, and hides no column."""
     width = Measurement.get(out, out.options.update(width=400), table).maximum
-    out.print(table, width=max(out.width, width), crop=False)
+    Console(width=max(out.width, width)).print(table)
 
 
 @app.command()

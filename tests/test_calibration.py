@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -734,6 +735,7 @@ def test_calibrate_prints_and_reports(
     done = denet(*arguments, "--report", page)
     assert done.exit_code == 0, done.output
     assert "runs in mixed from now on" in " ".join(done.stdout.split())
+    assert re.search(r"[+-]?\d\.\d\d \([+-]?\d\.\d\d, ", done.stdout), "no column is hidden"
     assert "rgb+nir+tir" in page.read_text()
     refused(denet(*arguments, "--report", page), "page.html", "--force")
     done = denet(*arguments, "--json")
