@@ -1,56 +1,34 @@
 """Plots of what a calibration found.
 
-They use matplotlib's objects, never `pyplot`, and look as the figures of `denet.figures`, whose
-package is not imported because it imports torch.
+They use matplotlib's objects, never `pyplot`, and look as the figures of `denet.figures`.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 
 from calibration.judge import Effect, Effects
+from denet.figures.style import (  # noqa: F401  # the whole look, for whoever renders these plots
+    DOTS,
+    GRID,
+    INK,
+    MUTED,
+    PIXELS_PER_INCH,
+    RIGHT,
+    SERIES,
+    STYLE,
+    WRONG,
+    render,
+)
 from denet.graph import ENGINES, STATES, State
 from runtime.forms import FORMS, Form
-
-INK = "#1f2933"
-MUTED = "#66727f"
-GRID = "#e4e8ec"
-RIGHT = "#12924a"
-WRONG = "#d62f2f"
-SERIES = ("#1f5fa8", "#e08a1e", "#3f9c7a", "#a8477f", "#7a6fc4", "#8a8f98")
-PIXELS_PER_INCH = 100
-DOTS = 2
-STYLE = {
-    "font.size": 9.0,
-    "font.family": "DejaVu Sans",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": MUTED,
-    "axes.titlesize": 10.0,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 10.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-}
-"""All these are those of `denet.figures.style`; a test sees to it."""
 
 WIDTH = 9.8
 """Of a plot, in inches."""
@@ -112,36 +90,6 @@ class Scale:
     def lost(self, loss: float) -> str:
         """A loss in a sentence, with its unit."""
         return f"{loss:.2f} points of mAP" if self.labelled else f"{loss:.5f} of the mean cosine"
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot that is drawn.
-
-    Attributes:
-        name: what it is of.
-        caption: how to read it, in a sentence or two.
-        png: the file's content.
-    """
-
-    name: str
-    caption: str
-    png: bytes
-
-    @property
-    def width(self) -> int:
-        """Of the plot on a page, in pixels."""
-        return Image.open(io.BytesIO(self.png)).width // DOTS
-
-
-def render(draw: Callable[[], Figure]) -> bytes:
-    """The PNG of what `draw` makes, in the style of this module whatever a user's own is."""
-    with style.context(["default", STYLE]):
-        drawn = io.BytesIO()
-        draw().savefig(drawn, format="png", dpi=DOTS * PIXELS_PER_INCH)
-    file = io.BytesIO()
-    Image.open(drawn).convert("RGB").save(file, format="png")
-    return file.getvalue()
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import ENGINES, STACKED, Modality, State, image_value, plan
+from denet.graph import ENGINES, STACKED, Call, Modality, State, image_value, plan
 from runtime.backends.base import BackendError
 from runtime.backends.session import Pool, open_session
 from runtime.forms import Form, Forms
@@ -83,29 +83,31 @@ class Replay:
             state: within the modalities of the batch.
             forms: of each engine.
         """
-        composition = plan(state)
-        keys: dict[str, Key] = {image_value(m): (image_value(m),) for m in state.available}
-        for call in composition.calls:
-            read = {name: tuple(keys[v] for v in names) for name, names in call.inputs.items()}
-            made: Key = (call.engine, forms[call.engine], *read.items())
-            for output, names in call.outputs.items():
-                for index, name in enumerate(names):
-                    keys[name] = (*made, output, index)
+        keys: dict[str, Key] = {}
+        for call, read, made in self._calls(state, forms, keys):
             first = next(iter(call.outputs.values()))[0]
             if keys[first] not in self._values:
                 self._run(call.engine, forms[call.engine], read, made)
-        return [(keys[name], self._values[keys[name]]) for name in composition.parts]
+        return [(keys[name], self._values[keys[name]]) for name in plan(state).parts]
 
     def inputs(self, state: State, forms: Forms) -> Iterator[tuple[str, Arrays]]:
         """Each engine of `state`, with what it reads; the parts must have been made."""
-        keys: dict[str, Key] = {image_value(m): (image_value(m),) for m in state.available}
+        for call, read, _ in self._calls(state, forms, {}):
+            yield call.engine, self._gathered(read)
+
+    def _calls(
+        self, state: State, forms: Forms, keys: dict[str, Key]
+    ) -> Iterator[tuple[Call, dict[str, tuple[Key, ...]], Key]]:
+        """Each call of the plan of `state`, with the values it reads, and how what it makes is
+        known; `keys` gets those of all values of the plan by their names."""
+        keys |= {image_value(m): (image_value(m),) for m in state.available}
         for call in plan(state).calls:
             read = {name: tuple(keys[v] for v in names) for name, names in call.inputs.items()}
             made: Key = (call.engine, forms[call.engine], *read.items())
             for output, names in call.outputs.items():
                 for index, name in enumerate(names):
                     keys[name] = (*made, output, index)
-            yield call.engine, self._gathered(read)
+            yield call, read, made
 
     def _gathered(self, read: Mapping[str, tuple[Key, ...]]) -> Arrays:
         return {

@@ -20,12 +20,10 @@ from calibration.errors import CalibrationError
 from calibration.judge import Effect, Effects, worst
 from calibration.outcome import Outcome
 from calibration.plots import (
-    Plot,
     Scale,
     change_figure,
     fleet_figure,
     lowest_pairing,
-    render,
     sensitivity_figure,
     short,
     signed,
@@ -33,6 +31,8 @@ from calibration.plots import (
 )
 from calibration.samples import Chosen
 from denet import __version__
+from denet.figures.drawing import Drawing
+from denet.figures.style import render
 from denet.files import written_whole
 from denet.graph import ENGINES, State, plan
 from runtime.forms import FORMS, INT8, Form, Target, cpu_targets, variant
@@ -504,7 +504,7 @@ def _and(words: list[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
-def draw_plots(outcome: Outcome) -> list[Plot]:
+def draw_plots(outcome: Outcome) -> list[Drawing]:
     """The plots that the outcome allows, in the order in which a person should see them."""
     scale, labelled = _scale(outcome), outcome.samples.labelled
     first = delivered(outcome)
@@ -524,4 +524,4 @@ def draw_plots(outcome: Outcome) -> list[Plot]:
     captions = CAPTIONS if labelled else CAPTIONS | UNLABELLED
     if any("fp16" in taken for taken in outcome.times.values()):
         captions = captions | {"times": captions["times"] + HALF}
-    return [Plot(name, captions[name], render(draw)) for name, draw in figures.items()]
+    return [Drawing(name, captions[name], render(draw)) for name, draw in figures.items()]

@@ -28,9 +28,10 @@ from denet.evaluate import Split, evaluate_rates, evaluate_states
 from denet.figures import NEED_CHECKPOINT, FigureError, check_folder, draw_figures, write_figures
 from denet.figures.accuracy import rate_curve, state_bars
 from denet.figures.activation import activation_maps, identity_direction, overlay
-from denet.figures.album import CAPTIONS, Drawing
+from denet.figures.album import CAPTIONS
 from denet.figures.choice import SHOWN_STATES, choose_queries, others
 from denet.figures.clusters import choose_identities
+from denet.figures.drawing import Drawing
 from denet.figures.ranking import ranked_lists, ranking_figure
 from denet.figures.recovered import denormalize, recover_images
 from denet.figures.style import RIGHT, WRONG, render

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from matplotlib.figure import Figure
-from PIL import Image
 
 from denet.evaluate import Embed, Split
 from denet.figures.accuracy import rate_curve, state_bars
 from denet.figures.activation import activation_figure, identity_direction
 from denet.figures.choice import SHOWN_STATES, choose_queries
 from denet.figures.clusters import choose_identities, clusters_figure
+from denet.figures.drawing import Drawing
 from denet.figures.ranking import ranked_lists, ranking_figure
 from denet.figures.recovered import recovered_figure
-from denet.figures.style import DOTS, render
+from denet.figures.style import render
 from denet.graph import Modality, State
 from denet.metrics import Ranking
 from denet.model import DENet
@@ -59,26 +57,6 @@ CAPTIONS = {
     ),
 }
 """Under each figure, by its name."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure that is drawn.
-
-    Attributes:
-        name: of its file, without the extension.
-        caption: what is seen, in a sentence or two.
-        png: the file's content.
-    """
-
-    name: str
-    caption: str
-    png: bytes
-
-    @property
-    def width(self) -> int:
-        """Of the figure on a page, in pixels."""
-        return Image.open(io.BytesIO(self.png)).width // DOTS
 
 
 def draw_figures(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from denet.errors import DenetError
-from denet.figures.album import Drawing
+from denet.figures.drawing import Drawing
 from denet.files import written_whole
 
 
