@@ -33,6 +33,7 @@ from denet.recipe import read_recipe
 from export.bundle import export_bundle
 from export.onnx import to_onnx_model
 from runtime import Runtime
+from runtime.backends.base import EngineCall
 
 Arrays = Mapping[Modality, NDArray[np.float32]]
 
@@ -112,21 +113,18 @@ def branch_runner(runtime: Runtime, state: State, sample: Arrays) -> Callable[[]
     """Only the branches of a state, one engine after the other."""
     backend = runtime.composer.backend
     manifest = runtime.bundle.manifest
-    steps = []
+    images, calls = [], []
     for m in state.available:
-        image = backend.allocate((1, *sample[m].shape))
-        np.copyto(backend.stage(image)[0], sample[m])
+        images.append(backend.allocate((1, *sample[m].shape)))
         outputs = {
             "feature": backend.allocate((1, manifest.channels, *manifest.feature_size)),
             "pooled": backend.allocate((1, manifest.channels)),
         }
-        steps.append(backend.bind(f"branch_{m}", {"image": image}, outputs))
-
-    def run() -> None:
-        for step in steps:
-            step()
-
-    return run
+        calls.append(EngineCall(f"branch_{m}", {"image": images[-1]}, outputs))
+    program = backend.program(images, calls, [])
+    for m, host in zip(state.available, program.uploads, strict=True):
+        np.copyto(host[0], sample[m])
+    return program.run
 
 
 def costs(runtime: Runtime) -> Table:

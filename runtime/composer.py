@@ -5,29 +5,40 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import ENGINES, PARTS, STACKED, Modality, State, image_value, plan
-from runtime.backends.base import Backend, Buffer
+from runtime.backends.base import (
+    Backend,
+    Buffer,
+    Call,
+    CopyCall,
+    DeviceLostError,
+    EngineCall,
+    Program,
+    Trace,
+)
 from runtime.bundle import Manifest
 from runtime.layout import VECTORS, Copy, Layout, Run, Span, batch_order, layout
 
 Fill = Callable[[int, Modality, NDArray[np.float32]], None]
 """Writes the network input (3, H, W) of a sample's modality into the given array."""
 
+Result = TypeVar("Result")
+
 _KEPT_PROGRAMS = 128
 
 
 @dataclass(frozen=True)
-class _Program:
-    """A layout bound to buffers: run its steps, then read the parts."""
+class _Bound:
+    """A layout bound to buffers: its program uploads the images of each modality in the layout's
+    order and downloads all vectors, among which are the parts."""
 
     layout: Layout
-    images: tuple[tuple[Modality, Buffer, NDArray[np.float32]], ...]
-    steps: tuple[Callable[[], None], ...]
-    vectors: Buffer
+    program: Program
     part_rows: NDArray[np.intp]  # (B, 6)
 
 
@@ -51,7 +62,7 @@ class Composer:
             VECTORS: (manifest.channels,),
         }
         self._tables: dict[str, Buffer] = {}
-        self._programs: OrderedDict[tuple[State, ...], _Program] = OrderedDict()
+        self._programs: OrderedDict[tuple[State, ...], _Bound] = OrderedDict()
 
     def load(self, states: Iterable[State]) -> None:
         """Load the engines of `states` now instead of each when it is first needed."""
@@ -62,8 +73,7 @@ class Composer:
 
     def close(self) -> None:
         """Release programs, buffers and engines."""
-        self._programs.clear()
-        self._tables.clear()
+        self._forget()
         self.backend.close()
 
     def run(self, states: Sequence[State], fill: Fill) -> NDArray[np.float32]:
@@ -74,17 +84,16 @@ class Composer:
             fill: called once for each available modality of each sample.
         """
         order = batch_order(states)
-        program = self._program(tuple(states[i] for i in order))
-        for modality, buffer, host in program.images:
-            for row, position in enumerate(program.layout.images[modality]):
-                fill(order[position], modality, host[row])
-            self.backend.push(buffer)
-        for step in program.steps:
-            step()
-        vectors = self.backend.pull(program.vectors)
+        bound = self._fill(states, order, fill)
+        (vectors,) = self._guarded(bound.program.run)
         parts = np.empty((len(states), PARTS, self._channels), np.float32)
-        parts[order] = vectors[program.part_rows]
+        parts[order] = vectors[bound.part_rows]
         return parts
+
+    def trace(self, states: Sequence[State], fill: Fill) -> Trace:
+        """Run as `run` does, and tell when each part of it ran."""
+        bound = self._fill(states, batch_order(states), fill)
+        return self._guarded(bound.program.trace)
 
     def run_tensors(
         self, samples: Sequence[Mapping[Modality, NDArray[np.float32]]]
@@ -107,43 +116,59 @@ class Composer:
         """
         spec = self._engines[engine]
         sizes: dict[int | str, int] = {}
-        buffers: dict[str, Buffer] = {}
         for tensor in spec.inputs:
-            array = inputs[tensor.name]
-            sizes.update(zip(tensor.shape, array.shape, strict=True))
-            buffers[tensor.name] = buffer = self.backend.allocate(array.shape)
-            np.copyto(self.backend.stage(buffer), array)
-            self.backend.push(buffer)
-        outputs = {
+            sizes.update(zip(tensor.shape, inputs[tensor.name].shape, strict=True))
+        given = {t.name: self.backend.allocate(inputs[t.name].shape) for t in spec.inputs}
+        made = {
             tensor.name: self.backend.allocate(
                 tuple(d if isinstance(d, int) else sizes[d] for d in tensor.shape)
             )
             for tensor in spec.outputs
         }
-        self.backend.bind(engine, buffers, outputs)()
-        return {name: self.backend.pull(buffer).copy() for name, buffer in outputs.items()}
+        call = EngineCall(engine, given, made)
+        program = self.backend.program(list(given.values()), [call], list(made.values()))
+        for name, host in zip(given, program.uploads, strict=True):
+            np.copyto(host, inputs[name])
+        found = self._guarded(program.run)
+        return {name: array.copy() for name, array in zip(made, found, strict=True)}
 
-    def _program(self, states: tuple[State, ...]) -> _Program:
+    def _fill(self, states: Sequence[State], order: Sequence[int], fill: Fill) -> _Bound:
+        """The program of a batch, its images filled in."""
+        bound = self._program(tuple(states[i] for i in order))
+        rows = bound.layout.images
+        for (modality, positions), host in zip(rows.items(), bound.program.uploads, strict=True):
+            for row, position in enumerate(positions):
+                fill(order[position], modality, host[row])
+        return bound
+
+    def _program(self, states: tuple[State, ...]) -> _Bound:
         if states in self._programs:
             self._programs.move_to_end(states)
             return self._programs[states]
         rows = layout(states)
         self._reserve(rows.tables)
-        program = _Program(
-            rows,
-            tuple(
-                (m, buffer, self.backend.stage(buffer))
-                for m, samples in rows.images.items()
-                for buffer in [self._view(Span(image_value(m), 0, len(samples)))]
-            ),
-            tuple(self._bind(step) for step in rows.steps),
-            self._view(Span(VECTORS, 0, rows.tables[VECTORS])),
-            np.asarray(rows.parts, np.intp),
+        program = self.backend.program(
+            [self._view(Span(image_value(m), 0, len(held))) for m, held in rows.images.items()],
+            [self._call(step) for step in rows.steps],
+            [self._view(Span(VECTORS, 0, rows.tables[VECTORS]))],
         )
-        self._programs[states] = program
+        bound = _Bound(rows, program, np.asarray(rows.parts, np.intp))
+        self._programs[states] = bound
         if len(self._programs) > _KEPT_PROGRAMS:
             self._programs.popitem(last=False)
-        return program
+        return bound
+
+    def _guarded(self, run: Callable[[], Result]) -> Result:
+        """Run a program; where the device is lost, so are the programs and tables on it."""
+        try:
+            return run()
+        except DeviceLostError:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        self._programs.clear()
+        self._tables.clear()
 
     def _reserve(self, rows: Mapping[str, int]) -> None:
         """Grow the tables to `rows`; programs bound to a table that moves are forgotten."""
@@ -157,9 +182,9 @@ class Composer:
     def _view(self, span: Span) -> Buffer:
         return self._tables[span.table].rows(span.start, span.rows)
 
-    def _bind(self, step: Copy | Run) -> Callable[[], None]:
+    def _call(self, step: Copy | Run) -> Call:
         if isinstance(step, Copy):
-            return self.backend.copy(self._view(step.source), self._view(step.target))
+            return CopyCall(self._view(step.source), self._view(step.target))
 
         def shaped(name: str, span: Span) -> Buffer:
             view = self._view(span)
@@ -167,7 +192,7 @@ class Composer:
                 return view.reshape((step.targets, step.batch, self._channels))
             return view
 
-        return self.backend.bind(
+        return EngineCall(
             step.engine,
             {name: shaped(name, span) for name, span in step.inputs.items()},
             {name: shaped(name, span) for name, span in step.outputs.items()},

@@ -10,7 +10,7 @@ import sys
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from denet.graph import COMPLETE, ENGINES, MODALITIES, STATES, Modality, State, 
 from denet.model import DENet
 from export import export_bundle
 from runtime import BackendError, Bundle, BundleError, CanaryError, ImageError, Runtime
+from runtime.backends.base import EngineCall
 from runtime.backends.choose import nvidia_gpu_present
 from runtime.bundle import Manifest
 from tests.test_bundle import edit_manifest, npz, put_listed
@@ -341,22 +342,36 @@ def test_prepare_loads_what_the_states_need(fresh: Runtime, loads: list[str]) ->
     assert Counter(loads) == Counter({engine for s in chosen for engine in plan(s).engines})
 
 
+def test_a_trace_tells_when_each_engine_ran(fresh: Runtime) -> None:
+    states = [STATES[1], STATES[5]]
+    samples = [
+        {m: np.full((3, 64, 32), 0.1, np.float32) for m in state.available} for state in states
+    ]
+
+    def fill(sample: int, modality: Modality, out: NDArray[np.float32]) -> None:
+        np.copyto(out, samples[sample][modality])
+
+    trace = fresh.composer.trace(states, fill)
+    engines = [span.name for span in trace.spans if span.kind == "engine"]
+    needed = {engine for state in states for engine in plan(state).engines}
+    assert engines == [engine for engine in ENGINES if engine in needed]
+    edges = [at for span in trace.spans for at in (span.start, span.stop)]
+    assert edges == sorted(edges)
+    assert edges[0] >= 0
+    assert edges[-1] <= trace.seconds
+
+
 def test_an_engine_runs_once_in_a_mixed_batch_whatever_the_states(
     fresh: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: Counter[str] = Counter()
-    bind = fresh.composer.backend.bind
+    program = fresh.composer.backend.program
 
-    def recording(engine: str, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Any:
-        step = bind(engine, inputs, outputs)
+    def recording(uploads: Any, calls: Sequence[Any], downloads: Any) -> Any:
+        runs.update(call.engine for call in calls if isinstance(call, EngineCall))
+        return program(uploads, calls, downloads)
 
-        def run() -> None:
-            runs[engine] += 1
-            step()
-
-        return run
-
-    monkeypatch.setattr(fresh.composer.backend, "bind", recording)
+    monkeypatch.setattr(fresh.composer.backend, "program", recording)
     for states in (STATES, mixed_states(16, seed=4), [STATES[3], STATES[6]], [COMPLETE]):
         runs.clear()
         fresh.parts(samples_in(states))

@@ -1,9 +1,9 @@
-"""The interface of an inference backend: buffers in its memory, and engines bound to them."""
+"""The interface of an inference backend: buffers in its memory, and programs that run on them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -14,11 +14,13 @@ from denet.errors import DenetError
 
 FLOAT_BYTES = 4
 
-Image = NDArray[np.float32]
-
 
 class BackendError(DenetError):
     """A backend that cannot deliver what was asked for; the message says why and what to do."""
+
+
+class DeviceLostError(BackendError):
+    """The device gave up, and with it all buffers and programs: they must be made anew."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Buffer:
     address: int
     shape: tuple[int, ...]
     owner: object
+
+    @property
+    def bytes(self) -> int:
+        return prod(self.shape) * FLOAT_BYTES
 
     def rows(self, start: int, count: int) -> Buffer:
         """The rows [start, start + count), in place."""
@@ -48,14 +54,94 @@ class Buffer:
         return replace(self, shape=shape)
 
 
+@dataclass(frozen=True)
+class CopyCall:
+    """Copy `source` to `target`, of the same shape."""
+
+    source: Buffer
+    target: Buffer
+
+
+@dataclass(frozen=True)
+class EngineCall:
+    """Run `engine` on these buffers, each in the shape that the engine is to see."""
+
+    engine: str
+    inputs: Mapping[str, Buffer]
+    outputs: Mapping[str, Buffer]
+
+
+Call = CopyCall | EngineCall
+
+
+@dataclass(frozen=True)
+class Span:
+    """When one part of a program ran.
+
+    Attributes:
+        kind: "upload", "copy", "engine" or "download".
+        name: of the engine; of the kind for anything else.
+        lane: the stream it ran on, 0 where there is one.
+        start: seconds since the program began.
+        stop: likewise.
+    """
+
+    kind: str
+    name: str
+    lane: int
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run of a program, taken apart.
+
+    Attributes:
+        enqueued: seconds until the host had nothing left to do but wait; None where it computes
+            itself.
+        seconds: the whole of it.
+        spans: its parts, in the order of the program.
+    """
+
+    enqueued: float | None
+    seconds: float
+    spans: tuple[Span, ...]
+
+
+class Program(ABC):
+    """Uploads, calls and downloads in a fixed order, on fixed buffers; keeps these alive.
+
+    Attributes:
+        uploads: host arrays to fill before each run, in the shapes of the uploaded buffers.
+    """
+
+    uploads: tuple[NDArray[np.float32], ...]
+
+    @abstractmethod
+    def run(self) -> tuple[NDArray[np.float32], ...]:
+        """Run it: the downloaded buffers, valid until the next run of any program.
+
+        Raises:
+            DeviceLostError: the device gave up.
+            BackendError: it could not run.
+        """
+
+    @abstractmethod
+    def trace(self) -> Trace:
+        """Run it once, slower, and tell when each part ran. Raises: as `run`."""
+
+
 class Backend(ABC):
     """Runs engines on one device. A backend is used by one thread at a time.
 
-    Work may be queued: what `bind` returns, `copy` and `push` take effect in the order of their
-    calls, and are done when `pull` returns.
+    Attributes:
+        name: such as "ort-cpu".
+        largest_batch: the most samples that its engines take at once; None for any number.
     """
 
     name: str
+    largest_batch: int | None = None
 
     @abstractmethod
     def load(self, engine: str) -> None:
@@ -71,30 +157,24 @@ class Backend(ABC):
         """A buffer of `shape`; its content is undefined."""
 
     @abstractmethod
-    def stage(self, buffer: Buffer) -> NDArray[np.float32]:
-        """A host array of the buffer's shape to fill before `push` (the memory itself on a CPU)."""
+    def program(
+        self, uploads: Sequence[Buffer], calls: Sequence[Call], downloads: Sequence[Buffer]
+    ) -> Program:
+        """A program that has the effect of running its parts one after the other; engines that it
+        needs are loaded.
 
-    @abstractmethod
-    def push(self, buffer: Buffer) -> None:
-        """Send what was written to `stage(buffer)` to the device."""
+        Args:
+            uploads: buffers that are sent to the device first.
+            calls: what is done with them, in order.
+            downloads: buffers that are fetched from it at the end.
 
-    @abstractmethod
-    def pull(self, buffer: Buffer) -> NDArray[np.float32]:
-        """The buffer's content on the host, once all queued work is done; valid until the next
-        call that writes to the buffer."""
-
-    @abstractmethod
-    def copy(self, source: Buffer, target: Buffer) -> Callable[[], None]:
-        """A function that copies `source` to `target`, of the same shape, and keeps them alive."""
-
-    @abstractmethod
-    def bind(
-        self, engine: str, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]
-    ) -> Callable[[], None]:
-        """A function that runs `engine` on these buffers, and keeps them alive.
-
-        The engine is loaded if need be.
+        Raises:
+            BackendError: an engine cannot be loaded, or does not take such a shape.
         """
+
+    def device_memory(self) -> int | None:
+        """Bytes of the device's memory that are in use, by anyone; None for the host's own."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -15,22 +15,27 @@ from runtime.backends.base import FLOAT_BYTES, BackendError, Buffer
 
 
 class Memory(ABC):
-    """float32 buffers of one device; the copies follow `Backend`'s contract."""
+    """float32 buffers of one device."""
 
     @abstractmethod
-    def allocate(self, shape: tuple[int, ...]) -> Buffer: ...
+    def allocate(self, shape: tuple[int, ...]) -> Buffer:
+        """A buffer of `shape`; its content is undefined."""
 
     @abstractmethod
-    def stage(self, buffer: Buffer) -> NDArray[np.float32]: ...
+    def stage(self, buffer: Buffer) -> NDArray[np.float32]:
+        """A host array of the buffer's shape to fill before `push` (the memory itself on a CPU)."""
 
     @abstractmethod
-    def push(self, buffer: Buffer) -> None: ...
+    def push(self, buffer: Buffer) -> None:
+        """Send what was written to `stage(buffer)` to the device."""
 
     @abstractmethod
-    def pull(self, buffer: Buffer) -> NDArray[np.float32]: ...
+    def pull(self, buffer: Buffer) -> NDArray[np.float32]:
+        """The buffer's content on the host, valid until something writes to the buffer."""
 
     @abstractmethod
-    def copy(self, source: Buffer, target: Buffer) -> Callable[[], None]: ...
+    def copy(self, source: Buffer, target: Buffer) -> Callable[[], None]:
+        """A function that copies `source` to `target`, of the same shape, and keeps them alive."""
 
 
 class HostMemory(Memory):

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from runtime.backends.base import Backend, BackendError, Buffer
+from runtime.backends.base import (
+    Backend,
+    BackendError,
+    Buffer,
+    Call,
+    CopyCall,
+    EngineCall,
+    Program,
+    Span,
+    Trace,
+)
 from runtime.backends.memory import CudaMemory, HostMemory, Memory
 from runtime.backends.session import PROVIDERS, Pool, open_session
 from runtime.bundle import Bundle
@@ -26,6 +38,47 @@ class _Bound:
 
     def __call__(self) -> None:
         self.session.run_with_iobinding(self.binding)
+
+
+class _Sequence(Program):
+    """Parts that run one after the other, each waited for."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        uploads: Sequence[Buffer],
+        calls: Sequence[tuple[str, str, Callable[[], None]]],
+        downloads: Sequence[Buffer],
+    ) -> None:
+        self._memory = memory
+        self._sent = tuple(uploads)
+        self._calls = tuple(calls)
+        self._fetched = tuple(downloads)
+        self.uploads = tuple(memory.stage(buffer) for buffer in uploads)
+        self._runs = tuple(run for _, _, run in calls)
+
+    def run(self) -> tuple[NDArray[np.float32], ...]:
+        for buffer in self._sent:
+            self._memory.push(buffer)
+        for call in self._runs:
+            call()
+        return tuple(self._memory.pull(buffer) for buffer in self._fetched)
+
+    def trace(self) -> Trace:
+        push, pull = self._memory.push, self._memory.pull
+        parts: list[tuple[str, str, Callable[[], object]]] = [
+            *(("upload", "upload", partial(push, buffer)) for buffer in self._sent),
+            *self._calls,
+            *(("download", "download", partial(pull, buffer)) for buffer in self._fetched),
+        ]
+        clock = time.perf_counter
+        spans: list[Span] = []
+        began = clock()
+        for kind, name, run in parts:
+            start = clock()
+            run()
+            spans.append(Span(kind, name, 0, start - began, clock() - began))
+        return Trace(None, clock() - began, tuple(spans))
 
 
 class OnnxRuntimeBackend(Backend):
@@ -63,30 +116,25 @@ class OnnxRuntimeBackend(Backend):
     def allocate(self, shape: tuple[int, ...]) -> Buffer:
         return self._memory.allocate(shape)
 
-    def stage(self, buffer: Buffer) -> NDArray[np.float32]:
-        return self._memory.stage(buffer)
+    def program(
+        self, uploads: Sequence[Buffer], calls: Sequence[Call], downloads: Sequence[Buffer]
+    ) -> Program:
+        return _Sequence(self._memory, uploads, [self._bound(call) for call in calls], downloads)
 
-    def push(self, buffer: Buffer) -> None:
-        self._memory.push(buffer)
+    def _bound(self, call: Call) -> tuple[str, str, Callable[[], None]]:
+        if isinstance(call, CopyCall):
+            return "copy", "copy", self._memory.copy(call.source, call.target)
+        return "engine", call.engine, self._bind(call)
 
-    def pull(self, buffer: Buffer) -> NDArray[np.float32]:
-        return self._memory.pull(buffer)
-
-    def copy(self, source: Buffer, target: Buffer) -> Callable[[], None]:
-        return self._memory.copy(source, target)
-
-    def bind(
-        self, engine: str, inputs: Mapping[str, Buffer], outputs: Mapping[str, Buffer]
-    ) -> Callable[[], None]:
-        self.load(engine)
-        session = self._sessions[engine]
+    def _bind(self, call: EngineCall) -> _Bound:
+        self.load(call.engine)
+        session = self._sessions[call.engine]
         binding = session.io_binding()
-        for name, buffer in inputs.items():
+        for name, buffer in call.inputs.items():
             binding.bind_input(name, self._device, 0, np.float32, buffer.shape, buffer.address)
-        for name, buffer in outputs.items():
+        for name, buffer in call.outputs.items():
             binding.bind_output(name, self._device, 0, np.float32, buffer.shape, buffer.address)
-
-        return _Bound(session, binding, (*inputs.values(), *outputs.values()))
+        return _Bound(session, binding, (*call.inputs.values(), *call.outputs.values()))
 
     def close(self) -> None:
         self._sessions.clear()
