@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from denet.graph import ENGINES, STACKED, Call, Modality, State, image_value, plan
 from runtime.backends.base import BackendError
+from runtime.backends.providers import CPU
 from runtime.backends.session import Pool, open_session
 from runtime.forms import Form, Forms
 
@@ -51,7 +52,7 @@ class Engines:
         if (engine, form) not in self._sessions:
             # What is made for TensorRT does not overflow there, as this CPU's int8 might.
             self._sessions[engine, form] = open_session(
-                self._read(engine, form), "cpu", engine, literal=form == "int8-trt"
+                self._read(engine, form), CPU, engine, literal=form == "int8-trt"
             )
         session = self._sessions[engine, form]
         names = [output.name for output in session.get_outputs()]

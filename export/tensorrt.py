@@ -15,9 +15,12 @@ from pathlib import Path
 import msgspec
 
 import denet
+from denet.errors import DenetError
 from denet.files import written_whole
 from export import trtprocess
-from export.trtrequest import BuildError, Progress, Request, parse_batch, profile_of
+from export.trtcheck import check_engines
+from export.trtrequest import BuildError, Progress, Request, parse_batch
+from runtime.backends.device import Device
 from runtime.bundle import Bundle
 from runtime.forms import PRECISIONS, Form, Forms, Precision, cpu_targets
 from runtime.trtfiles import (
@@ -30,6 +33,7 @@ from runtime.trtfiles import (
     engine_path,
     facts_path,
     open_engine,
+    profile_of,
     why_stale,
 )
 from runtime.trttarget import AMPERE, BuildOptions, BuildTarget, load_tensorrt, this_target
@@ -66,6 +70,7 @@ class Build:
         precision: that was built: the same, or what "auto" came to.
         folder: where they are.
         engines: by name.
+        unchecked: why the engines were not run to compare them; None if they were.
     """
 
     bundle: Bundle
@@ -74,6 +79,7 @@ class Build:
     precision: Precision
     folder: Path
     engines: dict[str, Result]
+    unchecked: str | None
 
 
 def parse_options(
@@ -178,6 +184,12 @@ def choose_forms(bundle: Bundle, precision: str) -> tuple[Precision, Forms]:
     )
 
 
+def _open_device() -> Device:
+    from runtime.backends.cuda import CudaDevice
+
+    return CudaDevice()
+
+
 def build_engines(
     bundle: Bundle,
     precision: str,
@@ -185,8 +197,10 @@ def build_engines(
     *,
     rebuild: bool = True,
     notify: Notify = lambda *_: None,
+    open_device: Callable[[], Device] = _open_device,
 ) -> Build:
-    """Build the engines of `bundle` for this machine, those that are not up to date.
+    """Build the engines of `bundle` for this machine, those that are not up to date; and where it
+    can run them, compare each with its ONNX file.
 
     Args:
         bundle: with ONNX files.
@@ -195,11 +209,12 @@ def build_engines(
         rebuild: build an engine again that is there but stale; else that is an error, and
             nothing is built. Engines that are not there are built in any case.
         notify: told how far it is.
+        open_device: makes the device to run them on.
 
     Raises:
         TensorRTMissingError: there is no TensorRT here.
-        BuildError: an engine cannot be built, is not in the precision asked for, or is stale and
-            not to be rebuilt. Those built before it are kept.
+        BuildError: an engine cannot be built, is not in the precision asked for, is stale and not
+            to be rebuilt, or computes something else than its ONNX file. The others are kept.
     """
     target = check_machine(options)
     chosen, forms = choose_forms(bundle, precision)
@@ -220,10 +235,53 @@ def build_engines(
                     engines[spec.engine] = Result(built, built=True)
                 else:
                     engines[spec.engine] = Result(engine, built=False)
+            unchecked = _check(bundle, target, engines, open_device, notify)
             notify("done", len(specs), len(specs))
     except OSError as error:
         raise BuildError(f"{folder}: cannot be written: {error.strerror or error}") from None
-    return Build(bundle, target, precision, chosen, folder, engines)
+    return Build(bundle, target, precision, chosen, folder, engines, unchecked)
+
+
+def _check(
+    bundle: Bundle,
+    target: BuildTarget,
+    engines: dict[str, Result],
+    open_device: Callable[[], Device],
+    notify: Notify,
+) -> str | None:
+    """Run the engines and note in their facts how near they come to their ONNX files; why that was
+    not done, if so.
+
+    Raises:
+        BuildError: one does not come near; it is no longer taken for built.
+    """
+    if target.gpu is None:
+        return "there is no GPU here"
+    if all(result.engine.facts.cosine is not None for result in engines.values()):
+        return None
+    try:
+        device = open_device()
+    except DenetError as error:
+        return str(error)
+    built = {name: result.engine for name, result in engines.items()}
+    count = len(built)
+    found = check_engines(
+        bundle, built, lambda: device, lambda name: notify(f"{name}: comparing", count, count)
+    )
+    for name, checked in found.items():
+        engine = built[name]
+        if not checked.good:
+            facts_path(engine.path).unlink()
+            raise BuildError(
+                f"{engine.path}: was built, and does not compute what its ONNX file does: cosine "
+                f"{checked.cosine:.5f}, at least {checked.least} is wanted: it will not be used. "
+                "Try another --opt-level"
+            )
+        facts = msgspec.structs.replace(engine.facts, cosine=round(checked.cosine, 7))
+        with written_whole(facts_path(engine.path)) as temporary:
+            _write_facts(temporary, facts)
+        engines[name] = Result(BuiltEngine(engine.path, facts), engines[name].built)
+    return None
 
 
 def _spec(
@@ -296,9 +354,13 @@ def _build(
             seconds=round(time.monotonic() - began, 3),
             tools={"denet": denet.__version__},
         )
-        encoded = msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"
-        store(facts_temporary.parent, facts_temporary.name, encoded)
+        _write_facts(facts_temporary, facts)
     return BuiltEngine(path, facts)
+
+
+def _write_facts(path: Path, facts: EngineFacts) -> None:
+    encoded = msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"
+    store(path.parent, path.name, encoded)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ def build_facts(build: Build) -> dict[str, Any]:
         "precision": build.precision,
         "target": msgspec.to_builtins(build.target),
         "folder": str(build.folder),
+        "unchecked": build.unchecked,
         "engines": {
             name: {
                 "form": (facts := result.engine.facts).spec.form,
@@ -26,6 +27,7 @@ def build_facts(build: Build) -> dict[str, Any]:
                 "layers": msgspec.to_builtins(facts.layers),
                 "bytes": facts.bytes,
                 "seconds": facts.seconds,
+                "cosine": facts.cosine,
                 "profile": msgspec.to_builtins(facts.spec.profile),
             }
             for name, result in build.engines.items()
@@ -34,9 +36,10 @@ def build_facts(build: Build) -> dict[str, Any]:
 
 
 def build_table(build: Build) -> Table:
-    """A row for each engine: its precision as it was delivered, its size, what it took."""
+    """A row for each engine: its precision as it was delivered, its size, what it took,
+    and how near it comes to its ONNX file."""
     table = Table("engine", "form", title=f"TensorRT, {build.precision}", title_justify="left")
-    for title in ("int8 / fp16 / fp32", "MB", "seconds"):
+    for title in ("int8 / fp16 / fp32", "MB", "seconds", "cosine"):
         table.add_column(title, justify="right")
     table.add_column("")
     for name, result in build.engines.items():
@@ -48,6 +51,7 @@ def build_table(build: Build) -> Table:
             f"{layers.int8} / {layers.fp16} / {layers.fp32}",
             f"{facts.bytes / 1e6:.1f}",
             f"{facts.seconds:.1f}",
+            "-" if facts.cosine is None else f"{facts.cosine:.5f}",
             "built" if result.built else "up to date",
         )
     return table
@@ -66,3 +70,7 @@ def build_notes(build: Build) -> Iterator[str]:
             "there is no GPU here: this shows that TensorRT's parser and compiler take them, but "
             "no machine can run these engines"
         )
+    elif build.unchecked:
+        yield f"not compared with their ONNX files: {build.unchecked}"
+    else:
+        yield "each was run and compared with its ONNX file on the CPU (cosine)"

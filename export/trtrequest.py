@@ -7,9 +7,7 @@ import re
 import msgspec
 
 from denet.errors import DenetError
-from denet.graph import MAX_TARGETS
-from runtime.bundle import Engine
-from runtime.trtfiles import BuildSpec, Layers, Profile, Shape
+from runtime.trtfiles import BuildSpec, Layers
 
 
 class BuildError(DenetError):
@@ -70,18 +68,3 @@ def parse_batch(text: str) -> tuple[int, int, int]:
             f"--batch {text}: MIN must be at least 1, OPT at least MIN, MAX at least OPT"
         )
     return least, typical, most
-
-
-def profile_of(engine: Engine, batch: tuple[int, int, int]) -> Profile:
-    """The shapes of an engine's inputs for these batches; an edge takes 1 to `MAX_TARGETS` target
-    vectors, and is tuned for the most: so it runs when no modality is missing."""
-
-    def shapes(dimensions: tuple[int | str, ...]) -> tuple[Shape, Shape, Shape]:
-        targets = (1, MAX_TARGETS, MAX_TARGETS)
-        least, typical, most = (
-            tuple(d if isinstance(d, int) else {"B": rows, "T": count}[d] for d in dimensions)
-            for rows, count in zip(batch, targets, strict=True)
-        )
-        return least, typical, most
-
-    return {tensor.name: shapes(tensor.shape) for tensor in engine.inputs}

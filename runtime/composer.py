@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,6 @@ from runtime.layout import VECTORS, Copy, Layout, Run, Span, batch_order, layout
 
 Fill = Callable[[int, Modality, NDArray[np.float32]], None]
 """Writes the network input (3, H, W) of a sample's modality into the given array."""
-
-Result = TypeVar("Result")
 
 _KEPT_PROGRAMS = 128
 
@@ -67,9 +65,10 @@ class Composer:
     def load(self, states: Iterable[State]) -> None:
         """Load the engines of `states` now instead of each when it is first needed."""
         needed = {engine for state in states for engine in plan(state).engines}
-        for engine in ENGINES:
-            if engine in needed:
-                self.backend.load(engine)
+        with self._guarded():
+            for engine in ENGINES:
+                if engine in needed:
+                    self.backend.load(engine)
 
     def close(self) -> None:
         """Release programs, buffers and engines."""
@@ -84,16 +83,17 @@ class Composer:
             fill: called once for each available modality of each sample.
         """
         order = batch_order(states)
-        bound = self._fill(states, order, fill)
-        (vectors,) = self._guarded(bound.program.run)
+        with self._guarded():
+            bound = self._fill(states, order, fill)
+            (vectors,) = bound.program.run()
         parts = np.empty((len(states), PARTS, self._channels), np.float32)
         parts[order] = vectors[bound.part_rows]
         return parts
 
     def trace(self, states: Sequence[State], fill: Fill) -> Trace:
         """Run as `run` does, and tell when each part of it ran."""
-        bound = self._fill(states, batch_order(states), fill)
-        return self._guarded(bound.program.trace)
+        with self._guarded():
+            return self._fill(states, batch_order(states), fill).program.trace()
 
     def run_tensors(
         self, samples: Sequence[Mapping[Modality, NDArray[np.float32]]]
@@ -118,18 +118,19 @@ class Composer:
         sizes: dict[int | str, int] = {}
         for tensor in spec.inputs:
             sizes.update(zip(tensor.shape, inputs[tensor.name].shape, strict=True))
-        given = {t.name: self.backend.allocate(inputs[t.name].shape) for t in spec.inputs}
-        made = {
-            tensor.name: self.backend.allocate(
-                tuple(d if isinstance(d, int) else sizes[d] for d in tensor.shape)
-            )
-            for tensor in spec.outputs
-        }
-        call = EngineCall(engine, given, made)
-        program = self.backend.program(list(given.values()), [call], list(made.values()))
-        for name, host in zip(given, program.uploads, strict=True):
-            np.copyto(host, inputs[name])
-        found = self._guarded(program.run)
+        with self._guarded():
+            given = {t.name: self.backend.allocate(inputs[t.name].shape) for t in spec.inputs}
+            made = {
+                tensor.name: self.backend.allocate(
+                    tuple(d if isinstance(d, int) else sizes[d] for d in tensor.shape)
+                )
+                for tensor in spec.outputs
+            }
+            call = EngineCall(engine, given, made)
+            program = self.backend.program(list(given.values()), [call], list(made.values()))
+            for name, host in zip(given, program.uploads, strict=True):
+                np.copyto(host, inputs[name])
+            found = program.run()
         return {name: array.copy() for name, array in zip(made, found, strict=True)}
 
     def _fill(self, states: Sequence[State], order: Sequence[int], fill: Fill) -> _Bound:
@@ -158,10 +159,11 @@ class Composer:
             self._programs.popitem(last=False)
         return bound
 
-    def _guarded(self, run: Callable[[], Result]) -> Result:
-        """Run a program; where the device is lost, so are the programs and tables on it."""
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Where the device is lost, so are the programs and tables on it."""
         try:
-            return run()
+            yield
         except DeviceLostError:
             self._forget()
             raise
@@ -174,8 +176,8 @@ class Composer:
         """Grow the tables to `rows`; programs bound to a table that moves are forgotten."""
         for table, count in rows.items():
             if table not in self._tables or self._tables[table].shape[0] < count:
-                self._programs.clear()
-                self._tables.pop(table, None)
+                if self._tables.pop(table, None):
+                    self._programs.clear()
                 kind = table.partition("_")[0]
                 self._tables[table] = self.backend.allocate((count, *self._row_shapes[kind]))
 

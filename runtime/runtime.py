@@ -6,13 +6,14 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.errors import DenetError
 from denet.graph import PARTS, STATES, Modality, State
-from runtime.backends import choose
+from runtime.backends import Choice, choose
 from runtime.bundle import Bundle
 from runtime.canary import CanaryReport, check_canary
 from runtime.composer import Composer
@@ -42,10 +43,7 @@ class Runtime:
         dim: the length of an embedding.
     """
 
-    def __init__(
-        self, bundle: Bundle, *, backend: str, precision: str, threads: int | None, max_batch: int
-    ) -> None:
-        choice = choose(bundle, backend, precision, threads)
+    def __init__(self, bundle: Bundle, choice: Choice, max_batch: int) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.backend = choice.backend.name
@@ -54,7 +52,7 @@ class Runtime:
         self.forms = choice.forms
         self.reason = choice.reason
         self.dim = manifest.head.dim
-        self.max_batch = max_batch
+        self.max_batch = min(max_batch, choice.backend.largest_batch or max_batch)
         self.preprocess = Preprocessor(manifest.preprocessing)
         self.composer = Composer(choice.backend, manifest)
         self._head = Head(bundle)
@@ -71,6 +69,7 @@ class Runtime:
         preload: bool = False,
         threads: int | None = None,
         max_batch: int = 16,
+        cuda_context: Any = "own",
     ) -> Runtime:
         """Load a bundle.
 
@@ -79,7 +78,7 @@ class Runtime:
 
         Args:
             bundle: the bundle, or the path of its directory.
-            backend: "auto", "ort-cuda" or "ort-cpu".
+            backend: "auto", "tensorrt", "ort-trt", "ort-trt-rtx", "ort-cuda" or "ort-cpu".
             precision: "auto" (the bundle's default, or FP32 where that was made for other
                 hardware), or one that the bundle has: "fp32", "fp16", "int8", "mixed".
             check: run the bundle's canary in all states before anything else (it loads all
@@ -87,7 +86,11 @@ class Runtime:
             preload: load all engines now. Otherwise each is loaded when a state first needs it.
             threads: CPU threads, for all runtimes of this process together; by default the
                 number of physical cores.
-            max_batch: the most samples that run at once; longer batches are cut.
+            max_batch: the most samples that run at once; longer batches are cut. Engines that
+                were built for fewer lower it.
+            cuda_context: for the backend "tensorrt": "own", a CUDA context of its own; "primary",
+                the device's, which PyTorch, CuPy and ONNX Runtime use; or a PyCUDA context of the
+                application.
 
         Raises:
             BundleError: the bundle is damaged, foreign, or of a future schema.
@@ -97,9 +100,10 @@ class Runtime:
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, not {max_batch}")
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        runtime = cls(
-            opened, backend=backend, precision=precision, threads=threads, max_batch=max_batch
+        choice = choose(
+            opened, backend, precision, threads, max_batch=max_batch, cuda_context=cuda_context
         )
+        runtime = cls(opened, choice, max_batch)
         opened.verify(runtime.forms)
         if preload:
             runtime.prepare(STATES)

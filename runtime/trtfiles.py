@@ -19,7 +19,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from denet.errors import DenetError
-from runtime.bundle import Bundle
+from denet.graph import MAX_TARGETS
+from runtime.bundle import Bundle, Engine
 from runtime.forms import Form, Forms
 from runtime.trttarget import BuildOptions, BuildTarget, why_foreign
 
@@ -80,6 +81,7 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         layers: the precision that was delivered.
         seconds: that building took.
         tools: the version of denet that did it.
+        cosine: of its outputs to those of its ONNX file, the least; None where it was not run.
     """
 
     format: Literal["denet-engine"] = "denet-engine"
@@ -90,6 +92,7 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     layers: Layers
     seconds: float
     tools: dict[str, str]
+    cosine: float | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,21 @@ def _differences(built: BuildSpec, wanted: BuildSpec) -> Iterator[str]:
 def _option(name: str, value: object) -> str:
     shown = ":".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
     return f"{name.replace('_', '-')} {shown}"
+
+
+def profile_of(engine: Engine, batch: tuple[int, int, int]) -> Profile:
+    """The shapes of an engine's inputs for these batches; an edge takes 1 to `MAX_TARGETS` target
+    vectors, and is tuned for the most: so it runs when no modality is missing."""
+
+    def shapes(dimensions: tuple[int | str, ...]) -> tuple[Shape, Shape, Shape]:
+        targets = (1, MAX_TARGETS, MAX_TARGETS)
+        least, typical, most = (
+            tuple(d if isinstance(d, int) else {"B": rows, "T": count}[d] for d in dimensions)
+            for rows, count in zip(batch, targets, strict=True)
+        )
+        return least, typical, most
+
+    return {tensor.name: shapes(tensor.shape) for tensor in engine.inputs}
 
 
 def find_engines(bundle: Bundle, here: BuildTarget, forms: Forms) -> Found:

@@ -38,6 +38,7 @@ from denet.data.records import open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.graph import ENGINES, MODALITIES, STATES, Modality, State, plan
 from runtime import BackendError, Bundle, BundleError, Runtime
+from runtime.backends.providers import CPU
 from runtime.backends.session import Pool, open_session
 from runtime.forms import Form, Forms, cpu_targets
 from runtime.head import Head
@@ -118,7 +119,7 @@ def test_int8_rounds_as_the_textbook_does(target: str) -> None:
     expected = np.einsum("oi,nihw->nohw", rounded[:, :, 0, 0], seen) + bias[:, None, None]
     expected = np.maximum(expected, 0)
     Pool.ensure(None)
-    session = open_session(model, "cpu", "conv", literal=True)
+    session = open_session(model, CPU, "conv", literal=True)
     found = session.run(None, {"x": image})[0]
     step = 12 / 255  # of the output, where it is quantized
     tolerance = 1e-4 if target == "trt" else step / 2 + 1e-3
@@ -205,8 +206,8 @@ def optimized(model: bytes, path: Path) -> list[str]:
 def test_an_int8_edge_does_not_depend_on_its_neighbours(bundle: Bundle) -> None:
     content = bundle.read_engine("dem_rgb2nir", "fp32")
     Pool.ensure(None)
-    session = open_session(int8_edge(content), "cpu", "edge")
-    exact = open_session(content, "cpu", "edge")
+    session = open_session(int8_edge(content), CPU, "edge")
+    exact = open_session(content, CPU, "edge")
     random = np.random.default_rng(0)
     feature = random.random((3, 512, 4, 2), np.float32)
     base = random.random((2, 3, 512), np.float32)

@@ -30,8 +30,8 @@ from calibration import Outcome
 from denet.graph import ENGINES
 from export import tensorrt, trtprocess
 from export.tensorrt import Build, build_engines, check_machine, choose_forms
-from export.trtrequest import BuildError, Built, Progress, Request, parse_batch, profile_of
-from runtime import Bundle
+from export.trtrequest import BuildError, Built, Progress, Request, parse_batch
+from runtime import BackendError, Bundle
 from runtime.forms import Form, Precision
 from runtime.gpu import Gpu, find_gpu
 from runtime.trtfiles import (
@@ -41,6 +41,7 @@ from runtime.trtfiles import (
     facts_path,
     find_engines,
     open_engine,
+    profile_of,
 )
 from runtime.trttarget import (
     BuildOptions,
@@ -52,6 +53,7 @@ from runtime.trttarget import (
 )
 from tests.command import denet, refused
 from tests.conftest import copied
+from tests.test_tensorrt_backend import Machine
 
 ROOT = Path(__file__).parents[1]
 FAKE = Path(__file__).parent / "fake"
@@ -418,6 +420,52 @@ def test_the_facts_of_an_engine(root: Path, builder: Builder) -> None:
     assert engine.facts.layers == Layers(all=9, int8=3, fp16=2, fp32=1)
     assert hashlib.sha256(engine.read()).hexdigest() == engine.facts.sha256
     assert json.loads(facts_path(engine.path).read_text())["format"] == "denet-engine"
+
+
+def test_engines_are_compared_where_they_can_run(root: Path, builder: Builder) -> None:
+    machine = Machine(Bundle.open(root))
+
+    def again() -> Build:
+        bundle = Bundle.open(root)
+        return build_engines(bundle, "fp32", BuildOptions(), open_device=machine.open)
+
+    made = again()
+    assert made.unchecked is None
+    assert all(float(r.engine.facts.cosine or 0) > 0.99999 for r in made.engines.values())
+    kept = open_engine(place(root)).facts.cosine
+    assert kept == made.engines[EDGE].engine.facts.cosine
+    assert again().engines[EDGE].engine.facts.cosine == kept
+    assert len(machine.devices) == 1  # what was compared once is not compared again
+    found = find_engines(Bundle.open(root), target(), dict.fromkeys(ENGINES, "fp32"))
+    assert not found.missing
+
+
+def test_an_engine_that_computes_something_else_is_not_kept(root: Path, builder: Builder) -> None:
+    machine = Machine(Bundle.open(root))
+    machine.instead = {EDGE: "dem_tir2nir"}
+    bundle = Bundle.open(root)
+    words = rf"{EDGE}.engine: was built, and does not compute.*cosine.*0.9999.*opt-level"
+    with pytest.raises(BuildError, match=words):
+        build_engines(bundle, "fp32", BuildOptions(), open_device=machine.open)
+    found = find_engines(bundle, target(), dict.fromkeys(ENGINES, "fp32"))
+    assert list(found.missing) == [EDGE]
+    builder.names()
+    machine.instead = {}
+    made = build_engines(bundle, "fp32", BuildOptions(), open_device=machine.open)
+    assert builder.names() == [EDGE]
+    assert made.unchecked is None
+
+
+def test_a_machine_that_cannot_run_engines_says_why_it_did_not_compare(
+    root: Path, builder: Builder
+) -> None:
+    def none() -> Any:
+        raise BackendError("PyCUDA is not installed")
+
+    made = build_engines(Bundle.open(root), "fp32", BuildOptions(), open_device=none)
+    assert made.unchecked == "PyCUDA is not installed"
+    result = denet("build", root)
+    assert "not compared with their ONNX files: " in result.output
 
 
 def test_precisions_lie_side_by_side(outcome: Outcome, tmp_path: Path, builder: Builder) -> None:
@@ -1265,10 +1313,19 @@ CLASSES = {
     "tensor": "ITensor",
     "factor": "ITensor",
     "cache": "ITimingCache",
+    "cuda_engine": "ICudaEngine",
     "levels": "HardwareCompatibilityLevel",
     "parser_error": "ParserError",
 }
 """What the variables of these names are, in the modules that use TensorRT."""
+
+KEPT = {
+    "_trt": "",
+    "_runtime": "Runtime",
+    "_engine": "ICudaEngine",
+    "_context": "IExecutionContext",
+}
+"""The same of what objects keep."""
 
 RESULTS = {
     "get_layer": "ILayer",
@@ -1290,6 +1347,8 @@ def used(source: str) -> set[tuple[str, str]]:
             return RESULTS.get(node.func.attr)
         if isinstance(node, ast.Attribute) and class_of(node.value) == "":
             return node.attr
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self":
+            return KEPT.get(node.attr)
         return None
 
     return {
@@ -1315,13 +1374,19 @@ def lacking(names: set[tuple[str, str]], version: str) -> set[tuple[str, str]]:
 @pytest.mark.skipif(not KIT.is_dir(), reason="the lists of TensorRT's API are not here")
 @pytest.mark.parametrize("version", ["10.3", "11.4"])
 def test_what_is_used_of_tensorrt_exists(version: str) -> None:
-    folders = {"export": ("tensorrt", "trtbuild", "trtproof"), "runtime": ("trttarget",)}
+    folders = {
+        "export": ("tensorrt", "trtbuild", "trtproof"),
+        "runtime": ("trttarget", "backends/cuda"),
+    }
     names: set[tuple[str, str]] = set()
     for folder, modules in folders.items():
         for module in modules:
             names |= used((ROOT / folder / f"{module}.py").read_text())
     assert len(names) > 50
     assert {("OnnxParser", "parse"), ("IBuilderConfig", "progress_monitor")} <= names
+    assert {("Runtime", "deserialize_cuda_engine"), ("", "ILogger")} <= names
+    assert {("ICudaEngine", "create_execution_context"), ("TensorIOMode", "INPUT")} <= names
+    assert {("IExecutionContext", "execute_async_v3")} <= names
     assert {("ILayer", "get_input"), ("ParserError", "node_operator"), ("", "Builder")} <= names
     assert not lacking(names, version)
     overridden = {("ILogger", "log")} | {

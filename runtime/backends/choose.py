@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from denet.errors import DenetError
 from runtime.backends.base import Backend, BackendError
 from runtime.bundle import Bundle
 from runtime.forms import PRECISIONS, Forms, Precision, Target, cpu_targets, variant
+from runtime.trtfiles import FOLDER, Found, find_engines
 
-BACKENDS = ("auto", "ort-cuda", "ort-cpu")
+if TYPE_CHECKING:
+    from runtime.backends.device import Device
+
+BACKENDS = ("auto", "tensorrt", "ort-trt", "ort-trt-rtx", "ort-cuda", "ort-cpu")
+
+ON_A_GPU = ("tensorrt", "ort-cuda")
+"""What "auto" tries where there is a GPU, before the CPU. The other two compile every engine when
+it is first loaded, which takes minutes: they run when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -29,67 +41,151 @@ class Choice:
     reason: str
 
 
-def choose(bundle: Bundle, backend: str, precision: str, threads: int | None) -> Choice:
+@dataclass(frozen=True)
+class _Wish:
+    """What the user asked for."""
+
+    bundle: Bundle
+    precision: str
+    threads: int | None
+    max_batch: int
+    cuda_context: Any
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What will do, the best first."""
+        default = self.bundle.manifest.default_precision
+        return (
+            tuple(dict.fromkeys((default, "fp32")))
+            if self.precision == "auto"
+            else (self.precision,)
+        )
+
+    def note(self, backend: str, chosen: Precision) -> str:
+        """What to say where "auto" did not come to the bundle's default."""
+        default = self.bundle.manifest.default_precision
+        if self.precision != "auto" or chosen == default:
+            return ""
+        return f"; the bundle has no {default} for {backend} here, so {chosen}"
+
+
+def choose(
+    bundle: Bundle,
+    backend: str,
+    precision: str,
+    threads: int | None,
+    *,
+    max_batch: int = 16,
+    cuda_context: Any = "own",
+) -> Choice:
     """Make the backend called `backend` for `bundle`.
 
-    What is asked for by name is delivered or refused. "auto" takes the GPU where ONNX Runtime
-    can use one, else the CPU, and the bundle's default precision, or FP32 where that was made
-    for other hardware; the reason says so.
+    What is asked for by name is delivered or refused. "auto" takes TensorRT where engines of the
+    bundle are built for this machine, else ONNX Runtime on the GPU, else the CPU; and the bundle's
+    default precision, or FP32 where that was made for other hardware. The reason says so.
 
     Args:
         bundle: the bundle whose engines it will run.
         backend: one of `BACKENDS`.
         precision: "auto", or one that the bundle has.
         threads: CPU threads of the process-wide pool; None leaves the choice to ONNX Runtime.
+        max_batch: the largest batch that is wanted.
+        cuda_context: that the backend "tensorrt" runs in: `runtime.backends.cuda.CudaContext`.
 
     Raises:
         BackendError: it cannot be had here, or the bundle lacks the precision.
     """
     if backend not in BACKENDS:
         raise BackendError(f"unknown backend {backend!r}: choose from {', '.join(BACKENDS)}")
+    wish = _Wish(bundle, precision, threads, max_batch, cuda_context)
     if backend != "auto":
-        device = backend.removeprefix("ort-")
-        return _made(bundle, device, precision, threads, "asked for by name")
+        return _make(wish, backend, "asked for by name")
     if not nvidia_gpu_present():
-        reason = "no NVIDIA GPU was found"
-    else:
+        return _make(wish, "ort-cpu", "no NVIDIA GPU was found")
+    refused: list[str] = []
+    for name in ON_A_GPU:
         try:
-            found = "an NVIDIA GPU was found, and ONNX Runtime can use it"
-            return _made(bundle, "cuda", precision, threads, found)
-        except BackendError as error:
-            reason = f"an NVIDIA GPU was found, but cannot be used: {error}"
-    return _made(bundle, "cpu", precision, threads, reason)
+            return _make(wish, name, "; ".join(["an NVIDIA GPU was found", *refused]))
+        except DenetError as error:
+            refused.append(f"not {name}: {error}")
+    return _make(wish, "ort-cpu", "; ".join(["an NVIDIA GPU was found", *refused]))
 
 
-def _made(bundle: Bundle, device: str, precision: str, threads: int | None, reason: str) -> Choice:
+def _make(wish: _Wish, backend: str, reason: str) -> Choice:
+    return _tensorrt(wish, reason) if backend == "tensorrt" else _ort(wish, backend, reason)
+
+
+def _ort(wish: _Wish, name: str, reason: str) -> Choice:
     from runtime.backends.onnxruntime import OnnxRuntimeBackend
+    from runtime.backends.providers import PROVIDERS
 
-    targets: tuple[Target | None, ...] = cpu_targets() if device == "cpu" else (None,)
-    chosen, target, forms = _forms(bundle, precision, targets)
-    default = bundle.manifest.default_precision
-    if precision == "auto" and chosen != default:
-        reason += f"; the bundle has no {default} for ort-{device} here, so {chosen}"
-    backend = OnnxRuntimeBackend(bundle, forms, device=device, threads=threads)
+    provider = PROVIDERS[name]
+    targets = cpu_targets() if provider.is_cpu else (provider.target,)
+    chosen, target, forms = next(_forms(wish, targets))
+    backend = OnnxRuntimeBackend(
+        wish.bundle, forms, provider, threads=wish.threads, max_batch=wish.max_batch
+    )
+    reason += wish.note(name, chosen)
     return Choice(backend, chosen, variant(chosen, target), forms, reason)
 
 
+def _tensorrt(wish: _Wish, reason: str) -> Choice:
+    from runtime.backends.tensorrt import TensorRTBackend
+    from runtime.trttarget import load_tensorrt, this_target
+
+    bundle = wish.bundle
+    if not (bundle.root / FOLDER).is_dir():
+        raise BackendError(f"{bundle.root}: no TensorRT engine was built for it: {_build(bundle)}")
+    here = this_target(load_tensorrt())
+    incomplete: list[Found] = []
+    for chosen, target, forms in _forms(wish, ("trt",)):
+        found = find_engines(bundle, here, forms)
+        if not found.missing:
+            device = partial(_cuda_device, wish.cuda_context)
+            backend = TensorRTBackend(found.engines, bundle.manifest.engines, device)
+            reason += wish.note("tensorrt", chosen)
+            return Choice(backend, chosen, variant(chosen, target), forms, reason)
+        incomplete.append(found)
+    missing = incomplete[0].missing
+    engine = next(iter(missing))
+    more = f" ({len(missing)} such engines)" if len(missing) > 1 else ""
+    raise BackendError(f"{engine}: {missing[engine]}{more}: {_build(bundle)}")
+
+
+def _build(bundle: Bundle) -> str:
+    return f"run `denet build {bundle.root}` on this machine"
+
+
+def _cuda_device(context: Any) -> Device:
+    from runtime.backends.cuda import CudaDevice
+
+    return CudaDevice(context)
+
+
 def _forms(
-    bundle: Bundle, wanted: str, targets: tuple[Target | None, ...]
-) -> tuple[Precision, Target | None, Forms]:
-    """What runs on one of `targets`, the best first, as `wanted`."""
-    manifest = bundle.manifest
-    asked: tuple[str, ...] = (manifest.default_precision, "fp32") if wanted == "auto" else (wanted,)
-    for name in asked:
-        for precision in PRECISIONS:
-            for target in targets:
-                if precision == name and (forms := manifest.forms(precision, target)) is not None:
-                    return precision, target, forms
-    runnable = {variant(p, t) for p in PRECISIONS for t in targets if t or p[0] == "f"}
-    raise BackendError(
-        f"{bundle.root}: has no engines in precision {wanted!r} for this machine: of its "
-        f"{', '.join(manifest.variants)}, {', '.join(sorted(runnable & set(manifest.variants)))} "
-        "can run here"
-    )
+    wish: _Wish, targets: tuple[Target | None, ...]
+) -> Iterator[tuple[Precision, Target | None, Forms]]:
+    """What of the bundle runs on one of `targets` as wished, the best first; at least one.
+
+    Raises:
+        BackendError: nothing.
+    """
+    manifest = wish.bundle.manifest
+    found = [
+        (precision, target, forms)
+        for name in wish.precisions
+        for precision in PRECISIONS
+        for target in targets
+        if precision == name and (forms := manifest.forms(precision, target)) is not None
+    ]
+    if not found:
+        runnable = {variant(p, t) for p in PRECISIONS for t in targets if t or p[0] == "f"}
+        here = ", ".join(sorted(runnable & set(manifest.variants)))
+        raise BackendError(
+            f"{wish.bundle.root}: has no engines in precision {wish.precision!r} for this "
+            f"machine: of its {', '.join(manifest.variants)}, {here or 'none'} can run here"
+        )
+    return iter(found)
 
 
 def nvidia_gpu_present() -> bool:

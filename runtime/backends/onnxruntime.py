@@ -1,4 +1,4 @@
-"""ONNX Runtime on a CPU or an NVIDIA GPU."""
+"""ONNX Runtime on a CPU or an NVIDIA GPU, by any of its execution providers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from runtime.backends.base import (
     Backend,
-    BackendError,
     Buffer,
     Call,
     CopyCall,
@@ -23,7 +22,8 @@ from runtime.backends.base import (
     Trace,
 )
 from runtime.backends.memory import CudaMemory, HostMemory, Memory
-from runtime.backends.session import PROVIDERS, Pool, open_session
+from runtime.backends.providers import Provider
+from runtime.backends.session import Pool, open_session
 from runtime.bundle import Bundle
 from runtime.forms import Forms
 
@@ -87,31 +87,41 @@ class OnnxRuntimeBackend(Backend):
     Args:
         bundle: where the engines are read from.
         forms: in which form each engine runs.
-        device: "cpu" or "cuda" (device 0).
+        provider: what runs them: the CPU, or CUDA device 0.
         threads: size of the process's shared CPU pool; None for ONNX Runtime's default, the
             physical cores.
+        max_batch: the largest batch that a provider which compiles engines has to take.
 
     Raises:
-        BackendError: the device or the number of threads cannot be had.
+        BackendError: the provider or the number of threads cannot be had.
     """
 
-    def __init__(self, bundle: Bundle, forms: Forms, *, device: str, threads: int | None) -> None:
-        self.name = f"ort-{device}"
+    def __init__(
+        self,
+        bundle: Bundle,
+        forms: Forms,
+        provider: Provider,
+        *,
+        threads: int | None,
+        max_batch: int,
+    ) -> None:
+        self.name = provider.backend
         self._bundle = bundle
         self._forms = forms
-        self._device = device
+        self._provider = provider
+        self._max_batch = max_batch
+        self._device = "cpu" if provider.is_cpu else "cuda"
         self._sessions: dict[str, ort.InferenceSession] = {}
-        if device == "cuda" and PROVIDERS[device] not in ort.get_available_providers():
-            raise BackendError(
-                "this ONNX Runtime was built without CUDA: install onnxruntime-gpu instead"
-            )
+        provider.check()
         Pool.ensure(threads)
-        self._memory: Memory = HostMemory() if device == "cpu" else CudaMemory()
+        self._memory: Memory = HostMemory() if provider.is_cpu else CudaMemory()
 
     def load(self, engine: str) -> None:
         if engine not in self._sessions:
-            model = self._bundle.read_engine(engine, self._forms[engine])
-            self._sessions[engine] = open_session(model, self._device, engine)
+            form = self._forms[engine]
+            model = self._bundle.read_engine(engine, form)
+            provider = self._provider.for_engine(self._bundle, engine, form, self._max_batch)
+            self._sessions[engine] = open_session(model, provider, engine)
 
     def allocate(self, shape: tuple[int, ...]) -> Buffer:
         return self._memory.allocate(shape)

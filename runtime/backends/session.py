@@ -9,8 +9,7 @@ from __future__ import annotations
 import onnxruntime as ort
 
 from runtime.backends.base import BackendError
-
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+from runtime.backends.providers import Provider
 
 
 class Pool:
@@ -50,13 +49,14 @@ class Pool:
 
 
 def open_session(
-    model: bytes, device: str, name: str, *, literal: bool = False
+    model: bytes, provider: Provider, name: str, *, literal: bool = False
 ) -> ort.InferenceSession:
-    """A session on "cpu" or "cuda", in the shared pool, which must have been made.
+    """A session on the provider called "cpu", "cuda" or otherwise, in the shared pool, which must
+    have been made.
 
     Args:
         model: a serialized ONNX model.
-        device: where it runs, the whole of it.
+        provider: what runs it, the whole of it.
         name: of the engine, for messages.
         literal: quantize, dequantize and compute in float as the model says, step by step, instead
             of computing in int8: what another device would make of it, slowly.
@@ -73,16 +73,21 @@ def open_session(
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if literal:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-    if device != "cpu":
+    if not provider.is_cpu:
         # Without this, operators that the GPU cannot run would silently go to the CPU.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        session = ort.InferenceSession(model, options, providers=[PROVIDERS[device]])
+        if devices := provider.devices():
+            options.add_provider_for_devices(devices, dict(provider.options))
+            session = ort.InferenceSession(model, options)
+        else:
+            listed = [(provider.name, dict(provider.options))]
+            session = ort.InferenceSession(model, options, providers=listed)
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        raise BackendError(f"ort-{device}: cannot load the engine {name}: {error}") from None
-    if PROVIDERS[device] not in session.get_providers():
+        raise BackendError(f"{provider.backend}: cannot load the engine {name}: {error}") from None
+    if provider.name not in session.get_providers():
         raise BackendError(
-            f"ort-{device}: ONNX Runtime cannot start {PROVIDERS[device]} here: "
-            "see that CUDA and cuDNN of the versions it was built for are installed"
+            f"{provider.backend}: ONNX Runtime cannot start {provider.name} here: see that "
+            f"{provider.needs} of the versions it was built for are installed"
         )
     return session
