@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DENET := $(VENV)/bin/denet
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench gpu clean
 
 # A second call finishes what the first one left: the set is kept, and the run resumes.
 demo: $(VENV)/.train
@@ -30,10 +30,21 @@ bench: $(VENV)/.train
 	$(VENV)/bin/python benchmarks/composed.py
 	$(VENV)/bin/python benchmarks/training.py
 
+# On a machine with an NVIDIA GPU and the headers of CUDA: the whole TensorRT path, from an untrained
+# ResNet-50 to docs/gpu-report.md, and the tests marked `gpu`. See docs/gpu.md.
+gpu: $(VENV)/.dev
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[tensorrt,gpu]"
+	mkdir -p gpu
+	test -d gpu/synthetic || $(DENET) synth gpu/synthetic --identities 60
+	test -f gpu/model.safetensors || $(DENET) init gpu/model.safetensors
+	test -d gpu/model.denet || $(DENET) export gpu/model.safetensors --out gpu/model.denet --precision int8 --calibration-data gpu/synthetic --target trt
+	$(VENV)/bin/python -m pytest -m gpu
+	$(VENV)/bin/python benchmarks/gpu.py gpu/model.denet --out docs/gpu-report.md
+
 $(VENV)/.train $(VENV)/.dev: $(VENV)/.%: pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) demo gpu build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,13 +1,17 @@
-"""Fixtures that cost seconds are made once for the whole run: one small model and its bundle."""
+"""Fixtures that cost seconds are made once for the whole run, whichever process needs one first:
+one small model, its bundle, a data set, and a calibration."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from calibration import Outcome, Request, calibrate
 from denet.checkpoint import file_digest, save_checkpoint
@@ -18,10 +22,25 @@ from denet.model import DENet
 from export import export_bundle
 from runtime import Bundle, Runtime
 
-torch.set_num_threads(2)
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 SMALL = ModelConfig(backbone="resnet18", image_size=(64, 32), cmft_width=32, dem_channels=16)
 """C = 512, a feature map of 4x2; everything else as in the full model."""
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """The folder that `make` fills, in one of the processes that share a run."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, done = base / name, base / f"{name}.done"
+    with FileLock(base / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -31,17 +50,21 @@ def model() -> DENet:
 
 @pytest.fixture(scope="session")
 def checkpoint(model: DENet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
-    save_checkpoint(model, path, replace=True)
-    return path
+    def make(folder: Path) -> None:
+        save_checkpoint(model, folder / "small.safetensors", replace=True)
+
+    return made_once(tmp_path_factory, "checkpoint", make) / "small.safetensors"
 
 
 @pytest.fixture(scope="session")
 def bundle_path(model: DENet, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle to read; a test that changes one copies it first."""
-    path = tmp_path_factory.mktemp("bundle") / "small.denet"
-    export_bundle(model, path, checkpoint_sha256=file_digest(checkpoint))
-    return path
+
+    def make(folder: Path) -> None:
+        digest = file_digest(checkpoint)
+        export_bundle(model, folder / "small.denet", checkpoint_sha256=digest)
+
+    return made_once(tmp_path_factory, "bundle", make) / "small.denet"
 
 
 @pytest.fixture(scope="session")
@@ -62,15 +85,24 @@ def copied(bundle: Path, folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 identities, half of them to train: 72 triplets."""
-    root = tmp_path_factory.mktemp("data") / "synthetic"
     config = SyntheticConfig(identities=24, cameras=3, shots=2, height=64, width=32)
-    write_synthetic(root, config)
-    return root
+    return (
+        made_once(
+            tmp_path_factory, "data", lambda folder: write_synthetic(folder / "synthetic", config)
+        )
+        / "synthetic"
+    )
 
 
 @pytest.fixture(scope="session")
 def outcome(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """A calibration for a CPU without VNNI, which every CPU can run, and for TensorRT."""
-    root = copied(bundle_path, tmp_path_factory.mktemp("calibrated"))
-    request = Request(data=data, targets=("avx2", "trt"), budget=100.0, samples=20)
-    return calibrate(root, request)
+
+    def make(folder: Path) -> None:
+        request = Request(data=data, targets=("avx2", "trt"), budget=100.0, samples=20)
+        found = calibrate(copied(bundle_path, folder), request)
+        (folder / "outcome.pickle").write_bytes(pickle.dumps(found))
+
+    folder = made_once(tmp_path_factory, "calibrated", make)
+    found: Outcome = pickle.loads((folder / "outcome.pickle").read_bytes())
+    return found

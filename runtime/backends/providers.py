@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -51,6 +53,11 @@ class Provider:
         Raises:
             BackendError: it has not; says what to install.
         """
+        if not self.is_cpu and hasattr(ort, "preload_dlls"):
+            # CUDA and cuDNN that came with pip are not found otherwise. What is not there it tells
+            # on the standard output, which is not ours to fill; the session that fails says more.
+            with redirect_stdout(sys.stderr):
+                ort.preload_dlls()
         if self.name not in ort.get_available_providers() and not self.devices():
             raise BackendError(f"{self.backend}: this ONNX Runtime has no {self.name}: {_LACKING}")
 
