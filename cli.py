@@ -6,22 +6,31 @@ import functools
 import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
 
 from denet.errors import DenetError
 
 if TYPE_CHECKING:
     from calibration import Outcome, Request
+    from calibration.project import Projected, ProjectionRequest
+    from denet.graph import Modality
     from denet.subject import Subject
+    from runtime.benchmark.grid import Grid
+    from runtime.gallery.sightings import Sightings
     from runtime.trttarget import BuildOptions
 
 app = typer.Typer(
@@ -52,9 +61,16 @@ TRAIN_PACKAGES = {
     "torchvision",
 }
 
+CALIBRATING = {"calibrate", "gallery_calibrate", "project"}
+"""Commands that need the packages of calibration, and no torch."""
+
 BundleArg = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's directory.")]
 BackendOpt = Annotated[
-    str, typer.Option(help="[b]auto[/b], [b]ort-cuda[/b] or [b]ort-cpu[/b]; a name is a demand.")
+    str,
+    typer.Option(
+        help="[b]auto[/b], [b]tensorrt[/b], [b]ort-trt[/b], [b]ort-trt-rtx[/b], [b]ort-cuda[/b] or "
+        "[b]ort-cpu[/b]; a name is a demand."
+    ),
 ]
 PrecisionOpt = Annotated[
     str,
@@ -151,7 +167,7 @@ def reported(command: Command) -> Command:
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in TRAIN_PACKAGES:
                 raise
-            extra = "calibrate" if command.__name__ == "calibrate" else "train"
+            extra = "calibrate" if command.__name__ in CALIBRATING else "train"
             message = (
                 f"this command needs {error.name}, which a camera node does not have: "
                 f"pip install 'denet-edge\\[{extra}]'"
@@ -540,8 +556,16 @@ def export(
             help="[b]fp32[/b]; or calibrate as well: [b]auto[/b], [b]int8[/b], [b]fp16[/b]."
         ),
     ] = "fp32",
+    embedding_dim: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Project embeddings to so many numbers, as 512; see [b]denet project[/b].",
+        ),
+    ] = None,
     calibration_data: Annotated[
-        Path | None, typer.Option(help="What to calibrate with; see [b]denet calibrate[/b].")
+        Path | None,
+        typer.Option(help="What to calibrate and project with; see [b]denet calibrate[/b]."),
     ] = None,
     target: TargetOpt = None,
     budget: BudgetOpt = None,
@@ -577,13 +601,26 @@ def export(
     from denet.checkpoint import file_digest, load_checkpoint
     from export.bundle import STEPS, check_target, export_bundle
 
-    request = None
-    if precision != "fp32" or calibration_data is not None:
+    request = shorter = None
+    if precision != "fp32" or (calibration_data is not None and embedding_dim is None):
         request = calibration_request(
             calibration_data, precision, target, budget=budget, threads=threads
         )
+    if embedding_dim is not None:
+        from calibration.project import check_dim, projection_request
+
+        shorter = projection_request(calibration_data, embedding_dim, budget, threads)
     check_target(to, force)
     model = load_checkpoint(checkpoint)
+    if shorter is not None:
+        check_dim(shorter.dim, model.dim, checkpoint)
+
+    def finish(root: Path) -> None:
+        if shorter is not None:
+            run_projection(root, shorter)
+        if request is not None:
+            run_calibration(root, request)
+
     bar, task = progress(STEPS, "exporting")
     with bar:
         bundle = export_bundle(
@@ -592,7 +629,7 @@ def export(
             checkpoint_sha256=file_digest(checkpoint),
             replace=force,
             threads=threads,
-            finish=None if request is None else lambda root: run_calibration(root, request),
+            finish=finish,
             notify=lambda what: bar.update(task, advance=1, description=what),
         )
     size = sum(file.bytes for file in bundle.manifest.files())
@@ -789,6 +826,65 @@ def run_calibration(bundle: Path, request: Request) -> Outcome:
 
 @app.command()
 @reported
+def project(
+    bundle: BundleArg,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A data set, whose training split is used."),
+    ],
+    dim: Annotated[int, typer.Option(min=1, help="Numbers that an embedding has behind it.")] = 512,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, help="mAP points that the mean over the states may lose (0.5)."),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Samples to fit it on, at most (512).")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of samples.")] = 0,
+    batch: BatchOpt = 8,
+    threads: ThreadsOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Make embeddings shorter: put a projection, fitted on data, into the bundle."""
+    from calibration.project import SAMPLES, ProjectionRequest
+    from calibration.projection import projection_facts, projection_table
+
+    request = ProjectionRequest(
+        data=data,
+        dim=dim,
+        samples=samples or SAMPLES,
+        seed=seed,
+        budget=budget,
+        batch=batch,
+        threads=threads,
+    )
+    made = run_projection(bundle, request)
+    if as_json:
+        print(json.dumps({"bundle": str(bundle), **projection_facts(made.choice)}, indent=2))
+        return
+    print_whole(projection_table(made.choice))
+    for note in made.samples.notes:
+        out.print(note, highlight=False, markup=False, soft_wrap=True)
+    out.print(f"{bundle}: embeddings of {dim} from now on", highlight=False, soft_wrap=True)
+
+
+def run_projection(bundle: Path, request: ProjectionRequest) -> Projected:
+    """Project with a progress bar."""
+    from calibration.project import project as run
+
+    bar, task = progress(0, "projecting")
+    with bar:
+        return run(
+            bundle,
+            request,
+            notify=lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            ),
+        )
+
+
+@app.command()
+@reported
 def slim(
     bundle: BundleArg,
     to: Annotated[Path, typer.Option("--out", help="The bundle to make, as NAME.denet.")],
@@ -887,6 +983,30 @@ def verify(
 
 @app.command()
 @reported
+def doctor(
+    bundle: Annotated[
+        Path | None, typer.Argument(metavar="BUNDLE", help="Also say what would run this bundle.")
+    ] = None,
+    backend: BackendOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    as_json: JsonOpt = False,
+) -> None:
+    """Show what this machine has, what can run on it, and what to install for more."""
+    from msgspec import to_builtins
+
+    from runtime.doctor import describe_diagnosis, diagnose
+
+    with err.status("looking"):
+        found = diagnose(bundle, backend, precision)
+    if as_json:
+        print(json.dumps(to_builtins(found), indent=2))
+    else:
+        out.print(describe_diagnosis(found), crop=False)
+    found.insist()
+
+
+@app.command()
+@reported
 def embed(
     bundle: BundleArg,
     images: Annotated[
@@ -949,6 +1069,428 @@ def embed(
                 f"{to}: {len(samples)} embeddings of {runtime.dim}",
                 highlight=False,
                 soft_wrap=True,
+            )
+
+
+class RunByDefault(TyperGroup):
+    """`denet bench BUNDLE` is `denet bench run BUNDLE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Name the command `run` where no other is named."""
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+bench = typer.Typer(
+    cls=RunByDefault,
+    help="Measure a bundle on this machine: denet bench BUNDLE; or compare two reports.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+app.add_typer(bench, name="bench")
+
+
+@bench.command("run")
+@reported
+def bench_run(
+    bundle: BundleArg,
+    backend: Annotated[str, typer.Option(help="One or more, as ort-cpu,ort-cuda.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="One or more, as fp32,int8: run in turn, compared with the first.")
+    ] = "auto",
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PARTS",
+            help="Some of: states, batches, stream, dropout, start, images, limits (default: all).",
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each state, at least.")] = 100,
+    batches: Annotated[str, typer.Option(help="Samples at once, for throughput.")] = "1,2,4,8,16",
+    missing_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of a stream's samples that lack something.")
+    ] = 0.5,
+    monolithic: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Also compare with one graph of each state: a folder with rgb+tir.onnx and so "
+            "on, or the checkpoint to export them from, which needs torch.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Images to decode, in RGB/, NI/ and TI/ (default: drawn)."
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", metavar="JSON", help="Write the report, to compare.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="HTML", help="Also write a page with tables and plots.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what is at --out and --report.")
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the stream's states and of what is drawn.")
+    ] = 0,
+    threads: ThreadsOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Measure every missing state, every engine, and how near to its limits this machine is."""
+    from denet.evaluate import draw_states
+    from runtime.benchmark.files import check_output, write
+    from runtime.benchmark.page import check_page, page
+    from runtime.benchmark.request import read_request
+    from runtime.benchmark.result import encode
+    from runtime.benchmark.run import bench as run
+    from runtime.benchmark.stream import SAMPLES
+    from runtime.benchmark.summary import summary
+    from runtime.benchmark.tables import grids
+    from runtime.bundle import Bundle
+
+    if to is not None:
+        check_output(to, ".json", replace=force)
+    if report is not None:
+        check_output(report, ".html", replace=force)
+        check_page()
+    opened = Bundle.open(bundle)
+    with ExitStack() as stack:
+        notify = stack.enter_context(still_progress())
+        graphs = monolithic
+        if monolithic is not None and monolithic.is_file():
+            from export.monolith import export_monoliths
+
+            graphs = Path(stack.enter_context(TemporaryDirectory()))
+            export_monoliths(monolithic, opened, graphs, notify=notify)
+        request = read_request(
+            backend=backend,
+            precision=precision,
+            parts=only,
+            batches=batches,
+            threads=threads,
+            rounds=rounds,
+            stream=draw_states(SAMPLES, missing_rate, seed),
+            missing_rate=missing_rate,
+            seed=seed,
+            images=images,
+            monoliths=graphs,
+        )
+        found = run(opened, request, notify=notify)
+    encoded = encode(found)
+    if to is not None:
+        write(to, encoded)
+    if report is not None:
+        write(report, page(found).encode())
+    if as_json:
+        print(encoded.decode(), end="")
+        return
+    for grid in grids(found):
+        print_grid(grid)
+    for name, value in (*summary(found).items(), *(("note", note) for note in found.notes)):
+        out.print(f"{name}: {value}", highlight=False, markup=False, soft_wrap=True)
+    for path in filter(None, (to, report)):
+        out.print(f"{path}: the report", highlight=False, soft_wrap=True)
+
+
+@bench.command("compare")
+@reported
+def bench_compare(
+    old: Annotated[Path, typer.Argument(metavar="A.json", help="A report of `denet bench --out`.")],
+    new: Annotated[Path, typer.Argument(metavar="B.json", help="A later one.")],
+    fail_above: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="RATIO",
+            help="Exit with 1 where something takes more than so many times as much, beyond the "
+            "noise: 1.10 allows a tenth more.",
+        ),
+    ] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Show what changed between two reports, and whether it is more than noise."""
+    from runtime.benchmark.compare import compare, comparison_facts, comparison_grid
+    from runtime.benchmark.files import read_report
+
+    found = compare(read_report(old), read_report(new))
+    worse = [] if fail_above is None else found.worse_than(fail_above)
+    if as_json:
+        print(json.dumps(comparison_facts(found, worse), indent=2))
+    else:
+        print_grid(comparison_grid(found, fail_above))
+        for line in (*found.differences, *(change.describe() for change in worse)):
+            out.print(line, highlight=False, markup=False, soft_wrap=True)
+    if worse:
+        raise typer.Exit(1)
+
+
+def print_grid(grid: Grid) -> None:
+    """A table of a benchmark, its title above and what it means below."""
+    out.print(grid.title, style="bold", highlight=False, markup=False)
+    print_whole(grid.for_terminal())
+    if grid.note:
+        out.print(grid.note, style="dim", highlight=False, markup=False)
+    out.print()
+
+
+@contextmanager
+def still_progress() -> Iterator[Callable[[str], None]]:
+    """One line on standard error that changes only when it is told to: what moves by itself takes
+    time from what is measured."""
+    with Live(console=err, auto_refresh=False, transient=True) as live:
+        yield lambda text: live.update(Text(text), refresh=True)
+
+
+gallery = typer.Typer(
+    help="Enrol people from images, and search for whom other images show.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+app.add_typer(gallery, name="gallery")
+
+GalleryArg = Annotated[
+    str, typer.Argument(metavar="GALLERY", help="Its file: [b]gallery.db[/b], or file:gallery.db.")
+]
+ImagesArg = Annotated[
+    Path | None, typer.Argument(help="A folder with RGB/, NI/ and TI/; what lacks is missing.")
+]
+ThroughOpt = Annotated[
+    Path | None, typer.Option("--bundle", help="The bundle that embeds the images.")
+]
+EmbeddingsOpt = Annotated[
+    Path | None,
+    typer.Option(metavar="NPZ", help="Instead of images: what [b]denet embed --out[/b] wrote."),
+]
+RgbOpt = Annotated[Path | None, typer.Option(help="Instead of a folder: a visible image,")]
+NirOpt = Annotated[Path | None, typer.Option(help="its near infrared image,")]
+TirOpt = Annotated[Path | None, typer.Option(help="its thermal image.")]
+
+
+@gallery.command("enrol")
+@reported
+def gallery_enrol(
+    setting: GalleryArg,
+    images: ImagesArg = None,
+    through: ThroughOpt = None,
+    embeddings: EmbeddingsOpt = None,
+    rgb: RgbOpt = None,
+    nir: NirOpt = None,
+    tir: TirOpt = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            help="Whom all of them show. Default: each file name says it, up to its first "
+            "underscore: alice_2.jpg is alice."
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a new gallery: [b]float16[/b] (default), [b]float32[/b] or [b]int8[/b]."
+        ),
+    ] = None,
+    backend: BackendOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    threads: ThreadsOpt = None,
+    batch: BatchOpt = 16,
+    as_json: JsonOpt = False,
+) -> None:
+    """Remember people: add their embeddings to a gallery, which is made if need be."""
+    from runtime.gallery import open_gallery
+    from runtime.gallery.opening import check_setting
+
+    check_setting(setting, storage)
+    seen = sightings(images, rgb, nir, tir, through, embeddings, backend, precision, threads, batch)
+    enrolments = seen.enrolments(identity)
+    with open_gallery(setting, create=True, storage=storage) as opened_gallery:
+        ids = opened_gallery.enrol(seen.space, enrolments)
+    if as_json:
+        facts = [{"entry": i, "identity": e.identity} for i, e in zip(ids, enrolments, strict=True)]
+        print(json.dumps({"gallery": setting, "enrolled": facts}, indent=2))
+        return
+    names = list(dict.fromkeys(enrolment.identity for enrolment in enrolments))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    out.print(
+        f"{setting}: enrolled {', '.join(names[:3])}{more}, new entries: {len(ids)}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@gallery.command("search")
+@reported
+def gallery_search(
+    setting: GalleryArg,
+    images: ImagesArg = None,
+    through: ThroughOpt = None,
+    embeddings: EmbeddingsOpt = None,
+    rgb: RgbOpt = None,
+    nir: NirOpt = None,
+    tir: TirOpt = None,
+    top: Annotated[int, typer.Option(min=1, help="Identities shown for each, at most.")] = 5,
+    threshold: Annotated[
+        float | None, typer.Option(help="The least cosine of a match; without --scores.")
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JSON",
+            help="Compare by false-match rate: what [b]denet gallery calibrate[/b] wrote.",
+        ),
+    ] = None,
+    fmr: Annotated[
+        float | None,
+        typer.Option(
+            help="The greatest false-match rate of a match, as 0.001: what share of strangers may "
+            "pass, of each comparison; needs --scores."
+        ),
+    ] = None,
+    backend: BackendOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    threads: ThreadsOpt = None,
+    batch: BatchOpt = 16,
+    as_json: JsonOpt = False,
+) -> None:
+    """Find out whom images show: the best identities of a gallery for each of them."""
+    from runtime.gallery import open_gallery, read_scores
+    from runtime.gallery.describe import match_facts, match_table
+    from runtime.gallery.scores import check_limits, least_score
+
+    check_limits(threshold, fmr, scored=scores is not None)
+    with open_gallery(setting) as opened_gallery:
+        seen = sightings(
+            images, rgb, nir, tir, through, embeddings, backend, precision, threads, batch
+        )
+        table = None if scores is None else read_scores(scores, seen.space)
+        least = least_score(table, threshold, fmr)
+        found = opened_gallery.search(
+            seen.space, seen.embeddings, seen.states, top=top, scores=table
+        )
+    kept = [[match for match in matches if match.score >= least] for matches in found]
+    if as_json:
+        facts = match_facts(seen, kept, table)
+        print(json.dumps({"gallery": setting, "queries": facts}, indent=2))
+        return
+    print_whole(match_table(seen, kept, table))
+
+
+@gallery.command("list")
+@reported
+def gallery_list(
+    setting: GalleryArg,
+    identity: Annotated[
+        str | None, typer.Option(help="Show the entries of this identity, one by one.")
+    ] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Show whom a gallery has."""
+    from runtime.gallery import open_gallery
+    from runtime.gallery.describe import entry_facts, entry_table, identity_table
+
+    with open_gallery(setting) as opened_gallery:
+        entries = opened_gallery.entries(identity)
+    if as_json:
+        print(json.dumps({"gallery": setting, "entries": entry_facts(entries)}, indent=2))
+    else:
+        print_whole(identity_table(entries) if identity is None else entry_table(entries))
+
+
+@gallery.command("remove")
+@reported
+def gallery_remove(
+    setting: GalleryArg,
+    identity: Annotated[str, typer.Argument(help="Who is to be forgotten.")],
+    entry: Annotated[
+        int | None, typer.Option(help="Only this entry; [b]list --identity[/b] shows them.")
+    ] = None,
+) -> None:
+    """Forget an identity: overwrite its embeddings in the file."""
+    from runtime.gallery import open_gallery
+
+    with open_gallery(setting) as opened_gallery:
+        gone = opened_gallery.remove(identity, entry)
+    out.print(
+        f"{setting}: entries of {identity} removed: {gone}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@gallery.command("calibrate")
+@reported
+def gallery_calibrate(
+    bundle: BundleArg,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A data set, whose test split is used."),
+    ],
+    to: Annotated[Path, typer.Option("--out", help="The file of scores to write (.json).")],
+    backend: BackendOpt = "auto",
+    precision: PrecisionOpt = "auto",
+    threads: ThreadsOpt = None,
+    batch: BatchOpt = 16,
+    as_json: JsonOpt = False,
+) -> None:
+    """Measure how alike strangers look in each pair of missing states, for search --scores."""
+    from calibration.scores import check_scores_file, measure_scores
+    from runtime import Runtime
+    from runtime.gallery.describe import scores_facts, scores_table
+
+    check_scores_file(to)
+    bar, task = progress(0, "measuring")
+    with (
+        Runtime.load(bundle, backend, precision, threads=threads, max_batch=batch) as runtime,
+        bar,
+    ):
+        scores = measure_scores(
+            runtime, data, to, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    if as_json:
+        print(json.dumps({"out": str(to), **scores_facts(scores)}, indent=2))
+        return
+    print_whole(scores_table(scores))
+    out.print(
+        f"{to}: tells false-match rates down to {scores.least_rate:.2g}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def sightings(
+    images: Path | None,
+    rgb: Path | None,
+    nir: Path | None,
+    tir: Path | None,
+    bundle: Path | None,
+    embeddings: Path | None,
+    backend: str,
+    precision: str,
+    threads: int | None,
+    batch: int,
+) -> Sightings:
+    """Embeddings to enrol or to search for: of images, or of a file."""
+    from runtime import Runtime
+    from runtime.gallery.sightings import check_given, of_images, read_sightings
+    from runtime.samples import choose_samples
+
+    single: dict[Modality, Path | None] = {"rgb": rgb, "nir": nir, "tir": tir}
+    check_given(images, single, bundle, embeddings)
+    if embeddings is not None:
+        return read_sightings(embeddings)
+    assert bundle is not None
+    samples = choose_samples(images, single, state=None, every_state=False)
+    with Runtime.load(bundle, backend, precision, threads=threads, max_batch=batch) as runtime:
+        runtime.prepare({sample.state for sample in samples})
+        bar, task = progress(len(samples), "embedding")
+        with bar:
+            return of_images(
+                runtime, samples, str(images or "given"), lambda n: bar.advance(task, n)
             )
 
 

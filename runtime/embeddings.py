@@ -94,8 +94,8 @@ def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
     """Write `result` as an npz file, under a temporary name first.
 
     Arrays: `embeddings` (N, dim) float32, `names` and `states` (N,) strings, and, to tell later
-    whether two files can be compared, `checkpoint` (the sha256 of the model), `precision` and
-    `backend`.
+    whether two files can be compared, `checkpoint` (the sha256 of the model), `projection` (that of
+    what projects its embeddings, or empty), `precision` and `backend`.
 
     Raises:
         OutputError: it cannot be written.
@@ -109,6 +109,7 @@ def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
                 names=np.array(result.names),
                 states=np.array([state.name for state in result.states]),
                 checkpoint=np.array(runtime.bundle.manifest.checkpoint_sha256),
+                projection=np.array(runtime.bundle.manifest.projection_digest),
                 precision=np.array(runtime.precision),
                 backend=np.array(runtime.backend),
             )

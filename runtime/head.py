@@ -8,37 +8,66 @@ from numpy.typing import NDArray
 from denet.graph import PARTS
 from runtime.bundle import Bundle, BundleError
 
+Floats = NDArray[np.float32]
+
 
 class Head:
-    """The head of a bundle: the affine of a BN neck where there is one, then L2 normalization.
+    """The head of a bundle, in float32: an affine where there is one, L2 normalization, and where
+    embeddings are projected to fewer numbers that, and L2 normalization once more.
 
     Raises:
-        BundleError: the file of its affine is damaged.
+        BundleError: the file of its numbers is damaged or does not fit.
     """
 
     def __init__(self, bundle: Bundle) -> None:
+        arrays = _read(bundle)
         self._normalize = bundle.manifest.head.normalize
-        self._affine = _read_affine(bundle)
+        self._affine = (arrays["scale"], arrays["shift"]) if "scale" in arrays else None
+        self._projection = (arrays["mean"], arrays["matrix"]) if "matrix" in arrays else None
 
-    def __call__(self, parts: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Parts (N, 6, C) -> embeddings (N, 6C)."""
+    def __call__(self, parts: Floats) -> Floats:
+        """Parts (N, 6, C) -> embeddings (N, dim)."""
         joined = parts.reshape(len(parts), parts.shape[1] * parts.shape[2])
         if self._affine is not None:
             scale, shift = self._affine
             joined = joined * scale + shift
         if self._normalize:
-            norm = np.linalg.norm(joined, axis=1, keepdims=True)
-            joined = joined / np.maximum(norm, 1e-12)
+            joined = normalized(joined)
+        if self._projection is not None:
+            joined = projected(joined, *self._projection)
         return joined
 
 
-def _read_affine(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    file = bundle.manifest.head.affine
-    if file is None:
-        return None
-    arrays = bundle.read_arrays(file)
-    expected = (PARTS * bundle.manifest.channels,)
-    for name in ("scale", "shift"):
-        if name not in arrays or arrays[name].shape != expected:
-            raise BundleError(f"{bundle.root / file.path}: has no {name!r} of shape {expected}")
-    return arrays["scale"].astype(np.float32), arrays["shift"].astype(np.float32)
+def normalized(vectors: Floats) -> Floats:
+    """Rows (N, D) with a Euclidean norm of 1; a row of zeros stays one."""
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Floats = vectors / np.maximum(norm, 1e-12)
+    return unit
+
+
+def projected(vectors: Floats, mean: Floats, matrix: Floats) -> Floats:
+    """Normalized rows (N, 6C) -> normalized rows (N, dim).
+
+    The mean (6C) is what all people share. It is subtracted before the product, not after: most of
+    a vector may be mean, and float32 would lose the rest.
+    """
+    short: Floats = np.matmul(vectors - mean, matrix)
+    return normalized(short)
+
+
+def _read(bundle: Bundle) -> dict[str, Floats]:
+    """The head's numbers by name: `scale` and `shift`, `mean` and `matrix`, both or neither."""
+    head, wide = bundle.manifest.head, PARTS * bundle.manifest.channels
+    if head.projection is None and head.dim != wide:
+        raise BundleError(f"{bundle.root}: nothing projects {wide} numbers to {head.dim}")
+    stored = {} if head.affine is None else bundle.read_arrays(head.affine)
+    expected: dict[str, tuple[int, ...]] = {}
+    if "scale" in stored or (head.affine is not None and head.projection is None):
+        expected |= {"scale": (wide,), "shift": (wide,)}
+    if head.projection is not None:
+        expected |= {"mean": (wide,), "matrix": (wide, head.dim)}
+    for name, shape in expected.items():
+        if name not in stored or stored[name].shape != shape:
+            path = bundle.root / (head.affine.path if head.affine else "")
+            raise BundleError(f"{path}: has no {name!r} of shape {shape}")
+    return {name: np.asarray(stored[name], np.float32) for name in expected}

@@ -53,6 +53,7 @@ def test_help_has_a_line_for_each_command() -> None:
     commands = {
         command.name or command.callback.__name__ for command in cli.app.registered_commands
     }  # type: ignore[union-attr]
+    commands |= {group.name for group in cli.app.registered_groups}
     first = next(i for i, line in enumerate(lines) if "Commands" in line)
     listed = [line.strip("│ ").split()[0] for line in lines[first + 1 :] if line.startswith("│")]
     assert sorted(listed) == sorted(commands)

@@ -1,0 +1,138 @@
+"""What composed engines are measured against: one graph for each state, PyTorch, OpenVINO.
+
+Each function gives runs of one batch: network input is copied in, and the parts are read out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnxruntime as ort
+import openvino
+import torch
+from numpy.typing import NDArray
+
+from denet.graph import PARTS, STACKED, Modality, State
+from denet.model import DENet
+from export.monolith import Monolith
+from runtime import Bundle
+from runtime.benchmark.turns import Side
+from runtime.forms import Forms
+from runtime.layout import VECTORS, Copy, Run, Span, layout
+
+Tensors = Mapping[Modality, NDArray[np.float32]]
+
+
+def graph_side(content: bytes, state: State, samples: Sequence[Tensors], channels: int) -> Side:
+    """One ONNX graph of the whole state in the shared pool, with bound inputs and outputs."""
+    options = ort.SessionOptions()
+    options.use_per_session_threads = False
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    count = len(samples)
+    inputs = {m: np.empty((count, *samples[0][m].shape), np.float32) for m in state.available}
+    output = np.empty((PARTS, count, channels), np.float32)
+    for m, array in inputs.items():
+        binding.bind_input(m, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+    binding.bind_output("parts", "cpu", 0, np.float32, output.shape, output.ctypes.data)
+
+    def run() -> NDArray[np.float32]:
+        for m, array in inputs.items():
+            for row, sample in enumerate(samples):
+                np.copyto(array[row], sample[m])
+        session.run_with_iobinding(binding)
+        return output.transpose(1, 0, 2).copy()
+
+    return run
+
+
+def torch_side(model: DENet, state: State, samples: Sequence[Tensors], *, compiled: bool) -> Side:
+    """PyTorch in inference mode, as it is or through `torch.compile`."""
+    whole: torch.nn.Module = Monolith(model, state).eval()
+    if compiled:
+        whole = torch.compile(whole, dynamic=False)  # type: ignore[assignment]
+
+    def run() -> NDArray[np.float32]:
+        with torch.inference_mode():
+            images = {
+                m: torch.from_numpy(np.stack([sample[m] for sample in samples]))
+                for m in state.available
+            }
+            made: NDArray[np.float32] = whole(**images).numpy()
+            return made.transpose(1, 0, 2).copy()
+
+    return run
+
+
+class OpenVino:
+    """The same engine files in OpenVINO, composed by the same layouts, in buffers bound alike."""
+
+    def __init__(self, bundle: Bundle, forms: Forms, threads: int) -> None:
+        self._bundle, self._forms = bundle, forms
+        self._core = openvino.Core()
+        self._options = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            # Its own default may compute in bfloat16 where the CPU can.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        self._compiled: dict[str, openvino.CompiledModel] = {}
+
+    def _engine(self, name: str) -> openvino.CompiledModel:
+        if name not in self._compiled:
+            content = self._bundle.read_engine(name, self._forms[name])
+            model = self._core.read_model(content)
+            self._compiled[name] = self._core.compile_model(model, "CPU", self._options)
+        return self._compiled[name]
+
+    def side(self, states: Sequence[State], samples: Sequence[Tensors]) -> Side:
+        """A batch in `states`, which must be in `runtime.layout.batch_order`."""
+        rows = layout(states)
+        manifest = self._bundle.manifest
+        size = manifest.preprocessing
+        shapes = {
+            "image": (3, size.height, size.width),
+            "feature": (manifest.channels, *manifest.feature_size),
+            VECTORS: (manifest.channels,),
+        }
+        tables = {
+            name: np.empty((count, *shapes[name.partition("_")[0]]), np.float32)
+            for name, count in rows.tables.items()
+        }
+
+        def view(span: Span) -> NDArray[np.float32]:
+            return tables[span.table][span.start : span.stop]
+
+        def bound(step: Copy | Run) -> Side:
+            if isinstance(step, Copy):
+                source, target = view(step.source), view(step.target)
+                return lambda: np.copyto(target, source)
+            request = self._engine(step.engine).create_infer_request()
+            for name, span in {**step.inputs, **step.outputs}.items():
+                array = view(span)
+                if name in STACKED:
+                    array = array.reshape(step.targets, step.batch, manifest.channels)
+                request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
+            return request.infer
+
+        steps = [bound(step) for step in rows.steps]
+        parts = np.asarray(rows.parts, np.intp)
+
+        def run() -> NDArray[np.float32]:
+            for m, held in rows.images.items():
+                for row, i in enumerate(held):
+                    np.copyto(tables[f"image_{m}"][row], samples[i][m])
+            for step in steps:
+                step()
+            made: NDArray[np.float32] = tables[VECTORS][parts]
+            return made
+
+        return run
+
+    def engine_side(self, name: str, inputs: Mapping[str, NDArray[np.float32]]) -> Side:
+        """One engine alone."""
+        request = self._engine(name).create_infer_request()
+        for tensor, array in inputs.items():
+            request.set_tensor(tensor, openvino.Tensor(array, shared_memory=True))
+        return request.infer

@@ -1,0 +1,150 @@
+"""Measures how often strangers reach a cosine, for each state of a query and of an entry.
+
+The samples are those of an evaluation: people that the network was not trained on, since those that
+it was trained on are told apart too well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.errors import CalibrationError
+from calibration.everywhere import embed_everywhere
+from denet.data.records import Record, open_data
+from denet.evaluate import Split
+from denet.files import written_whole
+from denet.graph import STATES, State
+from denet.testset import all_samples, open_split
+from runtime.gallery.scores import LEAST_ERRORS, Pair, Scores, Table, rates_for
+from runtime.gallery.space import Space
+from runtime.runtime import Runtime
+
+
+def measure_scores(
+    runtime: Runtime, data: Path, out: Path, notify: Callable[[int, int], None] = lambda *_: None
+) -> Scores:
+    """Measure scores on the test split of `data`, and write them to `out`.
+
+    Args:
+        runtime: a loaded bundle, in the precision that will run.
+        data: a data set.
+        out: the file to write, as JSON.
+        notify: told how many samples are done, and of how many.
+
+    Raises:
+        CalibrationError: there are too few people, or `out` cannot be written.
+        DataError: the data cannot be used.
+    """
+    check_scores_file(out)
+    split = open_split(open_data(data))
+    records = all_samples(split)
+    states = _common_states(records, data)
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        notify(done, len(records))
+
+    made = embed_everywhere(runtime, records, states, count)
+    queries = {state: rows[: len(split.query)] for state, rows in made.items()}
+    gallery = {state: rows[-len(split.gallery) :] for state, rows in made.items()}
+    space = Space.of(runtime.bundle.manifest)
+    table = Table(
+        dim=space.dim,
+        checkpoint=space.checkpoint,
+        projection=space.projection,
+        data=str(data),
+        variant=runtime.variant,
+        identities=len({r.identity for r in records}),
+        rates=tuple(rates_for(len(split.query) * len(split.gallery)).tolist()),
+        pairs=measure_pairs(split, queries, gallery),
+    )
+    encoded = msgspec.json.format(msgspec.json.encode(table, order="deterministic"), indent=1)
+    try:
+        with written_whole(out) as temporary:
+            temporary.write_bytes(encoded + b"\n")
+    except OSError as error:
+        raise CalibrationError(f"{out}: cannot be written: {error.strerror or error}") from None
+    return Scores(table, str(out))
+
+
+def check_scores_file(out: Path) -> None:
+    """See that scores can be written to `out`, before the work for it is done.
+
+    Raises:
+        CalibrationError: they cannot.
+    """
+    if out.suffix != ".json":
+        raise CalibrationError(f"{out}: scores are written as .json: choose such a name")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise CalibrationError(f"{out}: is a folder, or in one that does not exist")
+
+
+def measure_pairs(
+    split: Split,
+    queries: dict[State, NDArray[np.float32]],
+    gallery: dict[State, NDArray[np.float32]],
+) -> dict[str, dict[str, Pair]]:
+    """The impostors and genuine pairs of each state of a query with each of an entry.
+
+    Different identities are impostors, the same camera or not. Genuine pairs are those that an
+    evaluation counts: one identity, two cameras.
+
+    Args:
+        split: the records.
+        queries: their embeddings in each state.
+        gallery: likewise.
+
+    Raises:
+        CalibrationError: there are too few impostors.
+    """
+    ids = [np.array([r.identity for r in side]) for side in (split.query, split.gallery)]
+    cameras = [np.array([r.camera for r in side]) for side in (split.query, split.gallery)]
+    strangers = ids[0][:, None] != ids[1]
+    genuine = ~strangers & (cameras[0][:, None] != cameras[1])
+    if np.sum(strangers) < 2 * LEAST_ERRORS:
+        raise CalibrationError(
+            f"{int(np.sum(strangers))} pairs of different people: a false-match rate takes at "
+            f"least {2 * LEAST_ERRORS} to be told: give more people"
+        )
+    pairs: dict[str, dict[str, Pair]] = {}
+    for query, entry in product(queries, gallery):
+        cosines = queries[query] @ gallery[entry].T
+        # Two samples that are both query and entry, in one state, make one pair and not two.
+        once = split.query == split.gallery and query == entry
+        counted = np.triu(np.ones_like(strangers)) if once else np.ones_like(strangers)
+        pairs.setdefault(query.name, {})[entry.name] = measure_pair(
+            cosines[strangers & counted], cosines[genuine & counted]
+        )
+    return pairs
+
+
+def measure_pair(impostors: NDArray[np.float32], genuine: NDArray[np.float32]) -> Pair:
+    """What cosines of impostors and of genuine pairs tell: at each rate, the least cosine that no
+    greater share of the impostors reaches, and the share of the genuine that reaches it."""
+    falling = -np.sort(-impostors)
+    counts = np.floor(rates_for(len(falling)) * len(falling) + 1e-9).astype(np.intp)
+    least = falling[counts - 1]
+    rising = np.sort(genuine)
+    found = 1 - np.searchsorted(rising, least) / max(len(rising), 1)
+    return Pair(
+        impostors=len(impostors),
+        genuine=len(genuine),
+        cosines=tuple(np.round(least.astype(np.float64), 7).tolist()),
+        found=tuple(np.round(found if len(rising) else np.zeros(len(least)), 6).tolist()),
+    )
+
+
+def _common_states(records: Sequence[Record], data: Path) -> tuple[State, ...]:
+    """The states that all records can be in."""
+    common = set.intersection(*(set(r.images) for r in records))
+    if not common:
+        raise CalibrationError(f"{data}: no modality is there for all of its test samples")
+    return tuple(state for state in STATES if set(state.available) <= common)

@@ -1,0 +1,140 @@
+"""Embeddings with where they come from: of images, through a bundle, or of a file of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denet.graph import Modality, State, StateError
+from runtime.embeddings import embed_files
+from runtime.gallery.base import Enrolment
+from runtime.gallery.checks import check_embeddings
+from runtime.gallery.space import GalleryError, Space
+from runtime.runtime import Runtime
+from runtime.samples import ImageFiles
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """Embeddings of samples that may be enrolled, or searched for.
+
+    Attributes:
+        space: what they can be compared with.
+        names: of the samples.
+        states: in which each was embedded.
+        embeddings: (N, dim) float32.
+        source: the folder or file they come from.
+    """
+
+    space: Space
+    names: tuple[str, ...]
+    states: tuple[State, ...]
+    embeddings: NDArray[np.float32]
+    source: str
+
+    def enrolments(self, identity: str | None) -> list[Enrolment]:
+        """All of them for a gallery.
+
+        Args:
+            identity: whom they show; None where each name tells it up to its first underscore, as
+                `alice_2` and `000258_cam1_0_00` do.
+        """
+        return [
+            Enrolment(
+                name.partition("_")[0] if identity is None else identity,
+                state,
+                embedding,
+                source=f"{self.source}: {name}",
+            )
+            for name, state, embedding in zip(self.names, self.states, self.embeddings, strict=True)
+        ]
+
+
+def check_given(
+    folder: Path | None,
+    single: Mapping[Modality, Path | None],
+    bundle: Path | None,
+    embeddings: Path | None,
+) -> None:
+    """See that a user names either images with a bundle, or a file of embeddings.
+
+    Args:
+        folder: of images.
+        single: the files of one sample.
+        bundle: to embed them.
+        embeddings: a file.
+
+    Raises:
+        GalleryError: both, neither, or images without a bundle.
+    """
+    images = folder is not None or any(path is not None for path in single.values())
+    if embeddings is None and bundle is None:
+        raise GalleryError(
+            "name images with the bundle that embeds them (--bundle), or a file of embeddings "
+            "(--embeddings)"
+        )
+    if embeddings is not None and (images or bundle is not None):
+        raise GalleryError("--embeddings stands alone: it replaces images and --bundle")
+
+
+def of_images(
+    runtime: Runtime, samples: Sequence[ImageFiles], source: str, notify: Callable[[int], None]
+) -> Sightings:
+    """Embed images.
+
+    Args:
+        runtime: a loaded bundle.
+        samples: what to embed.
+        source: where they are, for a person.
+        notify: told of so many samples more.
+
+    Raises:
+        ImageError: an image cannot be read.
+    """
+    made = embed_files(runtime, samples, notify=notify)
+    space = Space.of(runtime.bundle.manifest)
+    return Sightings(space, made.names, made.states, made.embeddings, source)
+
+
+def read_sightings(path: Path) -> Sightings:
+    """A file of embeddings, as `denet embed --out` writes it.
+
+    Raises:
+        GalleryError: it cannot be read, or is no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        # Files of before there were projections do not tell of any.
+        projection = str(arrays.get("projection", ""))
+        embeddings, checkpoint = arrays["embeddings"], str(arrays["checkpoint"])
+        names = tuple(map(str, arrays["names"]))
+        states = tuple(State.parse(str(name)) for name in arrays["states"])
+        space = Space(int(embeddings.shape[1]), checkpoint, projection)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (
+        AttributeError,
+        BadZipFile,
+        EOFError,
+        IndexError,
+        KeyError,
+        StateError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise GalleryError(
+            f"{path}: not a file of embeddings ({error}): make one with `denet embed --out`"
+        ) from None
+    if len(names) != len(states):
+        raise GalleryError(f"{path}: damaged: {len(names)} names of {len(states)} states")
+    try:
+        vectors = check_embeddings(space, embeddings, len(names))
+    except GalleryError as error:
+        raise GalleryError(f"{path}: {error}") from None
+    return Sightings(space, names, states, vectors, str(path))

@@ -1,0 +1,24 @@
+"""When the frames of recordings are due: one beginning for all that are replayed together."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+LEAD = 0.1
+"""Seconds from the first request to the first frame: all modalities are ready by then."""
+
+
+class Start:
+    """The moment at which recordings begin, fixed by whoever asks first."""
+
+    def __init__(self) -> None:
+        self._time: float | None = None
+        self._lock = threading.Lock()
+
+    def time(self) -> float:
+        """Seconds of the monotonic clock."""
+        with self._lock:
+            if self._time is None:
+                self._time = time.monotonic() + LEAD
+            return self._time
