@@ -430,8 +430,8 @@ def test_auto_says_why_a_gpu_that_was_found_is_not_used(
     monkeypatch.setattr(CHOOSE, "nvidia_gpu_present", lambda: True)
     with Runtime.load(bundle) as chosen:
         assert chosen.backend == "ort-cpu"
-        assert "cannot be used" in chosen.reason
-        assert "CUDA" in chosen.reason
+        assert "not tensorrt: " in chosen.reason
+        assert "not ort-cuda: the CUDA driver cannot be loaded" in chosen.reason
 
 
 def test_the_canary_sings(runtime: Runtime) -> None:
