@@ -185,9 +185,9 @@ def _write(bundle: Bundle, request: ProjectionRequest, choice: Choice, samples: 
     arrays |= {"mean": choice.mean, "matrix": choice.matrix}
     try:
         with replaced_folder(bundle.root) as root:
-            for engine in manifest.engines.values():
-                for file in engine.files.values():
-                    link(bundle.root, root, file)
+            made_anew = {manifest.canary.file, head.affine}
+            for file in set(manifest.files()) - made_anew:
+                link(bundle.root, root, file)
             link_folder(bundle.root / BUILT, root / BUILT)
             canary = store(root, manifest.canary.file.path, _npz(_projected_canary(bundle, choice)))
             store_manifest(

@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock
 
 from calibration import Outcome, Request, calibrate
-from denet.checkpoint import file_digest, save_checkpoint
+from denet.checkpoint import file_digest, load_checkpoint, save_checkpoint
 from denet.config import ModelConfig
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.initialize import initial_model
@@ -44,16 +44,18 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 @pytest.fixture(scope="session")
-def model() -> DENet:
-    return initial_model(SMALL, seed=0, pretrained=False)
-
-
-@pytest.fixture(scope="session")
-def checkpoint(model: DENet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
+        model = initial_model(SMALL, seed=0, pretrained=False)
         save_checkpoint(model, folder / "small.safetensors", replace=True)
 
     return made_once(tmp_path_factory, "checkpoint", make) / "small.safetensors"
+
+
+@pytest.fixture(scope="session")
+def model(checkpoint: Path) -> DENet:
+    """Read, not made again: another process could make it with other last bits."""
+    return load_checkpoint(checkpoint)
 
 
 @pytest.fixture(scope="session")

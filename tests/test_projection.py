@@ -26,7 +26,7 @@ from denet.errors import DenetError
 from denet.evaluate import Split
 from denet.graph import COMPLETE, STATES
 from runtime import Bundle, BundleError, Runtime
-from runtime.bundle import MANIFEST
+from runtime.bundle import MANIFEST, Calibration
 from runtime.gallery import Space
 from runtime.head import Head, projected
 from runtime.preprocess import Preprocessor
@@ -247,6 +247,26 @@ def test_a_projected_bundle_can_be_slimmed(projected_path: Path, tmp_path: Path)
     with Runtime.load(node, "ort-cpu", check=True) as runtime:
         assert runtime.dim == DIM
     assert Space.of(node.manifest) == Space.of(Bundle.open(projected_path).manifest)
+
+
+@pytest.mark.usefixtures("remembered")
+def test_what_a_calibration_left_is_kept(bundle_path: Path, data: Path, tmp_path: Path) -> None:
+    """As `denet slim --precision fp32` leaves a calibrated bundle: with its table of ranges."""
+    root = copied(bundle_path, tmp_path)
+    manifest = Bundle.open(root).manifest
+    (root / MANIFEST).unlink()
+    ranges = Calibration(
+        table=store(root, "calibration.json", b"{}"),
+        data="x", samples=16, seed=0, method="minmax", judged=16,
+    )  # fmt: skip
+    store_manifest(root, msgspec.structs.replace(manifest, calibration=ranges))
+    built = root / "trt" / "here"
+    built.mkdir(parents=True)
+    (built / "branch_rgb.engine").write_bytes(b"engine")
+    made = project(root, request(data))
+    assert made.bundle.manifest.calibration == ranges
+    assert (root / "calibration.json").read_bytes() == b"{}"
+    assert (built / "branch_rgb.engine").read_bytes() == b"engine"
 
 
 def test_a_projected_bundle_is_calibrated_by_its_short_embeddings(copy: Path, data: Path) -> None:

@@ -157,7 +157,9 @@ class FileGallery:
         """See `base.Gallery`."""
         with self._lock:
             self._connection.close()
-            self._mirror = None
+            if self._mirror is not None:
+                self._mirror.index.close()
+                self._mirror = None
 
     def __enter__(self) -> FileGallery:
         return self
