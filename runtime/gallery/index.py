@@ -4,7 +4,8 @@ They are float32 whatever the storage: numpy takes longer to widen float16 or in
 float32 (measured in docs/gallery.md). The matrix is cut into blocks, so that it grows without being
 copied, and several threads work on it.
 
-The threads are ours, and the product is not BLAS's: its threads wait for each other by spinning, and
+The threads are ours, and the product is not BLAS's: its threads wait for each other by spinning,
+and
 where other work runs on the same cores the median search took up to ten times as long.
 """
 
