@@ -191,6 +191,11 @@ def progress(total: int, text: str) -> tuple[Progress, Any]:
     return bar, bar.add_task(text, total=total)
 
 
+def say(text: str) -> None:
+    """Print a line as it is, however long: a program or a person may copy it."""
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def print_whole(table: Table) -> None:
     """A table in its full width: a terminal that is too narrow wraps it, and hides no column."""
     width = Measurement.get(out, out.options.update(width=400), table).maximum
@@ -703,7 +708,7 @@ def shown_build(
         return
     out.print(build_table(made))
     for note in build_notes(made):
-        out.print(note, highlight=False, markup=False, soft_wrap=True)
+        say(note)
 
 
 @app.command()
@@ -788,7 +793,7 @@ def calibrate(
         for engine, reason in selection.reasons.items()
     ]
     for note in (*given_up, *outcome.notes):
-        out.print(note, highlight=False, markup=False, soft_wrap=True)
+        say(note)
     default = outcome.bundle.manifest.default_precision
     out.print(f"{bundle}: runs in {default} from now on", highlight=False, soft_wrap=True)
     if report is not None:
@@ -864,7 +869,7 @@ def project(
         return
     print_whole(projection_table(made.choice))
     for note in made.samples.notes:
-        out.print(note, highlight=False, markup=False, soft_wrap=True)
+        say(note)
     out.print(f"{bundle}: embeddings of {dim} from now on", highlight=False, soft_wrap=True)
 
 
@@ -1142,7 +1147,8 @@ def bench_run(
 ) -> None:
     """Measure every missing state, every engine, and how near to its limits this machine is."""
     from denet.evaluate import draw_states
-    from runtime.benchmark.files import check_output, write
+    from denet.outputs import check_output, write_output
+    from runtime.benchmark.errors import BenchmarkError
     from runtime.benchmark.page import check_page, page
     from runtime.benchmark.request import read_request
     from runtime.benchmark.result import encode
@@ -1153,9 +1159,9 @@ def bench_run(
     from runtime.bundle import Bundle
 
     if to is not None:
-        check_output(to, ".json", replace=force)
+        check_output(to, ".json", BenchmarkError, replace=force)
     if report is not None:
-        check_output(report, ".html", replace=force)
+        check_output(report, ".html", BenchmarkError, replace=force)
         check_page()
     opened = Bundle.open(bundle)
     with ExitStack() as stack:
@@ -1182,16 +1188,16 @@ def bench_run(
         found = run(opened, request, notify=notify)
     encoded = encode(found)
     if to is not None:
-        write(to, encoded)
+        write_output(to, encoded, BenchmarkError)
     if report is not None:
-        write(report, page(found).encode())
+        write_output(report, page(found).encode(), BenchmarkError)
     if as_json:
         print(encoded.decode(), end="")
         return
     for grid in grids(found):
         print_grid(grid)
     for name, value in (*summary(found).items(), *(("note", note) for note in found.notes)):
-        out.print(f"{name}: {value}", highlight=False, markup=False, soft_wrap=True)
+        say(f"{name}: {value}")
     for path in filter(None, (to, report)):
         out.print(f"{path}: the report", highlight=False, soft_wrap=True)
 
@@ -1223,7 +1229,7 @@ def bench_compare(
     else:
         print_grid(comparison_grid(found, fail_above))
         for line in (*found.differences, *(change.describe() for change in worse)):
-            out.print(line, highlight=False, markup=False, soft_wrap=True)
+            say(line)
     if worse:
         raise typer.Exit(1)
 
@@ -1314,12 +1320,7 @@ def gallery_enrol(
         return
     names = list(dict.fromkeys(enrolment.identity for enrolment in enrolments))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    out.print(
-        f"{setting}: enrolled {', '.join(names[:3])}{more}, new entries: {len(ids)}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{setting}: enrolled {', '.join(names[:3])}{more}, new entries: {len(ids)}")
 
 
 @gallery.command("search")
@@ -1414,12 +1415,7 @@ def gallery_remove(
 
     with open_gallery(setting) as opened_gallery:
         gone = opened_gallery.remove(identity, entry)
-    out.print(
-        f"{setting}: entries of {identity} removed: {gone}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{setting}: entries of {identity} removed: {gone}")
 
 
 @gallery.command("calibrate")

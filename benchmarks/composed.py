@@ -24,60 +24,19 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
 from denet.graph import MODALITIES, STATES, Modality, State, plan
 from denet.initialize import initial_model, random_images
 from denet.model import DENet
 from denet.recipe import read_recipe
 from export.bundle import export_bundle
-from export.onnx import to_onnx_model
+from export.monolith import monolith
 from runtime import Runtime
 from runtime.backends.base import EngineCall
+from runtime.benchmark.monolith import graph_side
 
 Arrays = Mapping[Modality, NDArray[np.float32]]
-
-
-class Monolith(nn.Module):
-    """All components of one state as one module: images -> parts (6, B, C)."""
-
-    def __init__(self, model: DENet, state: State) -> None:
-        super().__init__()
-        self.model = model
-        self.state = state
-
-    def forward(self, **images: Tensor) -> Tensor:
-        parts: Tensor = self.model({m: images[m] for m in self.state.available}, self.state).parts
-        return parts
-
-
-def monolithic_runner(model: DENet, state: State, sample: Arrays) -> Callable[[], object]:
-    """One ONNX graph of the whole state, bound like the runtime binds its engines."""
-    examples = {m: torch.from_numpy(np.repeat(sample[m][None], 3, 0)) for m in state.available}
-    shape = ("B", 3, *model.config.image_size)
-    content = to_onnx_model(
-        Monolith(model, state).eval(),
-        examples,
-        dict.fromkeys(state.available, shape),
-        {"parts": (6, "B", model.channels)},
-    )
-    options = ort.SessionOptions()
-    options.use_per_session_threads = False
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    binding = session.io_binding()
-    inputs = {m: np.empty((1, *sample[m].shape), np.float32) for m in state.available}
-    output = np.empty((6, 1, model.channels), np.float32)
-    for m, array in inputs.items():
-        binding.bind_input(m, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-    binding.bind_output("parts", "cpu", 0, np.float32, output.shape, output.ctypes.data)
-
-    def run() -> NDArray[np.float32]:
-        for m, array in inputs.items():
-            np.copyto(array[0], sample[m])
-        session.run_with_iobinding(binding)
-        return output.transpose(1, 0, 2).copy()
-
-    return run
 
 
 def interleave(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -162,12 +121,12 @@ def compare(model: DENet, runtime: Runtime, rounds: int) -> Table:
         def composed(sample: Arrays = sample) -> NDArray[np.float32]:
             return runtime.composer.run_tensors([sample])
 
-        monolith = monolithic_runner(model, state, sample)
-        np.testing.assert_allclose(composed(), monolith(), rtol=1e-3, atol=1e-4)
+        whole = graph_side(Path(f"{state}.onnx"), monolith(model, state), runtime, [sample])
+        np.testing.assert_allclose(composed(), whole(), rtol=1e-3, atol=1e-4)
         times = interleave(
             {
                 "composed": composed,
-                "monolith": monolith,
+                "monolith": whole,
                 "branches": branch_runner(runtime, state, sample),
             },
             rounds,

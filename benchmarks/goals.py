@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peers import OpenVino, graph_side, torch_side
+from peers import OpenVino, torch_side
 from rich.console import Console
 from rich.table import Table
 
@@ -38,10 +38,10 @@ from denet.model import DENet
 from export import export_bundle
 from export.monolith import export_monoliths
 from runtime import Bundle, Runtime
-from runtime.backends.base import EngineCall
 from runtime.benchmark.child import Asked
 from runtime.benchmark.images import image_cost
 from runtime.benchmark.inputs import Tensors, drawn_files, limited, network_inputs
+from runtime.benchmark.monolith import graph_side
 from runtime.benchmark.start import start_costs
 from runtime.benchmark.stats import Ratio, joined, ratio
 from runtime.benchmark.stream import SAMPLES, stream_cost
@@ -114,14 +114,13 @@ def compared(what: str, found: Ratio, limit: float, *, least: bool = False) -> G
 
 def monolith(setup: Setup) -> Goals:
     """Engines composed against one graph of the state."""
-    channels = setup.bundle.manifest.channels
     for batch in (1, 8):
         for state in STATES:
             samples = setup.samples(state, batch)
-            content = (setup.graphs / f"{state.name}.onnx").read_bytes()
+            path = setup.graphs / f"{state.name}.onnx"
             pair = (
                 partial(setup.fp32.composer.run_tensors, samples),
-                graph_side(content, state, samples, channels),
+                graph_side(path, path.read_bytes(), setup.fp32, samples),
             )
             (found,) = setup.ratios({str(state): pair}, setup.rounds // batch + 6).values()
             yield compared(f"composed / one graph, {state}, batch {batch}", found, 1.02)
@@ -169,7 +168,8 @@ def engines(setup: Setup) -> Goals:
         peer = OpenVino(setup.bundle, runtime.forms, setup.threads)
         for name in ("branch_rgb", "cmft_rgb2nir", "dem_rgb2nir"):
             inputs = engine_inputs(setup.bundle, name)
-            pair = engine_side(runtime, name, inputs), peer.engine_side(name, inputs)
+            mine = runtime.composer.engine_program(name, inputs)
+            pair = mine.run, peer.engine_side(name, inputs)
             (found,) = setup.ratios({name: pair}, setup.rounds * 2).values()
             form = runtime.forms[name]
             yield compared(f"{form} {name} / OpenVINO", found, float("inf"))
@@ -184,21 +184,6 @@ def engine_inputs(bundle: Bundle, name: str) -> dict[str, NDArray[np.float32]]:
         ).astype(np.float32)
         for tensor in bundle.manifest.engines[name].inputs
     }
-
-
-def engine_side(runtime: Runtime, name: str, inputs: Mapping[str, NDArray[np.float32]]) -> Side:
-    backend = runtime.composer.backend
-    spec = runtime.bundle.manifest.engines[name]
-    sizes = {"B": 1, "T": 1}
-    given = {n: backend.allocate(array.shape) for n, array in inputs.items()}
-    made = {
-        t.name: backend.allocate(tuple(d if isinstance(d, int) else sizes[d] for d in t.shape))
-        for t in spec.outputs
-    }
-    program = backend.program(list(given.values()), [EngineCall(name, given, made)], [])
-    for n, host in zip(given, program.uploads, strict=True):
-        np.copyto(host, inputs[n])
-    return program.run
 
 
 def stream(setup: Setup) -> Goals:

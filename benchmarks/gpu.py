@@ -29,6 +29,7 @@ from export.tensorrt import build_engines
 from runtime import Bundle, Runtime
 from runtime.backends.tensorrt import TensorRTBackend
 from runtime.composer import Composer
+from runtime.cosine import row_cosines
 from runtime.doctor import describe_diagnosis, diagnose
 from runtime.trttarget import BuildOptions
 
@@ -114,9 +115,7 @@ def inputs(runtime: Runtime, states: Sequence[State], random: np.random.Generato
 
 
 def least_cosine(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    a, b = found.astype(np.float64), expected.astype(np.float64)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return float(np.min(np.sum(a * b, axis=1) / norms))
+    return float(np.min(row_cosines(found, expected)))
 
 
 def embed(runtime: Runtime, samples: Inputs) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What composed engines are measured against: one graph for each state, PyTorch, OpenVINO.
+"""What composed engines are measured against: PyTorch, OpenVINO.
 
 Each function gives runs of one batch: network input is copied in, and the parts are read out.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import onnxruntime as ort
 import openvino
 import torch
 from numpy.typing import NDArray
 
-from denet.graph import PARTS, STACKED, Modality, State
+from denet.graph import STACKED, Modality, State
 from denet.model import DENet
 from export.monolith import Monolith
 from runtime import Bundle
@@ -22,29 +21,6 @@ from runtime.forms import Forms
 from runtime.layout import VECTORS, Copy, Run, Span, layout
 
 Tensors = Mapping[Modality, NDArray[np.float32]]
-
-
-def graph_side(content: bytes, state: State, samples: Sequence[Tensors], channels: int) -> Side:
-    """One ONNX graph of the whole state in the shared pool, with bound inputs and outputs."""
-    options = ort.SessionOptions()
-    options.use_per_session_threads = False
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    binding = session.io_binding()
-    count = len(samples)
-    inputs = {m: np.empty((count, *samples[0][m].shape), np.float32) for m in state.available}
-    output = np.empty((PARTS, count, channels), np.float32)
-    for m, array in inputs.items():
-        binding.bind_input(m, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-    binding.bind_output("parts", "cpu", 0, np.float32, output.shape, output.ctypes.data)
-
-    def run() -> NDArray[np.float32]:
-        for m, array in inputs.items():
-            for row, sample in enumerate(samples):
-                np.copyto(array[row], sample[m])
-        session.run_with_iobinding(binding)
-        return output.transpose(1, 0, 2).copy()
-
-    return run
 
 
 def torch_side(model: DENet, state: State, samples: Sequence[Tensors], *, compiled: bool) -> Side:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -11,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from rich.table import Table
 from rich.text import Text
@@ -33,8 +31,9 @@ from calibration.samples import Chosen
 from denet import __version__
 from denet.figures.drawing import Drawing
 from denet.figures.style import render
-from denet.files import written_whole
 from denet.graph import ENGINES, State, plan
+from denet.outputs import check_output, write_output
+from denet.page import templates
 from runtime.forms import FORMS, INT8, Form, Target, cpu_targets, variant
 
 PLACES: dict[Target, str] = {
@@ -362,16 +361,7 @@ def check_report(path: Path, *, replace: bool) -> None:
     Raises:
         CalibrationError: it cannot, or is there and `replace` is false.
     """
-    if path.suffix != ".html":
-        raise CalibrationError(f"{path}: a report is written as .html: choose such a name")
-    if not path.absolute().parent.is_dir():
-        raise CalibrationError(f"{path}: is in a folder that does not exist")
-    if path.is_dir():
-        raise CalibrationError(f"{path}: is a folder: choose another name")
-    if path.exists() and not replace:
-        raise CalibrationError(
-            f"{path}: exists already: choose another name, or replace it with --force"
-        )
+    check_output(path, ".html", CalibrationError, replace=replace)
 
 
 def write_report(outcome: Outcome, path: Path, *, replace: bool) -> None:
@@ -381,45 +371,38 @@ def write_report(outcome: Outcome, path: Path, *, replace: bool) -> None:
         CalibrationError: it cannot be written, or is there and `replace` is false.
     """
     check_report(path, replace=replace)
-    page = report_html(outcome)
-    try:
-        with written_whole(path) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise CalibrationError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_output(path, report_html(outcome).encode(), CalibrationError)
 
 
 def report_html(outcome: Outcome) -> str:
     """The report as one page that needs no other file and no script."""
-    environment = Environment(
-        loader=PackageLoader("calibration", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     first = delivered(outcome)
-    return environment.get_template("report.html.jinja").render(
-        facts=outcome_facts(outcome),
-        scale=_scale(outcome),
-        asked=asked(outcome),
-        limit=_limit(outcome),
-        delivered={name: _summary(outcome, name) for name in first},
-        tables={
-            name: {state: _effect_cells(effect) for state, effect in outcome.whole[name].items()}
-            for name in (*first, *(n for n in outcome.whole if n not in first))
-        },
-        effects=outcome.whole,
-        losses=worst_alone(outcome),
-        worst=partial(_worst, outcome),
-        chosen=_chosen(outcome),
-        reasons={target: reasons(outcome, target) for target in outcome.selections},
-        forms=shown_forms(outcome),
-        engines=ENGINES,
-        variant=variant,
-        short=short,
-        plots={plot.name: plot for plot in draw_plots(outcome)},
+    return (
+        templates("calibration")
+        .get_template("report.html.jinja")
+        .render(
+            facts=outcome_facts(outcome),
+            scale=_scale(outcome),
+            asked=asked(outcome),
+            limit=_limit(outcome),
+            delivered={name: _summary(outcome, name) for name in first},
+            tables={
+                name: {
+                    state: _effect_cells(effect) for state, effect in outcome.whole[name].items()
+                }
+                for name in (*first, *(n for n in outcome.whole if n not in first))
+            },
+            effects=outcome.whole,
+            losses=worst_alone(outcome),
+            worst=partial(_worst, outcome),
+            chosen=_chosen(outcome),
+            reasons={target: reasons(outcome, target) for target in outcome.selections},
+            forms=shown_forms(outcome),
+            engines=ENGINES,
+            variant=variant,
+            short=short,
+            plots={plot.name: plot for plot in draw_plots(outcome)},
+        )
     )
 
 

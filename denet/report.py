@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from denet import __version__
 from denet.checkpoint import file_digest
@@ -19,9 +16,10 @@ from denet.errors import DenetError
 from denet.evaluate import Split, parse_rates
 from denet.examine import RATES, Examination, examine
 from denet.figures import Drawing, draw_figures
-from denet.files import written_whole
 from denet.graph import COMPLETE, STATES, State
 from denet.metrics import Ranking
+from denet.outputs import write_output
+from denet.page import templates
 from denet.recovery import mean_recovery, recovers
 from denet.subject import Subject
 from denet.tables import comparison_rows
@@ -249,27 +247,23 @@ def _data_facts(data: DataSet) -> dict[str, Any]:
 
 def report_html(report: Report) -> str:
     """The report as one page that needs no other file and no script."""
-    environment = Environment(
-        loader=PackageLoader("denet", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     rows = comparison_rows(list(report.states.values()))
     shown = report.examined[report.shown]
-    return environment.get_template("report.html.jinja").render(
-        report=report,
-        shown=shown,
-        version=__version__,
-        data=_data_facts(report.data),
-        rows=rows,
-        best=[max(round(pair[0], 1) for pair in row.values) for row in rows],
-        summary=[row for row in rows if row.name in SUMMARY],
-        place=list(report.subjects).index(report.shown),
-        recovery_mean=mean_recovery(shown.recovery) if shown.recovery else None,
-        drawings={drawing.name: drawing for drawing in report.drawings},
+    return (
+        templates("denet")
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            shown=shown,
+            version=__version__,
+            data=_data_facts(report.data),
+            rows=rows,
+            best=[max(round(pair[0], 1) for pair in row.values) for row in rows],
+            summary=[row for row in rows if row.name in SUMMARY],
+            place=list(report.subjects).index(report.shown),
+            recovery_mean=mean_recovery(shown.recovery) if shown.recovery else None,
+            drawings={drawing.name: drawing for drawing in report.drawings},
+        )
     )
 
 
@@ -284,8 +278,4 @@ def write_report(report: Report, out: Path) -> None:
         out.with_suffix(".json"): json.dumps(report_facts(report), indent=2) + "\n",
     }
     for path, content in contents.items():
-        try:
-            with written_whole(path) as temporary:
-                temporary.write_text(content, encoding="utf-8")
-        except OSError as error:
-            raise ReportError(f"{path}: cannot be written: {error.strerror or error}") from None
+        write_output(path, content.encode(), ReportError)

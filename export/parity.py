@@ -17,6 +17,7 @@ from denet.graph import COMPLETE, ENGINES, MODALITIES, STATES, Modality, State
 from denet.initialize import random_images
 from denet.model import DENet
 from export.engines import EngineGraph, engine_graphs, target_range
+from runtime.cosine import row_cosines
 from runtime.runtime import Runtime
 
 MIN_COSINE = 0.99999
@@ -62,9 +63,8 @@ def difference(
     rows = (-1, expected.shape[-1]) if expected.ndim < 4 else (len(expected), -1)
     a = expected.reshape(rows).astype(np.float64)
     b = found.reshape(rows).astype(np.float64)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine = row_cosines(a, b)
     with np.errstate(invalid="ignore", divide="ignore"):
-        cosine = np.sum(a * b, axis=1) / norms
         relative = np.max(np.abs(a - b), axis=1) / np.max(np.abs(a), axis=1)
     # NaN, from a dead output or a broken engine, compares as bad.
     return Difference(where, tensor, float(np.min(cosine)), float(np.max(relative)))

@@ -20,6 +20,7 @@ from runtime.backends.session import Pool, open_session
 from runtime.backends.tensorrt import TensorRTBackend
 from runtime.bundle import Bundle
 from runtime.composer import Composer
+from runtime.cosine import row_cosines
 from runtime.forms import Form
 from runtime.preprocess import Preprocessor
 from runtime.trtfiles import BuiltEngine
@@ -127,8 +128,4 @@ def _joined(values: Arrays, name: str, made: tuple[str, ...]) -> NDArray[np.floa
 def _least_cosine(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
     """Of the rows: the last axis of vectors, a whole map of a feature."""
     rows = (-1, expected.shape[-1]) if expected.ndim < 4 else (len(expected), -1)
-    a, b = (array.reshape(rows).astype(np.float64) for array in (expected, found))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        cosine = np.sum(a * b, axis=1) / norms
-    return float(np.min(cosine))
+    return float(np.min(row_cosines(expected.reshape(rows), found.reshape(rows))))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from denet.graph import MODALITIES, STATES
 from runtime.bundle import Bundle, BundleError
+from runtime.cosine import row_cosines
 
 Embed = Callable[[Sequence[dict[Any, Any]]], NDArray[np.float32]]
 
@@ -57,10 +58,7 @@ def golden_cosines(bundle: Bundle, embed: Embed) -> dict[str, float]:
         samples = [
             {m: arrays[f"image_{m}"][i] for m in state.available} for i in range(len(expected))
         ]
-        found = embed(samples)
-        a, b = found.astype(np.float64), expected.astype(np.float64)
-        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        cosines[state.name] = float(np.min(np.sum(a * b, axis=1) / norms))
+        cosines[state.name] = float(np.min(row_cosines(embed(samples), expected)))
     return cosines
 
 

@@ -114,24 +114,29 @@ class Composer:
             engine: the engine's name.
             inputs: every input of the engine, in the shape that the manifest gives.
         """
+        with self._guarded():
+            found = self.engine_program(engine, inputs).run()
+        names = [tensor.name for tensor in self._engines[engine].outputs]
+        return {name: array.copy() for name, array in zip(names, found, strict=True)}
+
+    def engine_program(self, engine: str, inputs: Mapping[str, NDArray[np.float32]]) -> Program:
+        """A program that runs one engine on `inputs`, filled in, and downloads its outputs."""
         spec = self._engines[engine]
         sizes: dict[int | str, int] = {}
         for tensor in spec.inputs:
             sizes.update(zip(tensor.shape, inputs[tensor.name].shape, strict=True))
-        with self._guarded():
-            given = {t.name: self.backend.allocate(inputs[t.name].shape) for t in spec.inputs}
-            made = {
-                tensor.name: self.backend.allocate(
-                    tuple(d if isinstance(d, int) else sizes[d] for d in tensor.shape)
-                )
-                for tensor in spec.outputs
-            }
-            call = EngineCall(engine, given, made)
-            program = self.backend.program(list(given.values()), [call], list(made.values()))
-            for name, host in zip(given, program.uploads, strict=True):
-                np.copyto(host, inputs[name])
-            found = program.run()
-        return {name: array.copy() for name, array in zip(made, found, strict=True)}
+        given = {t.name: self.backend.allocate(inputs[t.name].shape) for t in spec.inputs}
+        made = {
+            tensor.name: self.backend.allocate(
+                tuple(d if isinstance(d, int) else sizes[d] for d in tensor.shape)
+            )
+            for tensor in spec.outputs
+        }
+        call = EngineCall(engine, given, made)
+        program = self.backend.program(list(given.values()), [call], list(made.values()))
+        for name, host in zip(given, program.uploads, strict=True):
+            np.copyto(host, inputs[name])
+        return program
 
     def _fill(self, states: Sequence[State], order: Sequence[int], fill: Fill) -> _Bound:
         """The program of a batch, its images filled in."""

@@ -459,7 +459,7 @@ def test_a_report_replaces_another_whole_or_not_at_all(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(CalibrationError, match="cannot be written: No space left"):
         write_report(outcome, path, replace=True)
     assert path.read_text() == "new"

@@ -24,6 +24,8 @@ import runtime.trttarget
 from denet.errors import DenetError
 from denet.graph import ENGINES, MODALITIES
 from runtime.backends import BACKENDS, BackendError, choose
+from runtime.backends.providers import CPU
+from runtime.backends.session import Pool, open_session
 from runtime.bundle import (
     MANIFEST,
     Bundle,
@@ -143,7 +145,9 @@ def test_the_smallest_model_is_a_model() -> None:
     onnx.checker.check_model(model)
     (y,) = ReferenceEvaluator(model).run(None, {"x": np.array([-2.0], np.float32)})
     assert y == [0.0]
-    (y,) = ort.InferenceSession(RELU).run(None, {"x": np.array([2.0], np.float32)})
+    Pool.ensure(None)
+    session = open_session(RELU, CPU, "relu")
+    (y,) = session.run(None, {"x": np.array([2.0], np.float32)})
     assert y == [2.0]
 
 

@@ -36,8 +36,6 @@ LIMITS = Limits()
 ONSET = LIMITS.repeat_frames - 1
 """Frames until a repeat is known for one."""
 
-pytestmark = pytest.mark.slow  # minutes beside other work; to be shortened
-
 
 def scene(
     shape: tuple[int, ...], dtype: Any = np.uint8, noise: float = 2.0, seed: int = 0

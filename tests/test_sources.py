@@ -59,8 +59,6 @@ PIXEL = np.zeros((1, 1), np.uint8)
 
 TICK = 0.04
 
-pytestmark = pytest.mark.slow  # minutes beside other work; to be shortened
-
 
 def frame(modality: Modality, at: float, number: int = 0) -> Frame:
     return Frame(modality, at, PIXEL, number)

@@ -18,6 +18,7 @@ from runtime.benchmark.errors import BenchmarkError
 from runtime.benchmark.inputs import Tensors, limited
 from runtime.benchmark.stats import joined, ratio, timing
 from runtime.benchmark.turns import Clock, Notify, Side, in_turn, shared_out
+from runtime.cosine import row_cosines
 from runtime.runtime import Runtime
 
 STRETCHES = 5
@@ -79,7 +80,7 @@ def monolith_costs(
         cosines = []
         for size in batches:
             given = [limited(sample, state) for sample in samples[:size]]
-            whole = _monolith(path, content, runtime, given)
+            whole = graph_side(path, content, runtime, given)
             cosines.append(_least_cosine(path, whole(), runtime.composer.run_tensors(given)))
             sides: dict[str, Side] = {
                 "composed": partial(runtime.composer.run_tensors, given),
@@ -114,10 +115,20 @@ def _read(path: Path) -> bytes:
         raise BenchmarkError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _monolith(
+def graph_side(
     path: Path, content: bytes, runtime: Runtime, given: Sequence[Tensors]
 ) -> Callable[[], NDArray[np.float32]]:
-    """What runs a graph as the runtime runs its engines: inputs copied in, parts copied out."""
+    """What runs a graph as the runtime runs its engines: inputs copied in, parts copied out.
+
+    Args:
+        path: of the graph, for messages.
+        content: the graph.
+        runtime: whose provider runs it.
+        given: the samples, all in the graph's state.
+
+    Raises:
+        BenchmarkError: it cannot be run there.
+    """
     images = {str(m): np.stack([sample[m] for sample in given]) for m in given[0]}
     parts = np.empty((PARTS, len(given), runtime.bundle.manifest.channels), np.float32)
     provider = PROVIDERS.get(runtime.backend)
@@ -143,9 +154,8 @@ def _monolith(
 
 
 def _least_cosine(path: Path, found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (found, expected))
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    least = float(np.min(np.sum(a * b, axis=1) / norms))
+    flat = (len(found), -1)
+    least = float(np.min(row_cosines(found.reshape(flat), expected.reshape(flat))))
     if not least >= ALIKE:
         raise BenchmarkError(
             f"{path}: makes other embeddings than the bundle (cosine {least:.4f}): compare graphs "

@@ -6,7 +6,6 @@ used.
 
 from __future__ import annotations
 
-import base64
 import statistics
 from collections.abc import Callable
 from functools import partial
@@ -63,22 +62,18 @@ def check_page() -> None:
 
 def page(report: Report) -> str:
     """The report as a page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from denet.page import templates
 
-    environment = Environment(
-        loader=PackageLoader("runtime.benchmark", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
-    return environment.get_template("page.html.jinja").render(
-        report=report,
-        summary=summary(report),
-        cards={name: cards(variant) for name, variant in report.variants.items()},
-        plots=[(HEADINGS[drawing.name.partition(" ")[0]], drawing) for drawing in draw(report)],
-        grids=grids(report),
+    return (
+        templates("runtime.benchmark")
+        .get_template("page.html.jinja")
+        .render(
+            report=report,
+            summary=summary(report),
+            cards={name: cards(variant) for name, variant in report.variants.items()},
+            plots=[(HEADINGS[drawing.name.partition(" ")[0]], drawing) for drawing in draw(report)],
+            grids=grids(report),
+        )
     )
 
 

@@ -5,8 +5,7 @@ float32 (measured in docs/gallery.md). The matrix is cut into blocks, so that it
 copied, and several threads work on it.
 
 The threads are ours, and the product is not BLAS's: its threads wait for each other by spinning,
-and
-where other work runs on the same cores the median search took up to ten times as long.
+and where other work runs on the same cores the median search took up to ten times as long.
 """
 
 from __future__ import annotations
