@@ -19,7 +19,7 @@ demo: $(VENV)/.train
 	$(DENET) slim demo/best.denet --out demo/node.denet --force
 
 test: lint
-	$(VENV)/bin/python -m pytest --cov $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --cov $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -41,10 +43,21 @@ def make_canary(model: DENet, preprocess: Preprocessor) -> bytes:
         for m in MODALITIES
     }
     arrays: dict[str, NDArray[Any]] = {f"image_{m}": images[m] for m in MODALITIES}
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():
         for state in STATES:
             arrays[f"embedding_{state}"] = model(inputs, state).embedding.numpy()
     return npz(arrays)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: how many share a sum decides its last bits, and so the bytes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def npz(arrays: dict[str, NDArray[Any]]) -> bytes:

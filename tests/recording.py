@@ -8,6 +8,7 @@ every such pair, whether or not it happened. Engines are run by ONNX Runtime on 
 from __future__ import annotations
 
 import ctypes
+import functools
 import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
+from denet.graph import ENGINES
 from runtime.backends.device import (
     Addresses,
     CaptureError,
@@ -308,6 +311,14 @@ class RecordingDevice(Device):
         self.closed = True
 
 
+@functools.lru_cache(2 * len(ENGINES))
+def opened(model: bytes, name: str) -> ort.InferenceSession:
+    """One session for all devices: they do not share what it computes, only what it holds, and
+    those of a hundred devices would be 20 GB."""
+    Pool.ensure(None)
+    return open_session(model, CPU, name)
+
+
 @dataclass(eq=False)
 class EngineOp(Op):
     context: Any = None
@@ -316,8 +327,7 @@ class EngineOp(Op):
 class Engine(DeviceEngine):
     def __init__(self, device: RecordingDevice, model: bytes, name: str, scratch: int) -> None:
         self.device, self.name, self.scratch = device, name, scratch
-        Pool.ensure(None)
-        self.session = open_session(model, CPU, name)
+        self.session = opened(model, name)
 
         def tensors(nodes: Any, *, is_input: bool) -> dict[str, Tensor]:
             return {

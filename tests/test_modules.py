@@ -351,7 +351,7 @@ def test_a_backbone_of_timm_gives_the_promised_shapes(name: str, last_stride: in
 @torch.no_grad()
 def test_a_network_on_a_backbone_of_timm_is_exported_and_composed(tmp_path: Path) -> None:
     config = ModelConfig(
-        backbone="timm:mobilenetv3_small_100", image_size=(64, 32), cmft_width=8, dem_channels=4
+        backbone="timm:test_efficientnet", image_size=(64, 32), cmft_width=8, dem_channels=4
     )
     model = initial_model(config, seed=0, pretrained=False)
     made = export_bundle(model, tmp_path / "m.denet", checkpoint_sha256="1" * 64)
