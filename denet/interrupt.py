@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -52,8 +53,11 @@ def let_children_die() -> None:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
 
-def quiet_worker(_number: int) -> None:
-    """In a process of a data loader: say nothing of a parent that ends while it takes a batch."""
+def begin_worker(_number: int) -> None:
+    """In a process of a data loader: end with the run, and say nothing of a run that ends while a
+    batch is taken from here."""
+    # torch looks at the parent, which may be a fork server; that lives as long as this process.
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
     hook = sys.excepthook
 
     def report(
@@ -63,6 +67,13 @@ def quiet_worker(_number: int) -> None:
             hook(kind, value, trace)
 
     sys.excepthook = report
+
+
+def _end_with_the_run() -> None:
+    run = multiprocessing.parent_process()
+    assert run is not None
+    run.join()
+    os._exit(1)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from denet.errors import DenetError
 from denet.evaluate import Split, evaluate_states
 from denet.graph import MODALITIES
 from denet.initialize import initial_model, start_plain
-from denet.interrupt import let_children_die, quiet_worker
+from denet.interrupt import begin_worker, let_children_die
 from denet.losses import Losses, Objective, Weights
 from denet.recipe import Recipe, TrainConfig
 from denet.run import BEST, EpochReport, Origin, Run, Snapshot, TrainingError, data_digest
@@ -144,7 +144,7 @@ def train(
         training_set,
         batch_sampler=batches,
         num_workers=config.workers,
-        worker_init_fn=quiet_worker,
+        worker_init_fn=begin_worker,
         pin_memory=fabric.device.type == "cuda",
         generator=torch.Generator(),  # else it draws once from the numbers meant for dropout
     )

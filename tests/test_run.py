@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,10 +25,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 import cli
 from denet.config import ModelConfig
 from denet.data.synthetic import SyntheticConfig, write_synthetic
+from denet.interrupt import begin_worker
 from denet.recipe import Recipe, TrainConfig
 from denet.run import (
     BEST,
@@ -353,6 +356,37 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     a, b = (torch.load(p / STATE, weights_only=True)["rest"] for p in (reference, out))
     assert same(a, b)
     assert (out / LOG).read_text().count("\n") == 3
+
+
+def load_for_ever(told: Connection) -> None:
+    """A run whose data loader's process tells who it is."""
+    # As of Python 3.14 this is how processes begin on Linux; a fork ends with its parent anyway.
+    how = {"multiprocessing_context": "forkserver", "worker_init_fn": begin_worker}
+    for batch in DataLoader(ProcessIds(), num_workers=1, **how):
+        told.send(int(batch))
+
+
+class ProcessIds(IterableDataset[int]):
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            yield os.getpid()
+            time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="sees processes in /proc")
+def test_a_run_that_is_killed_leaves_no_process_behind() -> None:
+    here, there = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=load_for_ever, args=(there,))
+    process.start()
+    worker = Path("/proc", str(here.recv()))
+    assert worker.is_dir()
+    process.kill()
+    process.join()
+    for _ in range(100):
+        if not worker.is_dir() or "State:\tZ" in (worker / "status").read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail("it is still there")
 
 
 # From the command line
