@@ -292,7 +292,7 @@ def prepare(work: Path) -> tuple[DENet, Path, Path]:
     if not Bundle.open(root).manifest.default_precision.startswith(("int8", "mixed")):
         data = work / "data"
         if not data.exists():
-            write_synthetic(data, SyntheticConfig(identities=20, cameras=2, shots=2))
+            write_synthetic(data, SyntheticConfig(identities=40, cameras=2, shots=2))
         calibrate(root, Request(data=data, budget=100.0, samples=16))
     if not graphs.exists():
         graphs.mkdir()
