@@ -37,9 +37,11 @@ class Source(ABC):
             SourceError: there is no connection, or it broke; says why.
         """
 
-    def frame(self, time: float, image: Pixels) -> Frame:
+    def frame(
+        self, time: float, image: Pixels, name: str | None = None, position: float | None = None
+    ) -> Frame:
         """The next frame in sequence."""
-        return Frame(self.modality, time, image, next(self._numbers))
+        return Frame(self.modality, time, image, next(self._numbers), name, position)
 
     def undecodable(self, time: float, reason: str) -> Undecodable:
         """The next frame in sequence, of which nothing is left but its time."""

@@ -70,7 +70,7 @@ class FilmSource(Source):
                     if isinstance(picture, str):
                         yield self.undecodable(due, picture)
                     else:
-                        yield self.frame(due, picture)
+                        yield self.frame(due, picture, position=due - begin)
             if not self._loop:
                 return
             begin = last + period

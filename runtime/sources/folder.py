@@ -88,7 +88,9 @@ class FolderSource(Source):
         begin = recording.start.time()
         while recording.loop or position < count:
             due = begin + position * period
-            path = recording.samples[position % count].files.get(self.modality)
+            moment = position % count
+            sample = recording.samples[moment]
+            path = sample.files.get(self.modality)
             position += 1
             late = time.monotonic() - due
             self.skipped += path is not None and late > period
@@ -101,7 +103,7 @@ class FolderSource(Source):
             except SourceError as error:
                 yield self.undecodable(due, str(error))
             else:
-                yield self.frame(due, image)
+                yield self.frame(due, image, sample.name, moment * period)
 
 
 def read_pixels(path: Path) -> Pixels:

@@ -27,12 +27,16 @@ class Frame:
         time: when it was captured: seconds of `time.monotonic()`.
         image: its pixels; nobody writes to them.
         sequence: counted by its source from 0, over all connections.
+        name: of its file in a recorded folder, without the extension; None of any other.
+        position: seconds from the beginning of its recording; None of a camera.
     """
 
     modality: Modality
     time: float
     image: Pixels
     sequence: int
+    name: str | None = None
+    position: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,14 +21,17 @@ class Inbox:
     source never pushes out another's frames.
 
     Attributes:
+        modalities: whose frames it takes.
         received: how many frames were put in, by modality.
         overrun: how many of them were pushed out by newer ones before they were taken.
     """
 
     def __init__(self, modalities: Iterable[Modality], depth: int = DEPTH) -> None:
         self._frames: dict[Modality, deque[Item]] = {m: deque(maxlen=depth) for m in modalities}
+        self.modalities = tuple(self._frames)
         self._notices: deque[Notice] = deque()
         self._changed = threading.Condition()
+        self._closed = False
         self.received: Counter[Modality] = Counter()
         self.overrun: Counter[Modality] = Counter()
 
@@ -36,16 +39,34 @@ class Inbox:
         """Leave a frame; the oldest of its modality goes if there are too many."""
         queue = self._frames[item.modality]
         with self._changed:
+            if self._closed:
+                return
             self.received[item.modality] += 1
             self.overrun[item.modality] += len(queue) == queue.maxlen
             queue.append(item)
             self._changed.notify()
+
+    def close(self) -> None:
+        """Take in no more frames: what comes now comes after the end."""
+        with self._changed:
+            self._closed = True
 
     def tell(self, notice: Notice) -> None:
         """Leave a notice; none is ever lost."""
         with self._changed:
             self._notices.append(notice)
             self._changed.notify()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether something is there; waits for it as long as `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(self._filled, timeout)
+
+    def counts(self) -> tuple[Counter[Modality], Counter[Modality], Counter[Modality]]:
+        """At one moment and by modality: frames received, overrun, and not taken yet."""
+        with self._changed:
+            waiting = Counter({m: len(queue) for m, queue in self._frames.items()})
+            return self.received.copy(), self.overrun.copy(), waiting
 
     def take(self, timeout: float) -> list[Union[Item, Notice]]:
         """All that is there, notices first, frames in the order of their capture.
