@@ -1,0 +1,123 @@
+"""Shows the status page with pictures of docs/samples, and draws docs/status.png of it.
+
+    python docs/status.py [--serve] [--dark] [--width 1100] [--height 850] [--out docs/status.png]
+
+Needs chromium, unless it only serves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from denet.graph import MODALITIES, Modality, State, plan
+from runtime.events import Match
+from runtime.health import Verdict
+from runtime.status import Seen, Snapshot, StatusPage, StatusSettings
+
+SAMPLES = Path(__file__).parent / "samples"
+FOLDERS: dict[Modality, str] = {"rgb": "RGB", "nir": "NI", "tir": "TI"}
+NAME = "000002_cam1_0_00.jpg"
+
+
+def demo() -> Snapshot:
+    """A node whose near-infrared sensor is stuck."""
+    state = State.parse("rgb+tir")
+    now = time.time()
+    seen = [
+        (4, state, "alice", 4.31, 5e-5),
+        (19, state, "000017", 3.12, 8e-4),
+        (65, State.of(MODALITIES), "alice", 4.6, 2.5e-5),
+        (66, State.of(MODALITIES), "visitor, north entrance", 2.7, 2e-3),
+    ]
+    return Snapshot(
+        node="gate-3",
+        time=now,
+        verdicts={
+            "rgb": Verdict("rgb", None, ""),
+            "nir": Verdict("nir", "frozen", "the same picture for 212 frames"),
+            "tir": Verdict("tir", None, ""),
+        },
+        frames={m: np.asarray(Image.open(SAMPLES / FOLDERS[m] / NAME)) for m in MODALITIES},
+        state=state,
+        plan={
+            call.engine: "int8" if call.engine.startswith("branch") else "fp16"
+            for call in plan(state).calls
+        },
+        latency_p50=14.2,
+        latency_p99=21.7,
+        matches=[
+            Seen(
+                now - ago,
+                where,
+                Match(identity=who, score=score, cosine=0.7, false_match_rate=rate),
+            )
+            for ago, where, who, score, rate in seen
+        ],
+        counters={
+            "triplets": 184_211,
+            "embeddings": 20_934,
+            "frames dropped: overflow": 12,
+            "events to mqtt": 20_934,
+            "events waiting": 0,
+            "bundle swaps": 1,
+        },
+        bundle="model.denet (3f8a1c20)",
+        backend="ort-cpu",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--serve", action="store_true", help="until Ctrl-C")
+    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--width", type=int, default=1100)
+    parser.add_argument("--height", type=int, default=850)
+    parser.add_argument("--out", type=Path, default=SAMPLES.parent / "status.png")
+    wanted = parser.parse_args()
+    page = StatusPage(StatusSettings(port=0))
+    page.start()
+    page.update(demo())
+    if wanted.serve:
+        print(page.url)
+        threading.Event().wait()
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("needs chromium: apt-get install chromium")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [
+                chromium,
+                "--headless",
+                *(["--no-sandbox"] if os.geteuid() == 0 else []),
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--hide-scrollbars",
+                f"--blink-settings=preferredColorScheme={0 if wanted.dark else 1}",
+                f"--user-data-dir={folder}",
+                f"--window-size={wanted.width},{wanted.height}",
+                "--virtual-time-budget=3000",
+                f"--screenshot={wanted.out.absolute()}",
+                page.url,
+            ],
+            check=True,
+            capture_output=True,
+            timeout=100,
+        )
+    page.close()
+    Image.open(wanted.out).convert("RGB").save(wanted.out, optimize=True)
+    print(f"{wanted.out}: {wanted.out.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

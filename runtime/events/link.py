@@ -1,0 +1,159 @@
+"""One connection to an MQTT broker.
+
+paho's own queue and its own reconnecting stay off: it would send again what the outbox sends again,
+and tells nobody why it cannot connect. Each connection is a new client; what happens to it comes as
+a signal into a queue, in the order in which it happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Union, cast
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+KEEPALIVE = 30
+"""Seconds of silence after which the broker is asked; after as many again it counts as lost."""
+
+PATIENCE = 5.0
+"""Seconds for a TCP connection and the TLS handshake."""
+
+PERMANENT = frozenset({0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C})
+"""Reasons of a CONNACK that somebody has to mend: MQTT version, client id, password, rights, ban,
+method."""
+
+UNSPECIFIED = 0x80
+"""What paho calls it when the other end is just gone."""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The broker has taken the client.
+
+    Attributes:
+        link: which.
+        window: messages that it lets be on their way.
+        largest: bytes of a packet that it takes; None for any.
+    """
+
+    link: Link
+    window: int
+    largest: int | None
+
+
+@dataclass(frozen=True)
+class Lost:
+    """There is no connection, or no more. `refused`: somebody has to mend it."""
+
+    link: Link
+    reason: str
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """The broker has a message, or does not want it and says why."""
+
+    link: Link
+    message: int
+    refusal: ReasonCode | None
+
+
+Signal = Union[Connected, Lost, Acknowledged, None]
+"""None says that there is something new in the outbox."""
+
+
+class Link:
+    """Connects in a thread of its own, and tells what becomes of it.
+
+    Args:
+        client: to connect; it was never used.
+        host, port: of the broker.
+        signals: get what happens.
+    """
+
+    def __init__(self, client: Client, host: str, port: int, signals: SimpleQueue[Signal]) -> None:
+        self._client, self._host, self._port, self._signals = client, host, port, signals
+        self._lock = threading.Lock()
+        self._over = False
+        client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
+        client.on_publish = self._published
+        threading.Thread(
+            target=self._connect, name="events to mqtt, connecting", daemon=True
+        ).start()
+
+    def publish(self, topic: str, body: bytes | str, *, retain: bool = False) -> int:
+        """Send with QoS 1; the number of the message."""
+        return self._client.publish(topic, body, qos=1, retain=retain).mid
+
+    def part(self) -> None:
+        """Tell the broker good-bye; `Lost` comes when it is said."""
+        self._client.disconnect()
+
+    def hang_up(self) -> None:
+        """End it at once, whatever state it is in."""
+        with self._lock:
+            self._over = True
+        self._client.disconnect()
+        stream = self._client.socket()
+        if stream is not None:
+            with contextlib.suppress(OSError):  # it may be down
+                cast(socket.socket, stream).shutdown(socket.SHUT_RDWR)
+
+    def _connect(self) -> None:
+        try:
+            self._client.connect(self._host, self._port, KEEPALIVE)
+        except (OSError, ValueError) as error:
+            refused = isinstance(error, ssl.SSLError)
+            self._signals.put(Lost(self, _words(error, self._host), refused))
+            return
+        with self._lock:
+            if not self._over:
+                self._client.loop_start()
+                return
+        self.hang_up()
+
+    def _connected(
+        self, _c: Client, _d: Any, _f: ConnectFlags, code: ReasonCode, sent: Properties | None
+    ) -> None:
+        if code.is_failure:
+            permanent = code.value in PERMANENT
+            self._signals.put(Lost(self, f"refused: {_plain(code)}", permanent))
+            return
+        window = getattr(sent, "ReceiveMaximum", 65535)
+        self._signals.put(Connected(self, window, getattr(sent, "MaximumPacketSize", None)))
+
+    def _disconnected(
+        self, _c: Client, _d: Any, _f: DisconnectFlags, code: ReasonCode, _p: Properties | None
+    ) -> None:
+        why = "" if code.value == UNSPECIFIED else f": {_plain(code)}"
+        self._signals.put(Lost(self, f"connection lost{why}"))
+
+    def _published(
+        self, _c: Client, _d: Any, message: int, code: ReasonCode, _p: Properties
+    ) -> None:
+        self._signals.put(Acknowledged(self, message, code if code.is_failure else None))
+
+
+def _plain(code: ReasonCode) -> str:
+    return str(code).lower()
+
+
+def _words(error: OSError | ValueError, host: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"refused: its certificate does not hold: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"refused: TLS fails: {error.reason or error}"
+    if isinstance(error, socket.gaierror):
+        return f"no such host: {host}"
+    if isinstance(error, TimeoutError):
+        return f"no answer in {PATIENCE:.0f} s"
+    return (getattr(error, "strerror", None) or str(error)).lower()
