@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -1488,6 +1488,87 @@ def sightings(
             return of_images(
                 runtime, samples, str(images or "given"), lambda n: bar.advance(task, n)
             )
+
+
+node = typer.Typer(
+    help="Run a camera node: live streams in, embeddings and identities out.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+app.add_typer(node, name="node")
+
+ConfigArg = Annotated[Path, typer.Argument(metavar="TOML", help="The node's configuration.")]
+
+
+@node.command("run")
+@reported
+def node_run(
+    config: ConfigArg,
+    inject: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FAULTS",
+            help="Make faults on purpose: [b]'every=100;kinds=black|frozen'[/b], or a TOML file; "
+            "'' for all kinds.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--for", min=0, metavar="SECONDS", help="Stop after that.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A line of JSON each second, for a program to read.")
+    ] = False,
+) -> None:
+    """Run until the sources end, or a signal comes: one to finish what is under way, two to stop
+    at once."""
+    from runtime.node import Facts, Node, read_settings
+    from runtime.node.injection import read_faults
+    from runtime.node.running import Signals, run_node
+    from runtime.node.teller import Teller
+
+    settings = read_settings(config)
+    faults = None if inject is None else read_faults(inject)
+    signals = Signals()
+    before: Facts | None = None
+
+    def report(facts: Facts) -> None:
+        nonlocal before
+        if as_json:
+            print(json.dumps(facts.plain()), flush=True)
+        else:
+            say(facts.line(before))
+        before = facts
+
+    with signals.caught(), closing(Teller(say_aside)) as teller:
+        running = Node(settings, faults=faults, say=teller)
+        end = run_node(running, report, seconds=seconds, signals=signals)
+    if as_json:
+        print(json.dumps(end.plain()), flush=True)
+    else:
+        for line in end.summary():
+            say(line)
+    if running.failure:
+        say_aside(f"stopped by an error: {running.failure}")
+        raise typer.Exit(1)
+
+
+@node.command("check")
+@reported
+def node_check(config: ConfigArg) -> None:
+    """Try everything that a configuration names: cameras, bundle, gallery, files, broker, ports."""
+    from runtime.node import read_settings
+    from runtime.node.check import check_node
+
+    problems = check_node(read_settings(config), lambda part: say(f"ok: {part}"))
+    for problem in problems:
+        err.print(f"[bold red]error:[/] {escape(problem)}", highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(2)
+
+
+def say_aside(text: str) -> None:
+    """A line on standard error, as it is, from any thread."""
+    err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def version(show: bool) -> None:

@@ -1,0 +1,140 @@
+"""Makes events of what the loop finds, and of changes of the node itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denet.graph import Modality, State
+from runtime.events import Box, Condition, Embedding, Event, EventIds, Match, NoticeKind, Sink
+from runtime.events.event import EmbeddingType
+from runtime.gallery import Space
+from runtime.health import Diagnosis, Verdict
+
+Say = Callable[[str], None]
+"""Takes a line for a person, in any thread."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """A person that was embedded.
+
+    Attributes:
+        time: of the capture: seconds of `time.monotonic()`.
+        state: in which it was embedded.
+        verdicts: one for each sensor of the node.
+        box: in the RGB frame; None where the frame was a crop.
+        embedding: (dim,) float32, L2-normalized.
+        match: whom the gallery knows in it.
+        space: of the embedding.
+        precisions: of the engines that ran.
+    """
+
+    time: float
+    state: State
+    verdicts: Mapping[Modality, Verdict]
+    box: Box | None
+    embedding: NDArray[np.float32]
+    match: Match | None
+    space: Space
+    precisions: Mapping[str, str]
+
+
+class Announcer:
+    """Publishes events from any thread.
+
+    Args:
+        node: its name.
+        sink: where events go.
+        kind: how embeddings are stored in events.
+        say: told of each change of the node.
+    """
+
+    def __init__(self, node: str, sink: Sink, kind: EmbeddingType, say: Say) -> None:
+        self._node, self._sink, self._kind, self._say = node, sink, kind, say
+        self._ids = EventIds(node)
+        self._lock = threading.Lock()
+        self._last: Diagnosis | None = None
+        self._space = Space(0, "", "")
+
+    def seen(self, sighting: Sighting) -> None:
+        """A person was embedded."""
+        with self._lock:
+            self._sink.publish(
+                Event(
+                    id=self._ids.next(),
+                    node=self._node,
+                    time=since_1970(sighting.time),
+                    kind="embedding",
+                    state=sighting.state.name,
+                    verdicts=_conditions(sighting.verdicts),
+                    box=sighting.box,
+                    embedding=Embedding.of(sighting.embedding, self._kind),
+                    match=sighting.match,
+                    checkpoint=sighting.space.checkpoint,
+                    projection=sighting.space.projection,
+                    precisions=sighting.precisions,
+                )
+            )
+
+    def notice(self, kind: NoticeKind, reason: str, space: Space | None = None) -> None:
+        """The node changed.
+
+        Args:
+            kind: how.
+            reason: why, for a person.
+            space: of the embeddings from now on.
+        """
+        with self._lock:
+            if space is not None:
+                self._space = space
+            self._publish(kind, reason, time.monotonic())
+
+    def judged(self, diagnosis: Diagnosis) -> None:
+        """A triplet was judged: say which sensors were lost or are back."""
+        with self._lock:
+            before, self._last = self._last, diagnosis
+            for m, verdict in diagnosis.verdicts.items():
+                was = before is None or before.verdicts[m].healthy
+                if was and not verdict.healthy:
+                    reason = f"{m}: {verdict.fault}: {verdict.reason}"
+                    self._publish("sensor lost", reason, diagnosis.time)
+                elif verdict.healthy and not was:
+                    self._publish("sensor back", m, diagnosis.time)
+            was_well = before is None or before.state is not None
+            if diagnosis.state is None and was_well:
+                self._publish("nothing healthy", diagnosis.reason, diagnosis.time)
+            elif diagnosis.state is not None and not was_well:
+                self._publish("healthy again", diagnosis.state.name, diagnosis.time)
+
+    def _publish(self, kind: NoticeKind, reason: str, moment: float) -> None:
+        last = self._last
+        self._say(f"{kind}: {reason}")
+        self._sink.publish(
+            Event(
+                id=self._ids.next(),
+                node=self._node,
+                time=since_1970(moment),
+                kind="notice",
+                state=None if last is None or last.state is None else last.state.name,
+                verdicts={} if last is None else _conditions(last.verdicts),
+                notice=kind,
+                reason=reason,
+                checkpoint=self._space.checkpoint,
+                projection=self._space.projection,
+            )
+        )
+
+
+def since_1970(moment: float) -> float:
+    """Seconds since 1970 (UTC) at a moment of `time.monotonic()`."""
+    return time.time() - time.monotonic() + moment
+
+
+def _conditions(verdicts: Mapping[Modality, Verdict]) -> dict[Modality, Condition]:
+    return {m: Condition.of(verdict) for m, verdict in verdicts.items()}

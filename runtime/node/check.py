@@ -1,0 +1,91 @@
+"""Looks at everything that a configuration names, before a node is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from threading import Event as Flag
+from typing import TypeVar
+
+from denet.errors import DenetError
+from denet.graph import Modality
+from runtime.events import open_sinks
+from runtime.gallery import Gallery, open_gallery
+from runtime.node.announcer import Say
+from runtime.node.errors import NodeError
+from runtime.node.facts import Facts
+from runtime.node.finders import open_finder
+from runtime.node.metrics import Metrics
+from runtime.node.room import check_room
+from runtime.node.serving import first_serving
+from runtime.node.settings import NodeSettings
+from runtime.node.views import read_views
+from runtime.sources import SourceError, SourceSettings, open_source
+from runtime.status import StatusPage
+
+T = TypeVar("T")
+
+
+def check_node(settings: NodeSettings, passed: Say) -> list[str]:
+    """All that is wrong, one line each.
+
+    Cameras are connected to, the bundle is loaded and its golden inputs are run, files are opened
+    to write; nothing is left behind.
+
+    Args:
+        settings: the configuration.
+        passed: told of each part that is well, and of what is worth to be known.
+    """
+    problems: list[str] = []
+
+    def tried(part: str, attempt: Callable[[], T]) -> T | None:
+        try:
+            found = attempt()
+        except DenetError as error:
+            named = str(error).startswith(part)
+            problems.append(str(error) if named else f"{part}: {error}")
+            return None
+        passed(part)
+        return found
+
+    with ExitStack() as opened:
+        for m, wanted in settings.sources.given().items():
+            tried(f"sources.{m}", lambda m=m, wanted=wanted: _first_frame(m, wanted))  # type: ignore[misc]
+        boxes = settings.boxes
+        tried("boxes", lambda: open_finder(boxes, settings.timing.tolerance))
+        if boxes.calibration is not None:
+            path = Path(boxes.calibration)
+            tried("boxes.calibration", lambda: read_views(path))
+        gallery: Gallery | None = None
+        if settings.gallery is not None:
+            url = settings.gallery.url
+            gallery = tried("gallery", lambda: opened.enter_context(open_gallery(url)))
+        serving = tried("model", lambda: first_serving(settings, gallery))
+        if serving is not None:
+            opened.callback(serving.runtime.close)
+        tried("events", lambda: _opened_events(settings, passed))
+        if settings.metrics is not None:
+            metrics = settings.metrics
+            tried("metrics", lambda: Metrics(metrics, _no_facts).close())
+        if settings.status is not None:
+            page = StatusPage(settings.status)
+            opened.callback(page.close)
+            tried("status", page.start)
+    return problems
+
+
+def _first_frame(modality: Modality, wanted: SourceSettings) -> None:
+    source = open_source(modality, wanted)
+    with closing(source.frames(Flag())) as frames:
+        if next(frames, None) is None:
+            raise SourceError(f"{source.name}: gives no frame")
+
+
+def _opened_events(settings: NodeSettings, say: Say) -> None:
+    check_room(settings.events)
+    open_sinks(settings.events, settings.name, say).close(0.0)
+
+
+def _no_facts() -> Facts:
+    raise NodeError("the node does not run")

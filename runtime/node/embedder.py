@@ -1,0 +1,171 @@
+"""The last stage: crops become batches, embeddings, matches and events."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from denet.errors import DenetError
+from denet.graph import State
+from runtime.events import Match
+from runtime.node.announcer import Announcer, Say, Sighting
+from runtime.node.backlog import Backlog
+from runtime.node.latency import Latencies
+from runtime.node.moment import Crop
+from runtime.node.serving import Serving
+from runtime.node.settings import BatchSettings
+from runtime.node.stage import POLL
+
+NOT_EMBEDDED = "not embedded"
+"""The engines failed on a batch."""
+
+RECENT = 0.2
+"""Weight of the newest batch in the time that one is expected to take."""
+
+
+class Embedder:
+    """From crops to events.
+
+    A batch begins as soon as it is full, or its oldest crop could not be done by the deadline
+    otherwise. States are mixed as they come.
+
+    Attributes:
+        serving: what embeds now.
+        batches: how many ran.
+        latencies: from capture to event.
+        swaps: how often another bundle took over.
+    """
+
+    def __init__(
+        self,
+        serving: Serving,
+        found: Backlog[Crop],
+        settings: BatchSettings,
+        announcer: Announcer,
+        say: Say,
+        notify: Callable[[Sighting], None],
+    ) -> None:
+        """Make one.
+
+        Args:
+            serving: the first bundle; this stage closes what it has done with.
+            found: what is to be embedded.
+            settings: of batches.
+            announcer: is told of each embedding.
+            say: told of engines and galleries that fail, and that work again.
+            notify: is told, too.
+        """
+        self.serving = serving
+        self.batches = self.swaps = 0
+        self.latencies = Latencies()
+        self._found, self._settings = found, settings
+        self._announcer, self._say, self._notify = announcer, say, notify
+        self._next: Serving | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        self._expected = 0.0  # seconds of a batch
+        self._troubles: dict[str, str] = {}
+
+    def offer(self, serving: Serving) -> None:
+        """Let another bundle take over, between two batches."""
+        with self._lock:
+            unwanted = serving if self._closed else self._next
+            self._next = None if self._closed else serving
+        if unwanted is not None:
+            unwanted.runtime.close()
+
+    def run(self, beat: Callable[[], None]) -> None:
+        """Work until no crop will come any more."""
+        largest = min(self._settings.largest, self.serving.runtime.max_batch)
+        beat()
+        while (crops := self._found.take(largest, POLL, self._patience)) is not None:
+            self._take_over()
+            # A batch that fails is no progress.
+            if not crops or self._embed(crops):
+                beat()
+
+    @property
+    def unmatched(self) -> str:
+        """Why nobody is matched although there is a gallery; "" otherwise."""
+        return self.serving.unmatched or self._troubles.get("matching", "")
+
+    def close(self) -> None:
+        """Release the engines, once this stage has ended."""
+        with self._lock:
+            self._closed, unused = True, self._next
+            self._next = None
+        for serving in (self.serving, unused):
+            if serving is not None:
+                serving.runtime.close()
+
+    def _patience(self, oldest: Crop, _count: int) -> float:
+        """Seconds for which the oldest crop may wait for others."""
+        return oldest.time + self._settings.deadline - self._expected - time.monotonic()
+
+    def _take_over(self) -> None:
+        with self._lock:
+            serving, self._next = self._next, None
+        if serving is None:
+            return
+        old, self.serving = self.serving, serving
+        self._expected = 0.0
+        self.swaps += 1
+        reason = f"{serving.describe()} instead of {old.digest[:12]}"
+        if serving.unmatched:
+            reason += f"; nobody is matched any more: {serving.unmatched}"
+        self._announcer.notice("bundle swapped", reason, serving.space)
+        old.runtime.close()
+
+    def _embed(self, crops: Sequence[Crop]) -> bool:
+        serving, began = self.serving, time.monotonic()
+        try:
+            embeddings = serving.runtime.embed_batch([crop.images for crop in crops])
+        except Exception as error:  # a device's, of any kind: the next batch may be better
+            self._trouble("embedding", f"{type(error).__name__}: {error}")
+            self._found.drop(NOT_EMBEDDED, len(crops))
+            return False
+        self._trouble("embedding", "")
+        states = [crop.state for crop in crops]
+        matches = self._matches(serving, embeddings, states)
+        for crop, state, vector, match in zip(crops, states, embeddings, matches, strict=True):
+            sighting = Sighting(
+                time=crop.time,
+                state=state,
+                verdicts=crop.verdicts,
+                box=crop.box,
+                embedding=vector,
+                match=match,
+                space=serving.space,
+                precisions=serving.precisions[state],
+            )
+            self._announcer.seen(sighting)
+            self._notify(sighting)
+            self.latencies.add(time.monotonic() - crop.time)
+        self._found.leave(len(crops))
+        self.batches += 1
+        took = time.monotonic() - began
+        self._expected += RECENT * (took - self._expected) if self._expected else took
+        return True
+
+    def _matches(
+        self, serving: Serving, embeddings: NDArray[np.float32], states: Sequence[State]
+    ) -> Sequence[Match | None]:
+        if serving.matcher is None:
+            return [None] * len(states)
+        try:
+            matches = serving.matcher(embeddings, states)
+        except DenetError as error:
+            self._trouble("matching", str(error))
+            return [None] * len(states)
+        self._trouble("matching", "")
+        return matches
+
+    def _trouble(self, what: str, reason: str) -> None:
+        """Say what fails when it begins to, and when it works again."""
+        if self._troubles.get(what, "") != reason:
+            self._say(f"{what} fails: {reason}" if reason else f"{what} works again")
+        self._troubles[what] = reason

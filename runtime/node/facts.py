@@ -1,0 +1,157 @@
+"""What a node tells of itself at a moment: for a line of text, for JSON, for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from denet.graph import Modality
+from runtime.events import Counters
+from runtime.health import Diagnosis
+from runtime.node.backlog import Account
+from runtime.node.latency import Latency
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A node at a moment.
+
+    Attributes:
+        time: seconds since 1970 (UTC).
+        running: seconds since it started.
+        diagnosis: the last; None before the first triplet.
+        frames: by modality; those that left are in triplets.
+        triplets: those that left were searched for persons.
+        crops: those that left were embedded.
+        events: what became of events, for each place they go to.
+        batches: how many ran.
+        matched: embeddings in which someone was recognized.
+        latency: from capture to event.
+        bundle: what runs, for a person.
+        unmatched: why nobody is matched although there is a gallery; "" otherwise.
+        swaps, refused: bundles that took over, and that were refused.
+        stuck: a stage makes no progress.
+    """
+
+    time: float
+    running: float
+    diagnosis: Diagnosis | None
+    frames: Mapping[Modality, Account]
+    triplets: Account
+    crops: Account
+    events: Sequence[Counters]
+    batches: int
+    matched: int
+    latency: Latency
+    bundle: str
+    unmatched: str
+    swaps: int
+    refused: int
+    stuck: bool
+
+    @property
+    def state(self) -> str | None:
+        """The name of the missing state; None if nothing is healthy."""
+        last = self.diagnosis
+        return None if last is None or last.state is None else last.state.name
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """All that was dropped, by what it was and why."""
+        found: Counter[str] = Counter()
+        accounts = {"frame": self.frames.values(), "triplet": [self.triplets], "crop": [self.crops]}
+        for what, each in accounts.items():
+            for account in each:
+                found.update({f"{what}: {why}": n for why, n in account.dropped.items()})
+        for counters in self.events:
+            found.update({f"event: {why}": n for why, n in counters.dropped.items()})
+        return found
+
+    def line(self, before: Facts | None) -> str:
+        """For a terminal: what happened since `before`."""
+        seconds = self.running - (before.running if before else 0.0)
+        rate = 1 / seconds if seconds > 0 else 0.0
+        triplets = (self.triplets.entered - (before.triplets.entered if before else 0)) * rate
+        embedded = (self.crops.left - (before.crops.left if before else 0)) * rate
+        parts = [
+            time.strftime("%H:%M:%S", time.localtime(self.time)),
+            self.state or "nothing healthy",
+            f"{triplets:.1f} triplets/s",
+            f"{embedded:.1f} embeddings/s",
+        ]
+        if self.latency.p50 is not None and self.latency.p99 is not None:
+            parts.append(f"p50 {1e3 * self.latency.p50:.0f} ms, p99 {1e3 * self.latency.p99:.0f}")
+        new = self.dropped - (before.dropped if before else Counter())
+        if new:
+            parts.append("dropped " + ", ".join(f"{why} {n}" for why, n in sorted(new.items())))
+        if self.unmatched:
+            parts.append("no matching")
+        if self.stuck:
+            parts.append("stuck")
+        if self.diagnosis is not None and self.diagnosis.reason:
+            parts.append(self.diagnosis.reason)
+        return " | ".join(parts)
+
+    def summary(self) -> list[str]:
+        """For a terminal at the end: what became of everything, a line for each kind."""
+        accounts = {f"{m} frames": (account, "used") for m, account in self.frames.items()}
+        accounts["triplets"] = self.triplets, "searched"
+        accounts["crops"] = self.crops, "embedded"
+        lines = [_told(what, account, left) for what, (account, left) in accounts.items()]
+        for counters in self.events:
+            gone = "".join(f", {why} {n}" for why, n in counters.dropped.items())
+            lines.append(
+                f"events to {counters.sink}: {counters.published} published, "
+                f"{counters.delivered} delivered, {counters.waiting} waiting{gone}"
+            )
+        return lines
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        verdicts = {} if self.diagnosis is None else self.diagnosis.verdicts
+        return {
+            "time": self.time,
+            "running": self.running,
+            "state": self.state,
+            "sensors": {m: {"fault": v.fault, "reason": v.reason} for m, v in verdicts.items()},
+            "frames": {m: plain_account(account) for m, account in self.frames.items()},
+            "triplets": plain_account(self.triplets),
+            "crops": plain_account(self.crops),
+            "events": {
+                counters.sink: {
+                    "published": counters.published,
+                    "delivered": counters.delivered,
+                    "waiting": counters.waiting,
+                    "dropped": dict(counters.dropped),
+                    "connected": counters.connected,
+                }
+                for counters in self.events
+            },
+            "batches": self.batches,
+            "matched": self.matched,
+            "latency": {"p50": self.latency.p50, "p99": self.latency.p99},
+            "bundle": self.bundle,
+            "unmatched": self.unmatched,
+            "swaps": self.swaps,
+            "refused": self.refused,
+            "stuck": self.stuck,
+        }
+
+
+def plain_account(account: Account) -> dict[str, Any]:
+    """An account for JSON."""
+    return {
+        "entered": account.entered,
+        "left": account.left,
+        "dropped": dict(account.dropped),
+        "held": account.held,
+    }
+
+
+def _told(what: str, account: Account, left: str) -> str:
+    gone = "".join(f", {why} {n}" for why, n in sorted(account.dropped.items()))
+    held = f", held {account.held}" if account.held else ""
+    return f"{what}: {account.entered} in, {account.left} {left}{gone}{held}"

@@ -1,0 +1,48 @@
+"""What goes from stage to stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from denet.graph import Modality, State
+from runtime.events import Box
+from runtime.health import Verdict
+from runtime.sources.frame import Frame, Pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """The healthy frames of a triplet.
+
+    Attributes:
+        time: of the capture: seconds of `time.monotonic()`.
+        frames: by modality, at least one.
+        verdicts: one for each sensor of the node.
+    """
+
+    time: float
+    frames: Mapping[Modality, Frame]
+    verdicts: Mapping[Modality, Verdict]
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One person at a moment.
+
+    Attributes:
+        time: of the capture: seconds of `time.monotonic()`.
+        images: pixels by modality, at least one.
+        box: in the RGB frame; None where the frames were crops.
+        verdicts: one for each sensor of the node.
+    """
+
+    time: float
+    images: Mapping[Modality, Pixels]
+    box: Box | None
+    verdicts: Mapping[Modality, Verdict]
+
+    @property
+    def state(self) -> State:
+        """In which it will be embedded: what is healthy and sees the person."""
+        return State.of(self.images)

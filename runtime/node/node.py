@@ -1,0 +1,235 @@
+"""A camera node: sources, health, boxes, engines, gallery and events, put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from runtime.events import open_sinks
+from runtime.faults import FaultSettings, FaultySource, Truth
+from runtime.gallery import open_gallery
+from runtime.health import Health
+from runtime.node.announcer import Announcer, Say
+from runtime.node.backlog import Backlog
+from runtime.node.cutter import Cutter
+from runtime.node.embedder import Embedder
+from runtime.node.facts import Facts
+from runtime.node.finders import Persons, open_finder
+from runtime.node.intake import Intake
+from runtime.node.metrics import Metrics
+from runtime.node.moment import Crop, Moment
+from runtime.node.page import Matches, snapshot
+from runtime.node.room import check_room
+from runtime.node.serving import first_serving, load_serving
+from runtime.node.settings import NodeSettings
+from runtime.node.stage import Stage
+from runtime.node.swap import Swapper
+from runtime.node.thresholds import limits
+from runtime.node.views import read_views
+from runtime.node.watchdog import Watchdog
+from runtime.sources import Feed, Inbox, Synchronizer, open_sources
+from runtime.status import StatusPage
+
+MOMENTS = 4
+"""Moments that wait at most for their boxes: old ones are worth less than new ones."""
+
+CLOSING = 5.0
+"""Seconds in which events may still be delivered at the end."""
+
+ENDING = 2.0
+"""Seconds in which a stage must end that has nothing to do any more."""
+
+
+class Node:
+    """Runs until its sources end or it is stopped.
+
+    node = Node(read_settings(Path("node.toml")), persons=find)
+    node.start()
+    while not node.wait(1.0):
+        print(node.facts().plain())
+    node.close()
+
+    Args:
+        settings: the configuration.
+        persons: finds persons; goes before what the configuration says.
+        faults: to be made on purpose; None for none.
+        record: told of each fault that is made, and of each frame without one.
+        say: told of what happens, in any thread.
+
+    Raises:
+        DenetError: something that is set cannot be had; names it. Nothing is left open.
+    """
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        *,
+        persons: Persons | None = None,
+        faults: FaultSettings | None = None,
+        record: Callable[[Truth], None] = lambda _truth: None,
+        say: Say = print,
+    ) -> None:
+        self.settings = settings
+        self.failure = ""
+        self._began = time.monotonic()
+        self._matches = Matches()
+        self._page: StatusPage | None = None
+        with ExitStack() as opened:
+            sources = open_sources(settings.sources.given())
+            if faults is not None:
+                sources = {m: FaultySource(s, faults, record) for m, s in sources.items()}
+            finder = open_finder(settings.boxes, settings.timing.tolerance, persons)
+            calibration = settings.boxes.calibration
+            views = None if calibration is None else read_views(Path(calibration))
+            gallery = None
+            if settings.gallery is not None:
+                gallery = opened.enter_context(open_gallery(settings.gallery.url))
+            check_room(settings.events)
+            self._sink = open_sinks(settings.events, settings.name, say)
+            opened.callback(lambda: self._sink.close(CLOSING))
+            serving = first_serving(settings, gallery)
+            announcer = Announcer(settings.name, self._sink, settings.events.embedding, say)
+            self._announcer = announcer
+            self._moments: Backlog[Moment] = Backlog(MOMENTS)
+            self._crops: Backlog[Crop] = Backlog(settings.batches.waiting)
+            self._embedder = Embedder(
+                serving, self._crops, settings.batches, announcer, say, self._matches.add
+            )
+            opened.callback(self._embedder.close)
+            inbox = Inbox(sources)
+            self._feeds = [Feed(source, inbox) for source in sources.values()]
+            self._intake = Intake(
+                inbox,
+                Synchronizer(sources, settings.timing),
+                Health(sources, limits(settings, views, serving.runtime.bundle.manifest)),
+                self._moments,
+                announcer,
+                say,
+                settings.drain,
+            )
+            cutter = Cutter(self._moments, self._crops, finder, views, say, settings.drain)
+            self._swapper = Swapper(
+                Path(settings.model.bundle),
+                lambda: load_serving(settings, gallery),
+                self._embedder.offer,
+                announcer,
+            )
+            self._stages = [
+                Stage("sources", self._intake.run, self._failed),
+                Stage("boxes", cutter.run, self._failed),
+                Stage("engines", self._embedder.run, self._failed),
+            ]
+            self._swaps = Stage("bundle", self._swapper.run, self._failed)
+            self._watchdog = Watchdog(self._stages, settings.watchdog, say)
+            if settings.metrics is not None:
+                self.metrics = Metrics(settings.metrics, self.facts)
+                opened.callback(self.metrics.close)
+            if settings.status is not None:
+                self._page = StatusPage(settings.status)
+                self._page.start()
+                opened.callback(self._page.close)
+            self._opened = opened.pop_all()
+
+    def start(self) -> None:
+        """Begin."""
+        self._began = time.monotonic()
+        serving = self._embedder.serving
+        self._announcer.notice("started", serving.describe(), serving.space)
+        for stage in (*self._stages, self._swaps):
+            stage.start()
+        for feed in self._feeds:
+            feed.start()
+
+    def stop(self, *, now: bool = False) -> None:
+        """Take in no more frames, and finish those that are under way; does not wait.
+
+        Args:
+            now: drop those, too.
+        """
+        for feed in self._feeds:
+            feed.stop()
+        self._intake.stop()
+        self._swapper.stop()
+        if now:
+            self._moments.clear()
+            self._crops.clear()
+
+    def reload(self) -> None:
+        """Load the bundle that is at its path now, in the background."""
+        self._swapper.ask()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether all is done: the sources have ended, or `stop` was called, and nothing is under
+        way any more. Waits for it, at most `timeout` seconds."""
+        end = time.monotonic() + timeout
+        return all(stage.join(max(0.0, end - time.monotonic())) for stage in self._stages)
+
+    def look(self) -> Facts:
+        """What to do about once a second: see whether a stage is stuck, renew the status page."""
+        self._watchdog.look()
+        facts = self.facts()
+        if self._page is not None:
+            serving, pixels = self._embedder.serving, self._intake.pixels
+            self._page.update(
+                snapshot(self.settings.name, facts, serving, pixels, self._matches.last)
+            )
+        return facts
+
+    def facts(self) -> Facts:
+        """What the node is doing."""
+        embedder = self._embedder
+        return Facts(
+            time=time.time(),
+            running=time.monotonic() - self._began,
+            diagnosis=self._intake.diagnosis,
+            frames=self._intake.accounts(),
+            triplets=self._moments.account(),
+            crops=self._crops.account(),
+            events=self._sink.counters(),
+            batches=embedder.batches,
+            matched=self._matches.count,
+            latency=embedder.latencies.told(),
+            bundle=embedder.serving.describe(),
+            unmatched=embedder.unmatched,
+            swaps=embedder.swaps,
+            refused=self._swapper.refused,
+            stuck=self._watchdog.stuck,
+        )
+
+    def close(self) -> Facts:
+        """Stop what still runs, deliver what can be delivered, and let go of everything.
+
+        Returns:
+            The facts at the end.
+        """
+        self.stop()
+        ended = self.wait(self.settings.drain)
+        if not ended:
+            self.stop(now=True)
+            ended = self.wait(ENDING)
+        self._swaps.join(ENDING)
+        self._announcer.notice("stopped", self.failure or "it was asked to")
+        self._sink.close(CLOSING)
+        facts = self.facts()
+        if ended:
+            self._opened.close()
+        return facts
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _failed(self, stage: str, error: Exception) -> None:
+        """A stage has ended by an error, which is a defect of this program: so does the node."""
+        self.failure = f"{stage}: {type(error).__name__}: {error}"
+        self.stop(now=True)

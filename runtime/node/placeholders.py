@@ -1,0 +1,44 @@
+"""Secrets that a configuration does not hold itself: `${env:NAME}` and `${file:PATH}`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from runtime.node.errors import NodeError
+
+_PLACEHOLDER = re.compile(r"\$\{(?P<kind>env|file):(?P<name>[^}]*)\}")
+
+
+def filled(value: Any, key: str = "") -> Any:
+    """A document in whose texts each placeholder is what it stands for.
+
+    Args:
+        value: tables, lists, texts, numbers.
+        key: where it stands, for messages.
+
+    Raises:
+        NodeError: there is no such variable or file; names the key.
+    """
+    if isinstance(value, dict):
+        return {k: filled(v, f"{key}.{k}" if key else str(k)) for k, v in value.items()}
+    if isinstance(value, list):
+        return [filled(v, f"{key}[{i}]") for i, v in enumerate(value)]
+    if isinstance(value, str):
+        return _PLACEHOLDER.sub(lambda found: _stands_for(found["kind"], found["name"], key), value)
+    return value
+
+
+def _stands_for(kind: str, name: str, key: str) -> str:
+    if kind == "env":
+        found = os.environ.get(name)
+        if found is None:
+            raise NodeError(f"{key}: the environment has no variable {name}")
+        return found
+    try:
+        return Path(name).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is no text"
+        raise NodeError(f"{key}: {name}: cannot be read: {reason}") from None

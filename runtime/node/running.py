@@ -1,0 +1,110 @@
+"""Runs a node as a program: signals, a report each second, systemd."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from runtime.node.facts import Facts
+from runtime.node.node import Node
+from runtime.node.watchdog import notify_systemd
+
+TICK = 1.0
+"""Seconds between two reports."""
+
+
+class Signals:
+    """What signals ask of a node. Once to stop is to finish first, twice is at once.
+
+    Attributes:
+        stops: how often it was asked to stop.
+        changed: set by each signal.
+    """
+
+    def __init__(self) -> None:
+        self.stops = 0
+        self.reload = False
+        self.changed = threading.Event()
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Take SIGINT, SIGTERM and SIGHUP; in the main thread."""
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP"):
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._arrive) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _arrive(self, number: int, _frame: FrameType | None) -> None:
+        if number in (signal.SIGINT, signal.SIGTERM):
+            self.stops += 1
+        else:
+            self.reload = True
+        self.changed.set()
+
+
+def run_node(
+    node: Node,
+    report: Callable[[Facts], None],
+    *,
+    seconds: float | None = None,
+    signals: Signals | None = None,
+) -> Facts:
+    """Run a node to its end.
+
+    Args:
+        node: not started yet.
+        report: told of the node each second.
+        seconds: after which it is stopped.
+        signals: that are caught by the caller; its own by default.
+
+    Returns:
+        The facts at the end.
+    """
+    asked = signals or Signals()
+    node.start()
+    notify_systemd("READY=1")
+    try:
+        _until_the_end(node, report, asked, seconds)
+    except BaseException:  # such as of a report that nobody reads any more
+        node.stop(now=True)
+        node.close()
+        raise
+    return node.close()
+
+
+def _until_the_end(
+    node: Node, report: Callable[[Facts], None], asked: Signals, seconds: float | None
+) -> None:
+    began = time.monotonic()
+    end = None if seconds is None else began + seconds
+    stopping: float | None = None  # since when
+    due = began + TICK
+    while not node.wait(0.0):
+        now = time.monotonic()
+        if now >= due:
+            facts = node.look()
+            report(facts)
+            if not facts.stuck:
+                notify_systemd("WATCHDOG=1")
+            due = max(due + TICK, now)
+        if asked.reload:
+            asked.reload = False
+            node.reload()
+        if stopping is None and (asked.stops or (end is not None and now >= end)):
+            stopping = now
+            notify_systemd("STOPPING=1")
+            node.stop()
+        if asked.stops > 1 or (stopping is not None and now > stopping + node.settings.drain):
+            node.stop(now=True)
+            return
+        asked.changed.wait(min(0.1, max(due - now, 0.0)))
+        asked.changed.clear()

@@ -1,0 +1,122 @@
+"""A bundle that is ready to serve: loaded, warm, and known to give the right embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from denet.graph import STATES, State, plan
+from runtime.bundle import MANIFEST, Bundle
+from runtime.gallery import Gallery, GalleryError, Space
+from runtime.node.matching import Matcher
+from runtime.node.settings import NodeSettings
+from runtime.runtime import Runtime
+
+
+@dataclass(frozen=True, eq=False)
+class Serving:
+    """All that a batch needs, changed as one.
+
+    Attributes:
+        runtime: embeds.
+        digest: sha256 of the bundle's manifest.
+        matcher: finds in the gallery; None if there is none, or it cannot be compared with.
+        unmatched: why there is no matcher although there is a gallery; "" otherwise.
+    """
+
+    runtime: Runtime
+    digest: str
+    matcher: Matcher | None
+    unmatched: str
+
+    @cached_property
+    def space(self) -> Space:
+        """Of the embeddings."""
+        return Space.of(self.runtime.bundle.manifest)
+
+    @cached_property
+    def precisions(self) -> Mapping[State, Mapping[str, str]]:
+        """For each state the engines that run, in their order, each with its precision."""
+        forms = self.runtime.forms
+        return {state: {name: forms[name] for name in plan(state).engines} for state in STATES}
+
+    def describe(self) -> str:
+        """For a person: which bundle, and where it runs."""
+        runtime = self.runtime
+        return (
+            f"{runtime.bundle.root} ({self.digest[:12]}) on {runtime.backend} in {runtime.variant}"
+        )
+
+
+def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
+    """Open, verify, load, warm and check the bundle that is set.
+
+    Args:
+        settings: the configuration.
+        gallery: whom the node knows.
+
+    Raises:
+        BundleError: it is damaged, or no bundle.
+        BackendError: the backend or precision cannot be had.
+        CanaryError: it gives wrong embeddings here.
+    """
+    # A link may be turned to another bundle while this one is read.
+    root = Path(settings.model.bundle).resolve()
+    bundle = Bundle.open(root)
+    digest = hashlib.sha256((root / MANIFEST).read_bytes()).hexdigest()
+    model = settings.model
+    runtime = Runtime.load(
+        bundle,
+        model.backend,
+        model.precision,
+        threads=model.threads,
+        max_batch=settings.batches.largest,
+        preload=True,
+        check=True,
+    )
+    try:
+        _warm(runtime)
+        matcher, unmatched = _matcher(settings, gallery, Space.of(bundle.manifest))
+    except BaseException:
+        runtime.close()
+        raise
+    return Serving(runtime, digest, matcher, unmatched)
+
+
+def first_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
+    """The bundle to begin with, which must fit the gallery.
+
+    Raises:
+        DenetError: it does not; or as `load_serving`.
+    """
+    serving = load_serving(settings, gallery)
+    if serving.unmatched:
+        serving.runtime.close()
+        raise GalleryError(serving.unmatched)
+    return serving
+
+
+def _warm(runtime: Runtime) -> None:
+    """Run the largest batch, so that buffers of its size are there."""
+    size = runtime.bundle.manifest.preprocessing
+    blank = np.zeros((size.height, size.width, 3), np.uint8)
+    samples = [
+        dict.fromkeys(STATES[i % len(STATES)].available, blank) for i in range(runtime.max_batch)
+    ]
+    runtime.embed_batch(samples)
+
+
+def _matcher(
+    settings: NodeSettings, gallery: Gallery | None, space: Space
+) -> tuple[Matcher | None, str]:
+    if gallery is None or settings.gallery is None:
+        return None, ""
+    try:
+        return Matcher(gallery, settings.gallery, space), ""
+    except GalleryError as error:
+        return None, str(error)

@@ -1,0 +1,208 @@
+"""The configuration of a node: `node.toml` as strict structs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+from denet.graph import MODALITIES, Modality
+from runtime.events import EventSettings
+from runtime.health import Limits
+from runtime.node.errors import NodeError
+from runtime.node.placeholders import filled
+from runtime.sources import SourceSettings, Timing
+from runtime.status import StatusSettings
+
+T = TypeVar("T")
+
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class PerModality(
+    msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """Something for each modality that has it."""
+
+    rgb: T | None = None
+    nir: T | None = None
+    tir: T | None = None
+
+    def given(self) -> dict[Modality, T]:
+        """What there is, by modality."""
+        found = ((m, getattr(self, m)) for m in MODALITIES)
+        return {m: value for m, value in found if value is not None}
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What embeds.
+
+    Attributes:
+        bundle: its path, which is watched: what replaces it takes over.
+        backend, precision, threads: as of `Runtime.load`.
+    """
+
+    bundle: str
+    backend: str = "auto"
+    precision: str = "auto"
+    threads: Count | None = None
+
+
+class BoxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where persons are. Without `file` and `call` each frame is the crop of one.
+
+    Attributes:
+        file: JSON lines with the boxes of each frame of a recording.
+        call: "module:function" of a Python package that finds them.
+        calibration: TOML or JSON file with the size of each modality's frames and its homography.
+            Without it all modalities must have frames of one size, and show the same.
+    """
+
+    file: str | None = None
+    call: str | None = None
+    calibration: str | None = None
+
+
+class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How crops are put together for the engines.
+
+    Attributes:
+        largest: crops of a batch at most.
+        deadline: seconds after the capture at which an embedding should be there. A crop waits for
+            others only as long as that allows.
+        waiting: crops that wait at most; the oldest goes first.
+    """
+
+    largest: Count = 8
+    deadline: Seconds = 0.1
+    waiting: Count = 32
+
+
+class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whom the node knows.
+
+    Attributes:
+        url: of the gallery, as "file:gallery.db".
+        scores: file of `denet gallery calibrate`; without it matches are ordered by cosine.
+        fmr: the greatest false-match rate of a match; needs `scores`.
+        threshold: the least cosine of a match, without `scores`.
+    """
+
+    url: str
+    scores: str | None = None
+    fmr: float | None = None
+    threshold: float | None = None
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where Prometheus finds the metrics. Port 0 is any that is free."""
+
+    port: Port
+    host: str = "127.0.0.1"
+
+
+class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All of a node.
+
+    Attributes:
+        name: of the node, in its events.
+        model: what embeds.
+        sources: where the frames of each modality come from; at least one.
+        timing: how frames are matched.
+        health: thresholds of each modality, where others than the usual ones hold.
+        boxes: where persons are.
+        batches: how crops are put together.
+        gallery: whom the node knows.
+        events: where events go.
+        status: where the page for a person is.
+        metrics: where Prometheus finds them.
+        watchdog: seconds without progress after which a stage counts as stuck.
+        drain: seconds that a stop may take to finish what is under way.
+    """
+
+    name: str
+    model: ModelSettings
+    sources: PerModality[SourceSettings]
+    timing: Timing = Timing()
+    health: PerModality[Limits] = PerModality()
+    boxes: BoxSettings = BoxSettings()
+    batches: BatchSettings = BatchSettings()
+    gallery: GallerySettings | None = None
+    events: EventSettings = EventSettings()
+    status: StatusSettings | None = None
+    metrics: MetricsSettings | None = None
+    watchdog: Seconds = 10.0
+    drain: Seconds = 10.0
+
+    def __post_init__(self) -> None:
+        """See that the sections go together.
+
+        Raises:
+            NodeError: they do not; names the keys.
+        """
+        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
+            raise NodeError(f"name: {self.name!r}: take letters, digits, and then also . _ -")
+        if not self.sources.given():
+            raise NodeError(f"sources: none is given: write [sources.{MODALITIES[0]}] with a url")
+        for m in self.health.given():
+            if m not in self.sources.given():
+                raise NodeError(f"health.{m}: there is no [sources.{m}]")
+        if self.boxes.file is not None and self.boxes.call is not None:
+            raise NodeError("boxes: file and call exclude each other: remove one")
+        if self.gallery is not None:
+            _check_gallery(self.gallery)
+
+
+def read_settings(path: Path) -> NodeSettings:
+    """The configuration at `path`; placeholders in it are filled in.
+
+    Raises:
+        NodeError: it cannot be read, is no TOML, or has a key or value that is none; names it.
+    """
+    try:
+        document = msgspec.toml.decode(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NodeError(f"{path}: not TOML: {error}") from None
+    try:
+        return convert(document)
+    except NodeError as error:
+        raise NodeError(f"{path}: {error}") from None
+
+
+def convert(document: Any) -> NodeSettings:
+    """The settings in a document of plain values.
+
+    Raises:
+        NodeError: as `read_settings`.
+    """
+    try:
+        return msgspec.convert(filled(document), NodeSettings)
+    except msgspec.ValidationError as error:
+        raise NodeError(_in_plain_words(str(error))) from None
+
+
+def _check_gallery(gallery: GallerySettings) -> None:
+    if gallery.fmr is not None and gallery.scores is None:
+        raise NodeError("gallery.fmr: needs gallery.scores; without there is threshold, a cosine")
+    if gallery.threshold is not None and gallery.scores is not None:
+        raise NodeError("gallery.threshold: is of cosines, which scores replaces: give fmr")
+
+
+def _in_plain_words(message: str) -> str:
+    """What msgspec says, with the key first: it never repeats a value."""
+    text, _, place = message.partition(" - at `$")
+    place = place.rstrip("`").lstrip(".")
+    unknown = re.fullmatch("Object contains unknown field `(.*)`", text)
+    if unknown is not None:
+        where = f"[{place}]" if place else "the file"
+        return f"unknown key {unknown[1]!r} in {where}: remove it, or correct its name"
+    missing = re.fullmatch("Object missing required field `(.*)`", text)
+    if missing is not None:
+        return f"{f'{place}.' if place else ''}{missing[1]}: is missing"
+    return f"{place}: {text[:1].lower()}{text[1:]}" if place else text

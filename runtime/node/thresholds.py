@@ -1,0 +1,28 @@
+"""The thresholds of a node's sensors, completed from what is known elsewhere."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from denet.graph import Modality
+from runtime.bundle import Manifest
+from runtime.health import Limits
+from runtime.node.settings import NodeSettings
+from runtime.node.views import Views
+
+
+def limits(
+    settings: NodeSettings, views: Views | None, manifest: Manifest
+) -> dict[Modality, Limits]:
+    """The thresholds of each modality. What is not set is taken from where it is known: the size
+    of frames from the calibration, black and white of 16-bit pixels from the bundle."""
+    usual = Limits()
+    found = {}
+    for m in settings.sources.given():
+        given = settings.health.given().get(m, usual)
+        if given.size is None and views is not None and m in views:
+            given = replace(given, size=views[m].size)
+        if given.range16 == usual.range16:
+            given = replace(given, range16=manifest.preprocessing.modalities[m].range16)
+        found[m] = given
+    return found

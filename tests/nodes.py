@@ -1,0 +1,86 @@
+"""What tests of the camera node share: settings, sinks that remember, bundles that differ."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from denet.graph import MODALITIES, Modality
+from runtime.events import Counters, Event
+from runtime.health import Verdict
+from runtime.node.moment import Crop
+from runtime.node.settings import NodeSettings, convert
+
+WELL = {m: Verdict(m, None, "") for m in MODALITIES}
+
+
+class Remembered:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.changed = threading.Condition()
+
+    def publish(self, event: Event) -> None:
+        with self.changed:
+            self.events.append(event)
+            self.changed.notify_all()
+
+    def counters(self) -> Sequence[Counters]:
+        return []
+
+    def close(self, timeout: float = 5.0) -> None:
+        pass
+
+    def notices(self) -> list[tuple[str | None, str]]:
+        return [(e.notice, e.reason) for e in self.events if e.kind == "notice"]
+
+
+def document(bundle: Path, recording: Path, **more: Any) -> dict[str, Any]:
+    """A configuration as `node.toml` has it: three modalities of a recorded folder."""
+    source = {"url": f"folder:{recording}", "rate": 50.0}
+    return {
+        "name": "test",
+        "model": {"bundle": str(bundle), "backend": "ort-cpu"},
+        "sources": {m: dict(source) for m in MODALITIES},
+        **more,
+    }
+
+
+def settings(bundle: Path, recording: Path, **more: Any) -> NodeSettings:
+    return convert(document(bundle, recording, **more))
+
+
+def another(bundle: Path, to: Path, **changes: Any) -> Path:
+    """A copy of a bundle in whose manifest these values are others."""
+    shutil.copytree(bundle, to)
+    manifest = json.loads((to / "manifest.json").read_text())
+    (to / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+    return to
+
+
+def crop(
+    time: float, modalities: Sequence[Modality] = MODALITIES, size: tuple[int, int] = (64, 32)
+) -> Crop:
+    chance = np.random.default_rng(int(1e3 * time) % 2**32)
+    images = {m: chance.integers(0, 256, (*size, 3), dtype=np.uint8) for m in modalities}
+    return Crop(time, images, None, WELL)
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def config_file(tmp_path: Path, bundle: Path, recording: Path, lines: Path, more: str = "") -> Path:
+    sources = "".join(
+        f'[sources.{m}]\nurl = "folder:{recording}"\nrate = 50\n' for m in ("rgb", "nir", "tir")
+    )
+    text = f'name = "a"\n[model]\nbundle = "{bundle}"\nbackend = "ort-cpu"\n{sources}'
+    return written(tmp_path / "node.toml", f'{text}[events.lines]\npath = "{lines}"\n{more}')

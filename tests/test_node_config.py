@@ -1,0 +1,238 @@
+"""The node's configuration: what it takes, and one clear line for all that is wrong in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from denet.graph import COMPLETE
+from runtime.bundle import Bundle
+from runtime.faults import EFFECTS, FaultSettings
+from runtime.gallery import Enrolment, Space, open_gallery
+from runtime.health import Limits
+from runtime.node import NodeError, read_settings
+from runtime.node.injection import read_faults
+from runtime.node.settings import convert
+from runtime.node.thresholds import limits
+from runtime.node.views import View
+from runtime.runtime import Runtime
+from tests.command import denet, refused
+from tests.nodes import config_file, document, settings, written
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def small(extra: str = "", sources: str = '[sources.rgb]\nurl = "folder:x"\nrate = 5\n') -> str:
+    return f'name = "a"\n[model]\nbundle = "m"\n{sources}{extra}'
+
+
+def test_the_example_of_the_documentation_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_settings(DOCS / "node.toml")
+    assert list(found.sources.given()) == ["rgb", "nir", "tir"]
+    assert found.health.given() == {"tir": Limits(recovery_frames=10)}
+    assert found.gallery is not None
+    assert found.events.lines is not None
+    # What is commented out is an example, too.
+    text = (DOCS / "node.toml").read_text()
+    start = text.index("# [events.mqtt]")
+    mqtt = text[start : text.index("[status]")].replace("# ", "")
+    monkeypatch.setenv("CAMERA_PASSWORD", "x")
+    assert convert_text(text[:start] + mqtt).events.mqtt is not None
+
+
+def convert_text(text: str) -> Any:
+    return convert(msgspec.toml.decode(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x =", ["not TOML"]),
+        (small("rat = 5"), ["unknown key 'rat'", "[sources.rgb]"]),
+        (small("[boxs]"), ["unknown key 'boxs'", "in the file"]),
+        (small(sources='[sources.uv]\nurl = "x"\n'), ["unknown key 'uv'", "[sources]"]),
+        (small("[metrics]"), ["metrics.port: is missing"]),
+        (small("[batches]\nlargest = 0"), ["batches.largest", ">= 1"]),
+        (small("[batches]\ndeadline = 'soon'"), ["batches.deadline", "expected `float`"]),
+        (small(sources="[sources]\n"), ["sources: none is given"]),
+        (small("[health.tir]"), ["health.tir", "[sources.tir]"]),
+        (small("[health.rgb]\nrange16 = [3, 1]"), ["health.rgb", "range16"]),
+        (small('[boxes]\nfile = "a"\ncall = "b"'), ["boxes", "exclude"]),
+        (small('[gallery]\nurl = "g"\nfmr = 0.1'), ["gallery.fmr"]),
+        (small('[gallery]\nurl = "g"\nscores = "s"\nthreshold = 1'), ["gallery.threshold"]),
+        (small().replace('"a"', '"a/b"'), ["name: 'a/b'", "letters"]),
+        (small('[events.mqtt]\nurl = "${env:NOT_THERE}"'), ["events.mqtt.url", "NOT_THERE"]),
+        (small('[events.mqtt]\nurl = "${file:/not/there}"'), ["events.mqtt.url", "/not/there"]),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = written(tmp_path / "node.toml", text)
+    for command in ("run", "check"):
+        refused(denet("node", command, path), "node.toml", *words)
+
+
+def test_there_is_no_file(tmp_path: Path) -> None:
+    refused(denet("node", "run", tmp_path / "x.toml"), "x.toml", "No such file")
+
+
+def test_secrets_come_from_elsewhere_and_are_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORD", "secret")
+    written(tmp_path / "word", "hidden\n")
+    url = f"rtsp://me:${{env:WORD}}-${{file:{tmp_path}/word}}@camera/live"
+    text = small(sources=f'[sources.rgb]\nurl = "{url}"\n')
+    found = read_settings(written(tmp_path / "node.toml", text))
+    assert found.sources.given()["rgb"].url == "rtsp://me:secret-hidden@camera/live"
+    assert "secret" not in repr(found)
+    assert "hidden" not in repr(found)
+
+
+# Everything is tried before a start
+
+
+def test_a_good_node_passes(bundle_path: Path, data: Path, tmp_path: Path) -> None:
+    config = config_file(tmp_path, bundle_path, data / "test", lines=tmp_path / "e.jsonl")
+    done = denet("node", "check", config)
+    assert done.exit_code == 0, done.output
+    passed = ("sources.rgb", "sources.nir", "sources.tir", "boxes", "model", "events")
+    assert done.stdout.splitlines() == [f"ok: {part}" for part in passed]
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client")
+    views = written(tmp_path / "views.toml", "[tir]\nsize = [4, 4]\n")
+    more = f"""
+[boxes]
+call = "not_there:f"
+calibration = "{views}"
+[gallery]
+url = "file:{tmp_path}/g.db"
+[metrics]
+port = 1
+host = "192.0.2.1"
+[status]
+port = 1
+host = "192.0.2.1"
+"""
+    missing = tmp_path / "nowhere"
+    done = denet(
+        "node", "check", config_file(tmp_path, missing, missing, missing / "e.jsonl", more)
+    )
+    assert done.exit_code == 2
+    lines = done.stderr.splitlines()
+    starts = ["sources.rgb", "sources.nir", "sources.tir", "boxes.call", "boxes.calibration"]
+    starts += ["gallery", "model", "events", "metrics", "status page"]
+    assert [line.split(": ")[1] for line in lines] == starts
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ftp://me:secret@camera/x", ["no kind of source 'ftp'"]),
+        ("folder:/not/there", ["/not/there", "no such folder"]),
+        ("rtsp://me:secret@127.0.0.1:1/live", ["rtsp://***@127.0.0.1:1/live", "refused"]),
+    ],
+)
+def test_a_wrong_source(bundle_path: Path, tmp_path: Path, url: str, words: list[str]) -> None:
+    pytest.importorskip("av")
+    rate = "rate = 5" if url.startswith("folder") else ""
+    text = small(sources=f'[sources.rgb]\nurl = "{url}"\n{rate}\n').replace(
+        '"m"', f'"{bundle_path}"'
+    )
+    done = denet("node", "check", written(tmp_path / "node.toml", text))
+    refused(done, "sources.rgb", *words)
+    assert "secret" not in done.output
+
+
+def test_an_unwritable_folder(
+    bundle_path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_file(tmp_path, bundle_path, data / "test", lines=Path("/proc/e.jsonl"))
+    for command in ("check", "run"):
+        refused(denet("node", command, config), "/proc", "cannot be written")
+
+
+def test_a_full_disk(
+    bundle_path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    config = config_file(tmp_path, bundle_path, data / "test", lines=tmp_path / "e.jsonl")
+    for command in ("check", "run"):
+        refused(denet("node", command, config), str(tmp_path), "No space left on device")
+    assert sorted(tmp_path.iterdir()) == [config]
+
+
+def test_a_gallery_of_another_model(
+    bundle_path: Path, data: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    foreign = Space(runtime.dim, "0" * 64, "")
+    with open_gallery(str(tmp_path / "g.db"), create=True) as gallery:
+        one = runtime.embed({"rgb": next((data / "test" / "RGB").iterdir())})
+        gallery.enrol(foreign, [Enrolment("alice", COMPLETE, one)])
+    more = f'[gallery]\nurl = "file:{tmp_path}/g.db"\n'
+    config = config_file(tmp_path, bundle_path, data / "test", tmp_path / "e.jsonl", more)
+    for command in ("check", "run"):
+        refused(denet("node", command, config), "g.db", "cannot be compared: another model")
+
+
+# Thresholds that are known from elsewhere
+
+
+def test_size_and_range_come_from_calibration_and_bundle(bundle_path: Path, data: Path) -> None:
+    manifest = Bundle.open(bundle_path).manifest
+    views = {"rgb": View(size=(64, 48)), "tir": View(size=(32, 24))}
+    health = {"nir": {"size": [10, 20], "range16": [1, 2]}}
+    found = limits(settings(bundle_path, data, health=health), views, manifest)
+    assert found["rgb"].size == (64, 48)
+    assert found["tir"].size == (32, 24)
+    assert found["nir"] == Limits(size=(10, 20), range16=(1, 2))
+    assert found["tir"].range16 == manifest.preprocessing.modalities["tir"].range16
+
+
+# Faults on purpose
+
+
+def test_faults_are_asked_for_in_words_or_in_a_file(tmp_path: Path) -> None:
+    assert read_faults("") == FaultSettings()
+    wanted = FaultSettings(seed=3, every=20.5, kinds=("black", "frozen, coded anew"))
+    assert read_faults("every=20.5; seed=3;kinds=black|frozen, coded anew") == wanted
+    file = written(
+        tmp_path / "f.toml", 'every = 20.5\nseed = 3\nkinds = ["black", "frozen, coded anew"]'
+    )
+    assert read_faults(str(file)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("often", ["'often' is no KEY=VALUE"]),
+        ("evry=3", ["unknown field `evry`"]),
+        ("every=often", ["every"]),
+        ("kinds=blue", ["'blue'", next(iter(EFFECTS))]),
+        ("shortest=9;longest=3", ["swap"]),
+        ("not-there.toml", ["not-there.toml", "No such file"]),
+    ],
+)
+def test_faults_that_there_are_not(tmp_path: Path, setting: str, words: list[str]) -> None:
+    with pytest.raises(NodeError) as caught:
+        read_faults(setting)
+    for word in words:
+        assert word in str(caught.value)
+    config = written(tmp_path / "node.toml", small())
+    refused(denet("node", "run", config, "--inject", setting), *words)
+
+
+def test_a_document_is_not_changed() -> None:
+    given = document(Path("b"), Path("r"))
+    convert(given)
+    assert given == document(Path("b"), Path("r"))
