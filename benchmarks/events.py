@@ -207,12 +207,14 @@ def _kill(broker: Broker, receiver: Receiver, folder: Path, count: int, dim: int
     chance = random.Random(0)
     outbox = folder / "kills.db"
     kept: set[str] = set()
+    away = 0
     url = f"mqtt://127.0.0.1:{broker.port}"
     place = str(ROOT / "benchmarks")
     command = [sys.executable, "-c", CHILD, place, url, str(outbox), str(dim)]
     for _ in range(count):
         _run_and_kill(command, chance.uniform(0.0, 0.6))
         if chance.random() < 0.3:  # some runs find the broker away
+            away += 1
             broker.kill()
             _run_and_kill(command, chance.uniform(0.0, 0.6))
             broker.start()
@@ -239,9 +241,8 @@ def _kill(broker: Broker, receiver: Receiver, folder: Path, count: int, dim: int
         run, _, number = name.rpartition("-")
         runs.setdefault(run, []).append(int(number))
     whole = sum(numbers == list(range(1, len(numbers) + 1)) for numbers in runs.values())
-    print(
-        f"{count} kills: {len(arrived)} events of {len(runs)} runs, {carried} left for the last run"
-    )
+    print(f"{count + away} kills, {away} of them while the broker was away:")
+    print(f"  {len(arrived)} events of {len(runs)} runs, {carried} of them left for the last")
     print(f"  runs without a gap and in order: {whole} of {len(runs)}")
     print(f"  missing of {len(kept)} found in the outbox after a kill: {len(kept - set(arrived))}")
     print(f"  arrived twice (dropped by id): {len(receiver.events) - len(arrived)}")

@@ -7,14 +7,12 @@ import json
 import os
 import random
 import re
-import resource
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,6 +41,7 @@ from runtime.events.mailbox import DEPTH, Mailbox
 from runtime.events.outbox import Outbox
 from runtime.events.tally import Tally
 from runtime.health import Verdict
+from tests.disk import files_of_at_most
 
 ROOT = Path(__file__).parents[1]
 MB = 1_000_000
@@ -58,17 +57,6 @@ def lines(path: Path) -> list[dict[str, Any]]:
     text = path.read_bytes()
     assert not text or text.endswith(b"\n")
     return [json.loads(line) for line in text.splitlines()]
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """What a full disk does to a file that grows: half a line is taken, then an error."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # The event
@@ -163,6 +151,36 @@ def test_files_rotate_and_lose_no_line(tmp_path: Path) -> None:
     kept = [line["time"] for file in (files[2], files[1], files[0]) for line in lines(file)]
     assert kept == list(range(40 - len(kept), 40))
     assert len(kept) > 18
+
+
+def test_what_was_computed_with_numpy_is_plain_and_nonsense_stops_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    sink = open_sinks(EventSettings(lines=LinesSettings(path=str(path))), "gate")
+    match = Match(identity="a", score=np.float32(0.5), cosine=np.float64(0.25))
+    sink.publish(Event(id="1", node="gate", time=np.float64(2), kind="embedding", match=match))
+    sink.publish(Event(id="2", node="gate", time=3.0, kind="notice", reason=object()))
+    sink.publish(Event(id="3", node="gate", time=4.0, kind="notice"))
+    sink.close()
+    one, three = lines(path)
+    assert (one["time"], one["match"]["score"], one["match"]["cosine"]) == (2, 0.5, 0.25)
+    assert three["id"] == "3"
+    [(reason, count)] = sink.counters()[0].dropped.items()
+    assert (reason, count) == ("no form in JSON: object in an event", 1)
+
+
+def test_who_listens_cannot_stop_a_sink(tmp_path: Path) -> None:
+    def broken(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    path = tmp_path / "events.jsonl"
+    sink = open_sinks(EventSettings(lines=LinesSettings(path=str(path))), "gate", broken)
+    with files_of_at_most(1000):
+        sink.publish(event(0, 3000))
+        while sink.counters()[0].waiting:
+            threading.Event().wait(0.001)
+    sink.publish(event(1))
+    sink.close()
+    assert [line["time"] for line in lines(path)] == [1]
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"id":', b'{"id": "' + b"y" * 200_000])

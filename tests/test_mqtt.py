@@ -33,8 +33,10 @@ from runtime.events import (
 )
 from runtime.events.broker import Broker as Address
 from runtime.events.link import Link, Signal
+from runtime.events.outbox import Outbox
 from runtime.events.sink import Counters
 from tests.broker import MOSQUITTO, Broker, Receiver, free_port, until
+from tests.disk import files_of_at_most
 
 needs_mosquitto = pytest.mark.skipif(
     MOSQUITTO is None, reason="needs mosquitto: apt-get install mosquitto"
@@ -443,6 +445,51 @@ def test_a_broker_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     assert counted(sink).waiting == 3
     [line] = said
     assert "connection refused; events wait in" in line
+
+
+def test_a_full_disk_costs_new_events_and_is_told_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    sink = opened(free_port(), tmp_path, said)
+    ids = EventIds(NODE)
+    publish(sink, events(3, ids))
+    until(lambda: (tmp_path / "outbox.db-wal").stat().st_size > 3 * 4096)
+    with files_of_at_most(8192):
+        for event in events(5, ids):
+            sink.publish(event)
+            time.sleep(0.01)
+        until(lambda: sum(counted(sink).dropped.values()) == 5)
+    publish(sink, events(2, ids))
+    sink.close()
+    assert counted(sink).waiting == 5
+    [reason] = counted(sink).dropped
+    assert reason.startswith("the disk")
+    assert sum("events are lost" in line for line in said) == 1
+    assert sum("written again" in line for line in said) == 1
+
+
+@needs_mosquitto
+def test_what_cannot_be_removed_is_not_sent_again(
+    broker: Broker, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Outbox, numbers: object) -> None:
+        raise EventError("outbox.db: the disk is full")
+
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "remove", refused)
+        sink = opened(broker.port, tmp_path, said)
+        publish(sink, events(50))
+        until(lambda: counted(sink).delivered == 50)
+        sink_of = next(iter(sink._sinks))  # type: ignore[attr-defined]
+        sink_of._courier._session.link.hang_up()  # the connection breaks, and another is made
+        until(lambda: sum("connected" in line for line in said) == 2)
+        publish(sink, events(10))
+        until(lambda: counted(sink).delivered == 60)
+    until(lambda: sink_of._outbox.waiting == 0)
+    sink.close()
+    until(lambda: len(receiver.events) >= 60)
+    assert len(receiver.events) == 60
+    assert sum("neither synced nor emptied" in line for line in said) == 1
 
 
 def test_settings_hide_the_password() -> None:

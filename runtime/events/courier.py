@@ -52,9 +52,10 @@ class Courier:
         self._link: Link | None = None
         self._session: Connected | None = None
         self._sent: dict[int, int | None] = {}  # letters by message; None for the status
-        self._arrived: list[int] = []
+        self._arrived: set[int] = set()
         self._retry = self._synced = 0.0
         self._said = ""
+        self._failing = False
         self._deadline: float | None = None
         self._parting = False
         self._first: Connected | Lost | None = None
@@ -139,7 +140,7 @@ class Courier:
         if refusal is not None and refusal.value in (QUOTA, RIGHTS):
             self._give_up(f"refuses events: {str(refusal).lower()}")
             return
-        self._arrived.append(letter)
+        self._arrived.add(letter)
         self._backoff.reset()
         if refusal is None:
             self._tally.delivered(1)
@@ -160,20 +161,25 @@ class Courier:
 
     def _tidy(self) -> None:
         """Remove what has arrived, and see that what waits lasts."""
+        due = time.monotonic() - self._synced >= SYNC
+        if not (self._arrived or due):
+            return
         try:
             if self._arrived:
                 self._outbox.remove(self._arrived)
                 self._arrived.clear()
-            if time.monotonic() - self._synced >= SYNC:
+            if due:
                 self._synced = time.monotonic()
                 self._outbox.sync()
+            self._failing = False
         except EventError as error:
-            self._tell(str(error))  # tried again at the next look
+            if not self._failing:
+                self._say(f"{error}: it is neither synced nor emptied, which is tried again")
+            self._failing = True
 
     def _send(self) -> None:
         session = self._session
-        # What has arrived and is still in the outbox would be sent again.
-        if session is None or self._arrived:
+        if session is None:
             return
         try:
             letters = self._outbox.claim(min(WINDOW, session.window) - len(self._sent))
@@ -181,9 +187,11 @@ class Courier:
             self._give_up(str(error))
             return
         for letter in letters:
+            if letter.number in self._arrived:  # and could not be removed
+                continue
             if session.largest and len(letter.topic) + len(letter.body) + FRAME > session.largest:
                 self._tally.dropped("larger than the broker takes", 1)
-                self._arrived.append(letter.number)
+                self._arrived.add(letter.number)
                 continue
             self._sent[session.link.publish(letter.topic, letter.body)] = letter.number
 

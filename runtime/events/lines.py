@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
+from runtime.events.encoding import encode
 from runtime.events.errors import EventError
 from runtime.events.event import Event
 from runtime.events.mailbox import Mailbox
@@ -36,7 +35,6 @@ class LinesSink:
     def __init__(self, settings: LinesSettings, say: Callable[[str], None]) -> None:
         self._path = Path(settings.path)
         self._settings, self._say = settings, say
-        self._encoder = msgspec.json.Encoder()
         self._tally = Tally("lines")
         self._lost = 0
         try:
@@ -56,12 +54,16 @@ class LinesSink:
 
     def close(self, timeout: float = 5.0) -> None:
         """See `sink.Sink`."""
-        self._mailbox.close(timeout)
+        if self._mailbox.close(timeout) and self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def _write(self, events: list[Event]) -> None:
         for event in events:
             try:
-                self._write_line(self._encoder.encode(event) + b"\n")
+                self._write_line(encode(event) + b"\n")
+            except EventError as error:
+                self._tally.dropped(str(error), 1)
             except OSError as error:
                 reason = error.strerror or str(error)
                 self._tally.dropped(reason, 1)

@@ -45,12 +45,13 @@ class Mailbox:
             self._waiting.append(event)
             self._changed.notify()
 
-    def close(self, timeout: float) -> None:
-        """Have what is there handled, for as long as `timeout` seconds."""
+    def close(self, timeout: float) -> bool:
+        """Have what is there handled, for as long as `timeout` seconds; whether that was enough."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:

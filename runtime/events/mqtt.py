@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from runtime.events.broker import Broker, topic
 from runtime.events.courier import Courier
+from runtime.events.encoding import encode
 from runtime.events.errors import EventError
 from runtime.events.event import Event
 from runtime.events.link import PATIENCE, Lost
@@ -41,7 +40,6 @@ class MqttSink:
             kind: topic(settings.topic, node=node, kind=kind) for kind in ("embedding", "notice")
         }
         self._say = say
-        self._encoder = msgspec.json.Encoder()
         self._failing = False
         self._outbox = Outbox(Path(settings.outbox), settings.outbox_bytes)
         self._tally = Tally("mqtt", carried=self._outbox.waiting)
@@ -69,11 +67,16 @@ class MqttSink:
         self._outbox.close()
 
     def _write(self, events: list[Event]) -> None:
-        letters = [(self._topics[event.kind], self._encoder.encode(event)) for event in events]
+        letters = []
+        for event in events:
+            try:
+                letters.append((self._topics[event.kind], encode(event)))
+            except EventError as error:
+                self._tally.dropped(str(error), 1)
         try:
             dropped = self._outbox.add(letters)
         except EventError as error:
-            self._tally.dropped(str(error), len(events))
+            self._tally.dropped(str(error).removeprefix(f"{self._outbox.path}: "), len(letters))
             if not self._failing:
                 self._say(f"events are lost: {error}")
             self._failing = True

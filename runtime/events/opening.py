@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from runtime.events.errors import EventError
 from runtime.events.fanout import Fanout
@@ -28,12 +29,17 @@ def open_sinks(settings: EventSettings, node_name: str, say: Say = print) -> Sin
     Raises:
         EventError: a file or a broker cannot be used; names it.
     """
+
+    def tell(line: str) -> None:
+        with suppress(Exception):  # who listens must not end a sink's thread
+            say(line)
+
     sinks: list[Sink] = []
     try:
         if settings.lines is not None:
-            sinks.append(LinesSink(settings.lines, say))
+            sinks.append(LinesSink(settings.lines, tell))
         if settings.mqtt is not None:
-            sinks.append(_mqtt(settings.mqtt, node_name, say))
+            sinks.append(_mqtt(settings.mqtt, node_name, tell))
     except BaseException:
         Fanout(sinks).close(0)
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +130,7 @@ class Outbox:
         with self._lock:
             self._claimed = 0
 
-    def remove(self, numbers: Sequence[int]) -> None:
+    def remove(self, numbers: Collection[int]) -> None:
         """These letters have arrived.
 
         Raises:
