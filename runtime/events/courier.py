@@ -182,7 +182,7 @@ class Courier:
         if session is None:
             return
         try:
-            letters = self._outbox.claim(min(WINDOW, session.window) - len(self._sent))
+            letters = self._outbox.claim(max(0, min(WINDOW, session.window) - len(self._sent)))
         except EventError as error:
             self._give_up(str(error))
             return

@@ -93,19 +93,20 @@ class Outbox:
             EventError: none of them can be kept.
         """
         last, gone, unfit = self._last, 0, 0
-        with self._turn(), self._transaction():
-            for topic, body in letters:
-                thrown, fits = self._make_room(len(topic) + len(body) + MARGIN)
-                gone += thrown
-                if not fits:
-                    unfit += 1
-                    continue
-                last += 1
-                self._connection.execute(
-                    "INSERT INTO letters VALUES (?, ?, ?)", (last, topic, body)
-                )
-        self.waiting += last - self._last - gone
-        self._last = last
+        with self._turn():
+            with self._transaction():
+                for topic, body in letters:
+                    thrown, fits = self._make_room(len(topic) + len(body) + MARGIN)
+                    gone += thrown
+                    if not fits:
+                        unfit += 1
+                        continue
+                    last += 1
+                    self._connection.execute(
+                        "INSERT INTO letters VALUES (?, ?, ?)", (last, topic, body)
+                    )
+            self.waiting += last - self._last - gone
+            self._last = last
         return gone + unfit
 
     def claim(self, most: int) -> list[Letter]:
@@ -136,11 +137,12 @@ class Outbox:
         Raises:
             EventError: it cannot be written.
         """
-        with self._turn(), self._transaction():
-            self._connection.executemany(
-                "DELETE FROM letters WHERE number = ?", [(number,) for number in numbers]
-            )
-        self.waiting -= len(numbers)
+        with self._turn():
+            with self._transaction():
+                removed = self._connection.executemany(
+                    "DELETE FROM letters WHERE number = ?", [(number,) for number in numbers]
+                )
+            self.waiting -= removed.rowcount
 
     def sync(self) -> None:
         """Have what was added last through a loss of power, if anything was.

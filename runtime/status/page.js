@@ -87,6 +87,14 @@ function showMatch(match) {
   return row;
 }
 
+function nobody() {
+  const row = made("tr");
+  const cell = made("td", "nobody yet", "reason");
+  cell.colSpan = 5;
+  row.append(cell);
+  return row;
+}
+
 function showEngine([name, precision]) {
   const item = made("li", name, name.split("_")[0]);
   item.append(made("span", precision));
@@ -105,7 +113,8 @@ function show(snapshot) {
   const count = snapshot.plan.length;
   at("engines").textContent = count ? `${count} engines, in their order` : "nothing runs";
   at("plan").replaceChildren(...snapshot.plan.map(showEngine));
-  at("matches").replaceChildren(...snapshot.matches.map(showMatch));
+  const matches = snapshot.matches.map(showMatch);
+  at("matches").replaceChildren(...(matches.length ? matches : [nobody()]));
   at("counters").replaceChildren(
     ...snapshot.counters.flatMap(([name, value]) => [made("dt", name), made("dd", number(value))]),
   );
