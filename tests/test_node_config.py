@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +185,53 @@ def test_a_gallery_of_another_model(
     config = config_file(tmp_path, bundle_path, data / "test", tmp_path / "e.jsonl", more)
     for command in ("check", "run"):
         refused(denet("node", command, config), "g.db", "cannot be compared: another model")
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "words"),
+    [
+        ("http://broker", "", "write mqtt://HOST:PORT"),
+        ("mqtt://me:secret@broker", "", "mqtt://***@broker: has a user in it"),
+        ("mqtt://broker", 'user = "a"\npassword_env = "NOT_SET"', "NOT_SET is not set"),
+        ("mqtt://broker", "topics = 3", "unknown key 'topics' in [events.mqtt]"),
+    ],
+)
+def test_a_wrong_broker(
+    bundle_path: Path, data: Path, tmp_path: Path, url: str, more: str, words: str
+) -> None:
+    pytest.importorskip("paho.mqtt")
+    mqtt = f'[events.mqtt]\nurl = "{url}"\noutbox = "{tmp_path}/outbox.db"\n{more}\n'
+    config = config_file(tmp_path, bundle_path, data / "test", tmp_path / "e.jsonl", mqtt)
+    for command in ("check", "run"):
+        done = denet("node", command, config)
+        refused(done, words)
+        assert "secret" not in done.output
+
+
+def test_a_bad_password(
+    bundle_path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("paho.mqtt")
+    from tests.broker import MOSQUITTO, Broker
+
+    tool = shutil.which("mosquitto_passwd")
+    if MOSQUITTO is None or tool is None:
+        pytest.skip("needs mosquitto: apt-get install mosquitto")
+    passwords = tmp_path / "passwords"
+    subprocess.run([tool, "-b", "-c", str(passwords), "gate", "right"], check=True)
+    monkeypatch.setenv("MQTT_PASSWORD", "wrong-secret")
+    with Broker(tmp_path, "allow_anonymous false", f"password_file {passwords}") as broker:
+        mqtt = f"""[events.mqtt]
+url = "mqtt://127.0.0.1:{broker.port}"
+outbox = "{tmp_path}/outbox.db"
+user = "gate"
+password_env = "MQTT_PASSWORD"
+"""
+        config = config_file(tmp_path, bundle_path, data / "test", tmp_path / "e.jsonl", mqtt)
+        for command in ("check", "run"):
+            done = denet("node", command, config)
+            refused(done, f"mqtt://127.0.0.1:{broker.port}")
+            assert "wrong-secret" not in done.output
 
 
 # Thresholds that are known from elsewhere

@@ -131,11 +131,15 @@ def test_a_backlog_balances_while_threads_are_at_work() -> None:
 def test_what_is_under_way_at_the_end_waits_for_room() -> None:
     backlog: Backlog[int] = Backlog(1)
     backlog.put(1)
-    taker = threading.Thread(target=lambda: backlog.take(1, 5.0))
-    threading.Timer(0.05, taker.start).start()
-    backlog.put(2, patience=5.0)
-    taker.join()
+    putter = threading.Thread(target=backlog.put, args=(2, 30.0))
+    putter.start()
+    for _ in range(100):
+        assert backlog.account() == Account(1, 0, {}, 1)
+    assert backlog.take(1, 5.0) == [1]
+    putter.join()
     assert backlog.account() == Account(2, 0, {}, 2)
+    backlog.put(3, patience=0.001)
+    assert backlog.account() == Account(3, 0, {OVERFLOW: 1}, 2)
 
 
 # Batches

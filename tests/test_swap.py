@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,15 +15,16 @@ import pytest
 
 from denet.graph import STATES
 from runtime.gallery import Enrolment, Space, open_gallery
-from runtime.node import NodeSettings
+from runtime.node import Facts, Node, NodeSettings
 from runtime.node.announcer import Announcer
 from runtime.node.backlog import Account, Backlog
 from runtime.node.embedder import Embedder
 from runtime.node.moment import Crop
+from runtime.node.running import Signals, run_node
 from runtime.node.serving import Serving, load_serving
-from runtime.node.settings import BatchSettings
+from runtime.node.settings import BatchSettings, convert
 from runtime.node.swap import Swapper, fingerprint
-from tests.nodes import Remembered, another, crop, settings
+from tests.nodes import Remembered, another, crop, document, settings
 
 
 class Watched:
@@ -285,3 +287,36 @@ def test_a_swap_under_load_loses_nothing(bundle_path: Path, tmp_path: Path) -> N
     assert kinds == ["bundle swapped", "swap refused", "bundle swapped"]
     assert np.all([len(event.id) > 0 for event in found])
     shutil.rmtree(bad)
+
+
+def test_a_hangup_loads_the_bundle_while_frames_come(
+    bundle_path: Path, data: Path, tmp_path: Path
+) -> None:
+    link = linked(bundle_path, tmp_path)
+    looping = document(link, data / "test")
+    for source in looping["sources"].values():
+        source["loop"] = True
+    said: list[str] = []
+    node = Node(convert(looping), say=said.append)
+    second = another(bundle_path, tmp_path / "b.denet", tools={"new": "1"})
+    signals = Signals()
+    turned = False
+
+    def report(facts: Facts) -> None:
+        nonlocal turned
+        if not turned:
+            turned = True
+            turn(link, second)
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif facts.swaps:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with signals.caught():
+        facts = run_node(node, report, seconds=60.0, signals=signals)
+    assert facts.swaps >= 1
+    assert facts.refused == 0
+    assert str(second) in facts.bundle
+    for account in (*facts.frames.values(), facts.triplets, facts.crops):
+        assert account.balanced
+        assert account.held == 0
+    assert any(line.startswith(f"bundle swapped: {second}") for line in said)

@@ -65,9 +65,9 @@ class Backlog(Generic[T]):
             patience: seconds to wait for room before the oldest goes.
         """
         with self._changed:
-            self._entered += 1
-            if patience:
+            if patience:  # until it is in, it is not held here
                 self._changed.wait_for(lambda: self._closed or self._has_room(), patience)
+            self._entered += 1
             if self._closed:
                 self._dropped[STOPPED] += 1
                 return

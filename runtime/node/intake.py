@@ -19,6 +19,9 @@ from runtime.sources.frame import Pixels
 NOT_HEALTHY = "nothing healthy"
 """A triplet of which nothing may be used."""
 
+BURST = 0.01
+"""Seconds to wait for room: triplets come in bursts where one that is missing was waited for."""
+
 OVERRUN = "overrun"
 """A frame that was pushed out of the inbox by newer ones."""
 
@@ -70,7 +73,7 @@ class Intake:
             beat()
             self._inbox.wait(POLL)
             for triplet in self._matched():
-                self._judge(triplet, 0.0)
+                self._judge(triplet, BURST)
         self._inbox.close()
         for triplet in self._matched(last=True):
             beat()
