@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,19 +26,20 @@ from hypothesis import strategies as st
 from denet.graph import MODALITIES, STATES, State, plan
 from runtime.events import Box
 from runtime.faults import FaultSettings, Truth
-from runtime.gallery import Enrolment, Space, open_gallery
+from runtime.gallery import Enrolment, GalleryError, Space, open_gallery
 from runtime.health import Diagnosis, Verdict
-from runtime.node import Facts, Node, NodeSettings, embedder
+from runtime.node import Facts, Node, NodeError, NodeSettings, embedder
 from runtime.node.announcer import Announcer, Sighting
 from runtime.node.backlog import OVERFLOW, STOPPED, Account, Backlog
 from runtime.node.cutter import NO_BOXES, Cutter
 from runtime.node.embedder import NOT_EMBEDDED, Embedder
 from runtime.node.intake import NOT_HEALTHY
 from runtime.node.latency import BOUNDS, Latencies
+from runtime.node.metrics import Metrics
 from runtime.node.moment import Crop, Moment
 from runtime.node.running import Signals, run_node
 from runtime.node.serving import Serving
-from runtime.node.settings import BatchSettings, convert
+from runtime.node.settings import BatchSettings, MetricsSettings, convert
 from runtime.node.stage import Stage
 from runtime.node.teller import DEPTH, Teller
 from runtime.node.watchdog import Watchdog, notify_systemd
@@ -192,7 +194,7 @@ class Embeds:
 def made(
     runtime: Embeds, backlog: Backlog[Crop], sink: Remembered, said: list[str], **batches: Any
 ) -> Embedder:
-    serving = Serving(runtime, "d" * 64, None, "")  # type: ignore[arg-type]
+    serving = Serving(runtime, "d" * 64, None, "")
     announcer = Announcer("n", sink, "float16", ignore)
     return Embedder(serving, backlog, BatchSettings(**batches), announcer, said.append, ignore)
 
@@ -279,6 +281,49 @@ def test_engines_that_fail_cost_their_batch_and_are_no_progress() -> None:
     assert len(beats) == 1
 
 
+def test_a_gallery_that_cannot_be_read_costs_the_match_and_not_the_event() -> None:
+    backlog: Backlog[Crop] = Backlog(100)
+    sink, said, broken = Remembered(), [], [True, True, False]
+
+    def matcher(_embeddings: object, states: list[State]) -> list[None]:
+        if broken.pop(0):
+            raise GalleryError("g.db: the disk is gone")
+        return [None] * len(states)
+
+    stage = made(Embeds(), backlog, sink, said, largest=1)
+    stage.serving = replace(stage.serving, matcher=matcher)
+    unmatched = []
+    for i in range(3):
+        backlog.put(crop(float(i)))
+        taken = backlog.take(1, 0.0)
+        assert taken is not None
+        stage._embed(taken)
+        unmatched.append(stage.unmatched)
+    assert len(sink.events) == 3
+    assert unmatched == ["g.db: the disk is gone"] * 2 + [""]
+    assert said == ["matching fails: g.db: the disk is gone", "matching works again"]
+
+
+def test_a_bundle_that_comes_too_late_or_too_soon_is_let_go() -> None:
+    def offered() -> tuple[Serving, Embeds]:
+        runtime = Embeds()
+        return Serving(runtime, "e" * 64, None, ""), runtime
+
+    first = Embeds()
+    sink = Remembered()
+    stage = made(first, Backlog(1), sink, [])
+    (one, unwanted), (two, wanted), (three, unused), (four, late) = (offered() for _ in range(4))
+    stage.offer(one)
+    stage.offer(two)
+    stage._take_over()
+    assert (first.closed, unwanted.closed, wanted.closed) == (True, True, False)
+    assert len(sink.notices()) == 1
+    stage.offer(three)
+    stage.close()
+    stage.offer(four)
+    assert (wanted.closed, unused.closed, late.closed) == (True, True, True)
+
+
 def test_latencies_are_counted() -> None:
     latencies = Latencies()
     assert latencies.told().p50 is None
@@ -300,7 +345,7 @@ def test_boxes_that_cannot_be_found_are_counted_and_said_once() -> None:
     said: list[str] = []
     frames = {"rgb": Frame("rgb", 1.0, np.zeros((10, 10), np.uint8), 0)}
     for i in range(5):
-        moments.put(Moment(float(i), frames, WELL))  # type: ignore[arg-type]
+        moments.put(Moment(float(i), frames, WELL))
 
     def finder(_frames: object, at: float) -> list[Box]:
         if at in (1.0, 2.0):
@@ -536,9 +581,17 @@ def test_whom_the_gallery_knows_is_told(
     assert {m["identity"] for m in matches} <= {s.name.split("_")[0] for s in samples[:4]}
 
 
-def test_metrics_say_what_the_facts_say(bundle_path: Path, data: Path) -> None:
+def test_metrics_and_page_say_what_the_facts_say(
+    bundle_path: Path, data: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("prometheus_client")
-    made = settings(bundle_path, data / "test", metrics={"port": 0}, status={"port": 0})
+    made = settings(
+        bundle_path,
+        data / "test",
+        metrics={"port": 0},
+        status={"port": 0},
+        events={"lines": {"path": str(tmp_path / "events.jsonl")}},
+    )
     node = Node(made, say=ignore)
     node.start()
     while not node.wait(0.01):
@@ -546,6 +599,10 @@ def test_metrics_say_what_the_facts_say(bundle_path: Path, data: Path) -> None:
     facts = node.look()
     with urllib.request.urlopen(f"http://127.0.0.1:{node.metrics.port}/metrics") as answer:
         text = answer.read().decode()
+    assert node._page is not None
+    shown = node._page.snapshot
+    with pytest.raises(NodeError, match="127.0.0.1:.*: Address already in use"):
+        Metrics(MetricsSettings(port=node.metrics.port), node.facts)
     node.close()
     lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
     for m in MODALITIES:
@@ -555,6 +612,38 @@ def test_metrics_say_what_the_facts_say(bundle_path: Path, data: Path) -> None:
     assert float(lines['denet_left_total{modality="",what="crop"}']) == facts.crops.left
     assert float(lines["denet_latency_seconds_count"]) == facts.crops.left
     assert float(lines['denet_latency_seconds_bucket{le="+Inf"}']) == facts.crops.left
+    published = float(lines['denet_events_published_total{sink="lines"}'])
+    assert published >= facts.crops.left + 1
+    assert shown is not None
+    assert shown.counters["embeddings"] == facts.crops.left
+    assert set(shown.frames) == set(MODALITIES)
+    assert shown.state is not None
+    assert list(shown.plan) == list(plan(shown.state).engines)
+
+
+def test_a_line_tells_what_happened_since_the_last() -> None:
+    none = Latencies().told()
+    some = replace(none, p50=0.02, p99=0.05)
+    dark = Diagnosis(0.0, {"rgb": Verdict("rgb", "black", "dark")}, None)
+    before = Facts(
+        0, 1, None, {}, Account(10, 10), Account(10, 10), [], 1, 0, none, "b", "", 0, 0, False
+    )
+    now = Facts(
+        2, 3, dark, {}, Account(60, 56, {"overflow": 4}), Account(40, 40), [], 9, 0, some, "b",
+        "another model", 1, 0, True,
+    )  # fmt: skip
+    clock, *parts = now.line(before).split(" | ")
+    assert clock.count(":") == 2
+    assert parts == [
+        "nothing healthy",
+        "25.0 triplets/s",
+        "15.0 embeddings/s",
+        "p50 20 ms, p99 50",
+        "dropped triplet: overflow 4",
+        "no matching",
+        "stuck",
+        "rgb: dark",
+    ]
 
 
 # Signals
