@@ -601,7 +601,7 @@ def test_metrics_and_page_say_what_the_facts_say(
         text = answer.read().decode()
     assert node._page is not None
     shown = node._page.snapshot
-    with pytest.raises(NodeError, match="127.0.0.1:.*: Address already in use"):
+    with pytest.raises(NodeError, match="already in use"):
         Metrics(MetricsSettings(port=node.metrics.port), node.facts)
     node.close()
     lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
@@ -626,12 +626,32 @@ def test_a_line_tells_what_happened_since_the_last() -> None:
     some = replace(none, p50=0.02, p99=0.05)
     dark = Diagnosis(0.0, {"rgb": Verdict("rgb", "black", "dark")}, None)
     before = Facts(
-        0, 1, None, {}, Account(10, 10), Account(10, 10), [], 1, 0, none, "b", "", 0, 0, False
+        time=0,
+        running=1,
+        diagnosis=None,
+        frames={},
+        triplets=Account(10, 10),
+        crops=Account(10, 10),
+        events=[],
+        batches=1,
+        matched=0,
+        latency=none,
+        bundle="b",
+        unmatched="",
+        swaps=0,
+        refused=0,
+        stuck=False,
     )
-    now = Facts(
-        2, 3, dark, {}, Account(60, 56, {"overflow": 4}), Account(40, 40), [], 9, 0, some, "b",
-        "another model", 1, 0, True,
-    )  # fmt: skip
+    now = replace(
+        before,
+        running=3,
+        diagnosis=dark,
+        triplets=Account(60, 56, {"overflow": 4}),
+        crops=Account(40, 40),
+        latency=some,
+        unmatched="another model",
+        stuck=True,
+    )
     clock, *parts = now.line(before).split(" | ")
     assert clock.count(":") == 2
     assert parts == [
