@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from denet.checkpoint import file_digest, load_checkpoint, save_checkpoint
 from denet.config import ModelConfig
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.evaluate import draw_states
-from denet.graph import COMPLETE, STATES, Modality, State
+from denet.graph import COMPLETE, PARTS, STATES, Modality, State
 from denet.initialize import initial_model
 from denet.model import DENet
 from export import export_bundle
@@ -45,10 +45,16 @@ from runtime.benchmark.monolith import graph_side
 from runtime.benchmark.start import start_costs
 from runtime.benchmark.stats import Ratio, joined, ratio
 from runtime.benchmark.stream import SAMPLES, stream_cost
-from runtime.benchmark.turns import Side, in_turn
+from runtime.benchmark.turns import Side, in_turn, timed, warm_up
 from runtime.machine import read_machine
 
 RATE = 0.5
+
+PAUSE = 0.05
+"""Seconds in which the threads of a side stop spinning."""
+
+WAKING, COUNTED = 3, 3
+"""Runs of a side in its turn."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +100,24 @@ class Setup:
         drawn = network_inputs(self.bundle.manifest.preprocessing, count, 0)
         return [limited(sample, state) for sample in drawn]
 
-    def ratios(
-        self, groups: Mapping[str, tuple[Side, Side]], rounds: int | None = None
-    ) -> dict[str, Ratio]:
-        """The first of each pair by the second."""
-        sides = {name: {"a": a, "b": b} for name, (a, b) in groups.items()}
-        runs = max(2, (rounds or self.rounds) // 3)
-        turns = in_turn(sides, stretches=3, runs=runs).times
-        return {name: ratio(joined(t["a"]), joined(t["b"])) for name, t in turns.items()}
+    def ratio(self, one: Side, other: Side, rounds: int | None = None) -> Ratio:
+        """The times of `one` by those of `other`, which may have threads of its own.
+
+        Threads that have just computed spin for a while, and would slow the other side. So sides
+        take turns of several runs: a pause in which the other's threads go to sleep, runs that
+        wake its own and fill the caches, and those that count.
+        """
+        for side in (one, other):
+            warm_up(side)
+        times: tuple[list[float], list[float]] = [], []
+        for turn in range(-(-(rounds or self.rounds) // COUNTED)):
+            for place in (0, 1) if turn % 2 else (1, 0):
+                side = (one, other)[place]
+                time.sleep(PAUSE)
+                for _ in range(WAKING):
+                    side()
+                times[place].extend(timed(side) for _ in range(COUNTED))
+        return ratio(*times)
 
 
 Goals = Iterator[Goal]
@@ -118,11 +134,11 @@ def monolith(setup: Setup) -> Goals:
         for state in STATES:
             samples = setup.samples(state, batch)
             path = setup.graphs / f"{state.name}.onnx"
-            pair = (
+            found = setup.ratio(
                 partial(setup.fp32.composer.run_tensors, samples),
                 graph_side(path, path.read_bytes(), setup.fp32, samples),
+                setup.rounds // batch + 6,
             )
-            (found,) = setup.ratios({str(state): pair}, setup.rounds // batch + 6).values()
             yield compared(f"composed / one graph, {state}, batch {batch}", found, 1.02)
 
 
@@ -133,11 +149,10 @@ def pytorch(setup: Setup) -> Goals:
     ):
         for state in STATES:
             samples = setup.samples(state, 1)
-            pair = (
+            found = setup.ratio(
                 partial(setup.fp32.composer.run_tensors, samples),
                 torch_side(setup.model, state, samples, compiled=compiled),
             )
-            (found,) = setup.ratios({str(state): pair}).values()
             limit = limits[0] if state == COMPLETE else limits[1]
             yield compared(f"composed / {name}, {state}", found, limit)
 
@@ -150,7 +165,7 @@ def openvino(setup: Setup) -> Goals:
             mine = partial(runtime.composer.run_tensors, samples)
             theirs = peer.side([state], samples)
             agree(mine(), theirs(), runtime.variant)
-            (found,) = setup.ratios({str(state): (mine, theirs)}).values()
+            found = setup.ratio(mine, theirs)
             limit = complete if state == COMPLETE else every
             yield compared(f"{runtime.variant} / OpenVINO, {state}", found, limit)
 
@@ -169,8 +184,7 @@ def engines(setup: Setup) -> Goals:
         for name in ("branch_rgb", "cmft_rgb2nir", "dem_rgb2nir"):
             inputs = engine_inputs(setup.bundle, name)
             mine = runtime.composer.engine_program(name, inputs)
-            pair = mine.run, peer.engine_side(name, inputs)
-            (found,) = setup.ratios({name: pair}, setup.rounds * 2).values()
+            found = setup.ratio(mine.run, peer.engine_side(name, inputs), setup.rounds * 2)
             form = runtime.forms[name]
             yield compared(f"{form} {name} / OpenVINO", found, float("inf"))
 
@@ -206,23 +220,32 @@ def overhead(setup: Setup) -> Goals:
 
 
 def beside_engines(setup: Setup, runtime: Runtime, state: State) -> float:
-    """The share of a state's time at batch 1 that is spent outside of its engines."""
-    samples = setup.samples(state, 1)
-    run = partial(runtime.composer.run_tensors, samples)
+    """The share of a state's time at batch 1 that is spent outside of its engines.
+
+    The image is where it is needed already, where preprocessing would have written it.
+    """
 
     def fill(sample: int, modality: Modality, out: NDArray[np.float32]) -> None:
-        np.copyto(out, samples[sample][modality])
+        pass
 
-    for _ in range(10):
-        run()
-    whole, inside = [], []
-    for _ in range(setup.rounds * 2):
-        began = time.perf_counter()
-        run()
-        whole.append(time.perf_counter() - began)
+    def traced() -> None:
         spans = runtime.composer.trace([state], fill).spans
         inside.append(sum(s.stop - s.start for s in spans if s.kind == "engine"))
-    return 1 - statistics.median(inside) / statistics.median(whole)
+
+    vectors = np.ones((PARTS, setup.bundle.manifest.channels), np.float32)
+    rows = np.arange(PARTS)[None]
+
+    def pick() -> None:  # the last step of a run, which a trace leaves out
+        vectors.take(rows, axis=0)
+
+    inside: list[float] = []
+    runtime.composer.run_tensors(setup.samples(state, 1))  # leaves its image there
+    warm_up(traced)
+    outside = []
+    for _ in range(setup.rounds * 4):
+        whole = timed(traced) + timed(pick)
+        outside.append(1 - inside[-1] / whole)
+    return statistics.median(outside)
 
 
 def preprocessing(setup: Setup) -> Goals:

@@ -35,7 +35,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from calibration.table import Method, Ranges
 from runtime.forms import Target
 
-ON_CPU = ("Conv", "Relu", "MaxPool", "Add", "DepthToSpace")
+ON_CPU = ("Conv", "Relu", "MaxPool", "Add", "Transpose", "Reshape")
 ON_TENSORRT = ("Conv", "MaxPool")
 
 KEPT_FLOAT = "branch.attention"
@@ -132,13 +132,15 @@ def _ranges(ranges: Mapping[str, Ranges], method: Method) -> TensorsData:
 
 
 def _kept_float(graph: onnx.GraphProto) -> list[str]:
-    """Nodes of CBAM, and additions of anything but maps."""
+    """Nodes of CBAM, among them what shapes its reductions, and additions of anything but maps."""
     maps = {node.name for node in _residual(graph)}
+    reduced = {name for n in graph.node if n.op_type.startswith("Reduce") for name in n.input}
     return [
         node.name
         for node in graph.node
         if any(name.startswith(KEPT_FLOAT) for name in node.input)
         or (node.op_type == "Add" and node.name not in maps)
+        or (node.op_type == "Reshape" and reduced.intersection(node.output))
     ]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from denet.backbone import Backbone
+
+GROUPS = 32
+"""In which CBAM takes the mean and the maximum over channels, at most."""
 
 
 class BranchOutput(NamedTuple):
@@ -40,8 +44,11 @@ class CBAM(nn.Module):
         mean, peak = global_average(feature), feature.amax(dim=(2, 3))
         gate = torch.sigmoid(self.channel_mlp(mean) + self.channel_mlp(peak))
         feature = feature * gate[:, :, None, None]
-        over_channels = torch.cat(
-            [feature.mean(dim=1, keepdim=True), feature.amax(dim=1, keepdim=True)], dim=1
+        # In two steps: ONNX Runtime takes 7 times as long for all channels of each place at once.
+        batch, channels, height, width = feature.shape
+        groups = feature.reshape(batch, math.gcd(channels, GROUPS), -1, height, width)
+        over_channels = torch.stack(
+            [groups.mean(dim=2).mean(dim=1), groups.amax(dim=2).amax(dim=1)], dim=1
         )
         return feature * torch.sigmoid(self.spatial(over_channels))
 

@@ -84,6 +84,47 @@ class UpSample(nn.Module):
         grid: Tensor = self.layers(feature)
         return grid
 
+    def in_blocks(self) -> UpSample:
+        """The same with `BlockShuffle`: its convolutions give their channels in that order."""
+        made = copy.deepcopy(self)
+        for place, layer in enumerate(made.layers):
+            if isinstance(layer, nn.PixelShuffle):
+                before = made.layers[place - 1]
+                assert isinstance(before, nn.Sequential)
+                _reorder(before, layer.upscale_factor**2)
+                made.layers[place] = BlockShuffle(layer.upscale_factor)
+        return made
+
+
+class BlockShuffle(nn.Module):
+    """Depth to space (B, f * f * c, h, w) -> (B, c, f * h, f * w), written channels last.
+
+    Channel (i * f + j) * c + k is channel k of pixel (i, j) of each f x f patch, so what moves are
+    whole blocks of c numbers. Engines on a CPU hold maps channels last or nearly so, where the two
+    outer transpositions cost nothing; `nn.PixelShuffle` moves single numbers.
+    """
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, deep: Tensor) -> Tensor:
+        factor = self.factor
+        batch, channels, height, width = deep.shape
+        block = channels // factor**2
+        rows = deep.permute(0, 2, 3, 1).reshape(batch, height, width, factor, factor, block)
+        wide = rows.permute(0, 1, 3, 2, 4, 5)
+        return wide.reshape(batch, height * factor, width * factor, block).permute(0, 3, 1, 2)
+
+
+def _reorder(conv: nn.Sequential, pixels: int) -> None:
+    """From the order of `nn.PixelShuffle`, channel by channel, to that of `BlockShuffle`."""
+    for layer in conv:
+        for tensor in (*layer.parameters(), *layer.buffers()):
+            if tensor.ndim:  # not the number of batches that were seen
+                by_channel = tensor.data.reshape(-1, pixels, *tensor.shape[1:])
+                tensor.data = by_channel.transpose(0, 1).reshape(tensor.shape).contiguous()
+
 
 class DownSample(nn.Module):
     """X'_b as a grid -> the recovered feature, pooled (B, C) or as a map (B, C, h, w)."""

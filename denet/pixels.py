@@ -33,6 +33,14 @@ def to_rgb(image: Image.Image, range16: tuple[int, int]) -> Image.Image:
         image: of any size and mode.
         range16: the values of a 16-bit image that become 0 and 255.
     """
+    return to_grey_or_rgb(image, range16).convert("RGB")
+
+
+def to_grey_or_rgb(image: Image.Image, range16: tuple[int, int]) -> Image.Image:
+    """As `to_rgb`, but one channel stays one: mode "L" or "RGB"."""
     if image.mode.startswith("I"):
         image = Image.fromarray(to_8_bit(np.asarray(image), range16))
+    if image.mode == "L":
+        image.load()  # as a conversion does: damaged data is found here
+        return image
     return image.convert("RGB")

@@ -41,7 +41,7 @@ class CmftEngine(nn.Module):
 
     def __init__(self, cmft: CMFT) -> None:
         super().__init__()
-        self.up, self.down, self.last = cmft.up, cmft.down, cmft.down.linear()
+        self.up, self.down, self.last = cmft.up.in_blocks(), cmft.down, cmft.down.linear()
 
     def forward(self, feature: Tensor) -> Tensor:
         pooled: Tensor = self.last(global_average(self.down(self.up(feature))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from denet.checkpoint import file_digest, load_checkpoint
+from denet.cmft import CMFT
 from denet.errors import DenetError
 from denet.graph import PARTS, STATES, State
 from denet.initialize import random_images
@@ -41,8 +43,12 @@ class Monolith(nn.Module):
 def monolith(model: DENet, state: State) -> bytes:
     """The serialized ONNX graph of a state; the batch is a dynamic axis.
 
-    It comes from the same exporter as the engines, with the edges in the same collapsed form.
+    It comes from the same exporter as the engines, with edges and CMFTs in the same form.
     """
+    model = copy.deepcopy(model)
+    for component in model.engines.values():
+        if isinstance(component, CMFT):
+            component.up = component.up.in_blocks()
     # More than one, or the exporter would take the batch for a constant.
     images = random_images(3, model.config.image_size, torch.Generator().manual_seed(0))
     return to_onnx_model(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import ENGINES, PARTS, STACKED, Modality, State, image_value, plan
+from denet.graph import ENGINES, STACKED, Modality, State, image_value, plan
 from runtime.backends.base import (
     Backend,
     Buffer,
@@ -40,6 +39,20 @@ class _Bound:
     part_rows: NDArray[np.intp]  # (B, 6)
 
 
+@dataclass(frozen=True)
+class _Guard:
+    """Where the device is lost, so are the programs and tables on it."""
+
+    forget: Callable[[], None]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, DeviceLostError):
+            self.forget()
+
+
 class Composer:
     """Runs the engines of a bundle in the order of each batch's plans.
 
@@ -61,11 +74,12 @@ class Composer:
         }
         self._tables: dict[str, Buffer] = {}
         self._programs: OrderedDict[tuple[State, ...], _Bound] = OrderedDict()
+        self._guard = _Guard(self._forget)
 
     def load(self, states: Iterable[State]) -> None:
         """Load the engines of `states` now instead of each when it is first needed."""
         needed = {engine for state in states for engine in plan(state).engines}
-        with self._guarded():
+        with self._guard:
             for engine in ENGINES:
                 if engine in needed:
                     self.backend.load(engine)
@@ -83,16 +97,18 @@ class Composer:
             fill: called once for each available modality of each sample.
         """
         order = batch_order(states)
-        with self._guarded():
+        with self._guard:
             bound = self._fill(states, order, fill)
             (vectors,) = bound.program.run()
-        parts = np.empty((len(states), PARTS, self._channels), np.float32)
-        parts[order] = vectors[bound.part_rows]
-        return parts
+        rows = bound.part_rows
+        if len(order) > 1:
+            rows = np.empty_like(rows)
+            rows[order] = bound.part_rows
+        return vectors.take(rows, axis=0)
 
     def trace(self, states: Sequence[State], fill: Fill) -> Trace:
         """Run as `run` does, and tell when each part of it ran."""
-        with self._guarded():
+        with self._guard:
             return self._fill(states, batch_order(states), fill).program.trace()
 
     def run_tensors(
@@ -114,7 +130,7 @@ class Composer:
             engine: the engine's name.
             inputs: every input of the engine, in the shape that the manifest gives.
         """
-        with self._guarded():
+        with self._guard:
             found = self.engine_program(engine, inputs).run()
         names = [tensor.name for tensor in self._engines[engine].outputs]
         return {name: array.copy() for name, array in zip(names, found, strict=True)}
@@ -163,15 +179,6 @@ class Composer:
         if len(self._programs) > _KEPT_PROGRAMS:
             self._programs.popitem(last=False)
         return bound
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Where the device is lost, so are the programs and tables on it."""
-        try:
-            yield
-        except DeviceLostError:
-            self._forget()
-            raise
 
     def _forget(self) -> None:
         self._programs.clear()

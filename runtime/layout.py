@@ -89,16 +89,18 @@ class Layout:
     parts: tuple[tuple[int, ...], ...]
 
 
+_PLACES = {s: (MODALITIES.index(s.anchor), i) for i, s in enumerate(STATES)}
+
+
 def batch_order(states: Sequence[State]) -> list[int]:
     """The order in which `layout` takes the samples of a batch: by anchor, then by state.
 
     With it the samples that one CMFT serves, those with its source as anchor, are neighbours
     in every table. The sort is stable.
     """
-    return sorted(
-        range(len(states)),
-        key=lambda i: (MODALITIES.index(states[i].anchor), STATES.index(states[i])),
-    )
+    if len(states) == 1:
+        return [0]
+    return sorted(range(len(states)), key=lambda i: _PLACES[states[i]])
 
 
 def layout(states: Sequence[State]) -> Layout:

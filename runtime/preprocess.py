@@ -24,6 +24,9 @@ ImageLike = Union[str, "PathLike[str]", Image.Image, NDArray[Any]]
 """A path, a Pillow image, or an array (H, W), (H, W, 1) or (H, W, 3) of uint8 or uint16; three
 channels are in the order red, green, blue."""
 
+SCALE = np.float32(1 / 255)
+"""torchvision multiplies by it; a division by 255 differs in the last bit of half of the values."""
+
 
 class ImageError(DenetError):
     """An image that cannot be used; the message names it."""
@@ -34,7 +37,7 @@ class Preprocessor:
 
     def __init__(self, spec: Preprocessing) -> None:
         self.shape = (3, spec.height, spec.width)
-        self._tables = {m: _table(n) for m, n in spec.modalities.items()}
+        self._statistics = {m: _statistics(n) for m, n in spec.modalities.items()}
         self._ranges = {m: n.range16 for m, n in spec.modalities.items()}
 
     def __call__(
@@ -46,31 +49,29 @@ class Preprocessor:
             ImageError: the image cannot be read, is empty, or is of no known kind.
         """
         _, height, width = self.shape
-        pillow = to_rgb(image, self._ranges[modality])
+        pillow = to_pillow(image, self._ranges[modality])
         if pillow.size != (width, height):
             pillow = pillow.resize((width, height), Image.Resampling.BILINEAR)
-        values = np.asarray(pillow)
+        # One channel has been resized once; here it becomes three.
+        values = np.atleast_3d(np.asarray(pillow)).transpose(2, 0, 1)
         if out is None:
             out = np.empty(self.shape, np.float32)
-        for channel, table in enumerate(self._tables[modality]):
-            np.take(table, values[:, :, channel], out=out[channel], mode="clip")
+        mean, std = self._statistics[modality]
+        np.multiply(values, SCALE, out=out)
+        np.subtract(out, mean, out=out)
+        np.divide(out, std, out=out)
         return out
 
 
-def _table(normalization: Normalization) -> NDArray[np.float32]:
-    """(3, 256): the network input for each 8-bit value of each channel.
-
-    256 values instead of one for each pixel; each is computed as torchvision computes it, which
-    multiplies by 1/255 in float32: that differs from a division in the last bit of half of them.
-    """
-    values = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
-    mean = np.asarray(normalization.mean, np.float32)[:, None]
-    std = np.asarray(normalization.std, np.float32)[:, None]
-    return (values[None] - mean) / std
+def _statistics(normalization: Normalization) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of the channels, (3, 1, 1) each."""
+    mean = np.asarray(normalization.mean, np.float32)[:, None, None]
+    std = np.asarray(normalization.std, np.float32)[:, None, None]
+    return mean, std
 
 
-def to_rgb(image: ImageLike, range16: tuple[int, int]) -> Image.Image:
-    """`image` as an 8-bit RGB Pillow image; one channel becomes three equal ones.
+def to_pillow(image: ImageLike, range16: tuple[int, int]) -> Image.Image:
+    """`image` as an 8-bit Pillow image, RGB or of one channel.
 
     Args:
         image: what to convert.
@@ -88,7 +89,7 @@ def to_rgb(image: ImageLike, range16: tuple[int, int]) -> Image.Image:
     if pillow.width == 0 or pillow.height == 0:
         raise ImageError(f"{name}: has no pixels ({pillow.width}x{pillow.height})")
     try:
-        return pixels.to_rgb(pillow, range16)
+        return pixels.to_grey_or_rgb(pillow, range16)
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{name}: cannot be decoded: {error}") from None
 

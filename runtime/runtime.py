@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -57,6 +58,9 @@ class Runtime:
         self.composer = Composer(choice.backend, manifest)
         self._head = Head(bundle)
         self._lock = threading.Lock()
+        verifier = ThreadPoolExecutor(1, "denet-verify")
+        self._verification = verifier.submit(bundle.verify, choice.forms)
+        verifier.shutdown(wait=False)
 
     @classmethod
     def load(
@@ -73,8 +77,10 @@ class Runtime:
     ) -> Runtime:
         """Load a bundle.
 
-        Every file that it will use is verified first. A backend or precision asked for by name
-        is delivered or refused; what "auto" chose, `backend`, `precision` and `reason` tell.
+        No engine is loaded from a file that is not what the manifest says. Files that are not
+        needed yet are verified meanwhile in a thread, and a call after one was found damaged is
+        refused; `preload` and `check` wait for it. A backend or precision asked for by name is
+        delivered or refused; what "auto" chose, `backend`, `precision` and `reason` tell.
 
         Args:
             bundle: the bundle, or the path of its directory.
@@ -104,7 +110,8 @@ class Runtime:
             opened, backend, precision, threads, max_batch=max_batch, cuda_context=cuda_context
         )
         runtime = cls(opened, choice, max_batch)
-        opened.verify(runtime.forms)
+        if preload or check:
+            runtime._verification.result()
         if preload:
             runtime.prepare(STATES)
         if check:
@@ -120,6 +127,7 @@ class Runtime:
         """The embeddings (N, dim) of N samples, L2-normalized; their states may be mixed.
 
         Raises:
+            BundleError: a file of the bundle is damaged.
             ImageError: an image cannot be read or is of no known kind.
             ValueError: a sample has no modality, or an unknown one.
         """
@@ -130,6 +138,7 @@ class Runtime:
 
         Raises: as `embed_batch`.
         """
+        self._refuse_damage()
         present = [{m: x for m, x in sample.items() if x is not None} for sample in samples]
         states = [State.of(sample) for sample in present]
         channels = self.bundle.manifest.channels
@@ -155,9 +164,15 @@ class Runtime:
 
         Raises:
             BackendError: an engine cannot be loaded.
+            BundleError: a file of the bundle is damaged.
         """
+        self._refuse_damage()
         with self._lock:
             self.composer.load(states)
+
+    def _refuse_damage(self) -> None:
+        if self._verification.done():
+            self._verification.result()
 
     def check(self) -> CanaryReport:
         """Run the bundle's golden inputs in all states, and compare with what PyTorch made.

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from google.protobuf.message import Message
 
 from denet.checkpoint import file_digest
 from denet.config import ModelConfig
-from denet.graph import ENGINES, MODALITIES, PARTS, STATES, branch_engine, cmft_engine, dem_engine
+from denet.graph import (
+    ENGINES,
+    MODALITIES,
+    PARTS,
+    STATES,
+    State,
+    branch_engine,
+    cmft_engine,
+    dem_engine,
+)
 from denet.model import DENet
 from export.engines import engine_graphs
 from runtime import Bundle, BundleError, Runtime
@@ -92,8 +102,22 @@ def test_one_changed_byte_is_found_before_anything_is_loaded(
     name = Path(path).name
     assert_refused(bundle.verify, name, "sha256")
     assert_refused(lambda: bundle.read(file), name, "sha256")
-    assert_refused(lambda: Runtime.load(copied, "ort-cpu"), name, "sha256")
-    assert_refused(lambda: Runtime.load(bundle, "ort-cpu"), name, "sha256")
+    assert_refused(lambda: Runtime.load(copied, "ort-cpu", preload=True), name, "sha256")
+    assert_refused(lambda: Runtime.load(bundle, "ort-cpu", check=True), name, "sha256")
+
+
+def test_a_damaged_file_that_is_not_needed_yet_is_found_meanwhile(copied: Path) -> None:
+    path = "onnx/fp32/cmft_tir2nir.onnx"
+    put(copied / path, b"\0" + (copied / path).read_bytes()[1:])
+    rgb = {"rgb": np.zeros((64, 32, 3), np.uint8)}
+    with Runtime.load(copied, "ort-cpu") as loaded:
+        wait([loaded._verification])
+        for action in (
+            lambda: loaded.embed(rgb),
+            lambda: loaded.prepare([State.parse("rgb")]),
+            lambda: loaded.embed(rgb),  # again and again
+        ):
+            assert_refused(action, "cmft_tir2nir.onnx", "sha256")
 
 
 def test_a_file_that_changes_after_opening_is_refused_when_it_is_read(copied: Path) -> None:
@@ -106,6 +130,7 @@ def test_a_file_that_changes_after_opening_is_refused_when_it_is_read(copied: Pa
 
 def test_an_engine_damaged_after_loading_is_refused_when_it_is_first_needed(copied: Path) -> None:
     loaded = Runtime.load(copied, "ort-cpu")
+    wait([loaded._verification])
     path = copied / "onnx/fp32/branch_tir.onnx"
     content = bytearray(path.read_bytes())
     content[1000] ^= 1

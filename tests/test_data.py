@@ -386,7 +386,7 @@ def test_images_of_every_mode_keep_their_content(tmp_path: Path) -> None:
         path = save(tmp_path / name, image)
         found = ImageRef(path).open()
         assert found.mode == image.mode
-        expected = preprocess.to_rgb(path, (0, 65535))
+        expected = preprocess.to_pillow(path, (0, 65535)).convert("RGB")
         assert np.array_equal(to_rgb(found, (0, 65535)), expected)
 
 
@@ -877,7 +877,8 @@ def test_evaluation_sees_the_numbers_of_the_camera_node(tmp_path: Path) -> None:
         assert tuple(images) == record.state.available
         trained = untouched(record.open(), generator(0))
         for modality, ref in record.images.items():
-            eight_bits = preprocess.to_rgb(ref.path, CONFIG.normalization_of(modality).range16)
+            range16 = CONFIG.normalization_of(modality).range16
+            eight_bits = preprocess.to_pillow(ref.path, range16).convert("RGB")
             expected = evaluation_transform(CONFIG, modality)(eight_bits)
             assert torch.equal(images[modality], expected)
             assert torch.equal(trained[modality], expected)
@@ -893,7 +894,7 @@ def test_every_16_bit_value_becomes_the_8_bit_value_of_the_camera_node(
 ) -> None:
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     big = Image.frombytes("I;16B", (256, 256), values.astype(">u2").tobytes())
-    expected = np.asarray(preprocess.to_rgb(values, range16))
+    expected = np.asarray(preprocess.to_pillow(values, range16).convert("RGB"))
     for image in (Image.fromarray(values), big, Image.fromarray(values.astype(np.int32))):
         assert image.mode.startswith("I")
         assert np.array_equal(to_rgb(image, range16), expected)

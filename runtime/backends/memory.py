@@ -26,12 +26,13 @@ class Memory(ABC):
         """A host array of the buffer's shape to fill before `push` (the memory itself on a CPU)."""
 
     @abstractmethod
-    def push(self, buffer: Buffer) -> None:
-        """Send what was written to `stage(buffer)` to the device."""
+    def push(self, buffer: Buffer) -> Callable[[], None]:
+        """A function that sends what was written to `stage(buffer)` to the device."""
 
     @abstractmethod
-    def pull(self, buffer: Buffer) -> NDArray[np.float32]:
-        """The buffer's content on the host, valid until something writes to the buffer."""
+    def pull(self, buffer: Buffer) -> Callable[[], NDArray[np.float32]]:
+        """A function that gives the buffer's content on the host, valid until something writes to
+        the buffer."""
 
     @abstractmethod
     def copy(self, source: Buffer, target: Buffer) -> Callable[[], None]:
@@ -48,11 +49,12 @@ class HostMemory(Memory):
     def stage(self, buffer: Buffer) -> NDArray[np.float32]:
         return _array_over(buffer)
 
-    def push(self, buffer: Buffer) -> None:
-        pass
+    def push(self, buffer: Buffer) -> Callable[[], None]:  # noqa: ARG002
+        return lambda: None
 
-    def pull(self, buffer: Buffer) -> NDArray[np.float32]:
-        return _array_over(buffer)
+    def pull(self, buffer: Buffer) -> Callable[[], NDArray[np.float32]]:
+        array = _array_over(buffer)
+        return lambda: array
 
     def copy(self, source: Buffer, target: Buffer) -> Callable[[], None]:
         from_array, to_array = self.stage(source), self.stage(target)
@@ -92,13 +94,17 @@ class CudaMemory(Memory):
             self._staging[key] = np.empty(buffer.shape, np.float32)
         return self._staging[key]
 
-    def push(self, buffer: Buffer) -> None:
-        self._copy(buffer.address, self.stage(buffer).ctypes.data, buffer.shape)
+    def push(self, buffer: Buffer) -> Callable[[], None]:
+        staged = self.stage(buffer)
+        return lambda: self._copy(buffer.address, staged.ctypes.data, buffer.shape)
 
-    def pull(self, buffer: Buffer) -> NDArray[np.float32]:
-        host = np.empty(buffer.shape, np.float32)
-        self._copy(host.ctypes.data, buffer.address, buffer.shape)
-        return host
+    def pull(self, buffer: Buffer) -> Callable[[], NDArray[np.float32]]:
+        def pulled() -> NDArray[np.float32]:
+            host = np.empty(buffer.shape, np.float32)
+            self._copy(host.ctypes.data, buffer.address, buffer.shape)
+            return host
+
+        return pulled
 
     def copy(self, source: Buffer, target: Buffer) -> Callable[[], None]:
         return lambda: self._copy(target.address, source.address, source.shape)

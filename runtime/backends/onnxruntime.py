@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import onnxruntime as ort
@@ -50,35 +49,36 @@ class _Sequence(Program):
         calls: Sequence[tuple[str, str, Callable[[], None]]],
         downloads: Sequence[Buffer],
     ) -> None:
-        self._memory = memory
-        self._sent = tuple(uploads)
-        self._calls = tuple(calls)
-        self._fetched = tuple(downloads)
         self.uploads = tuple(memory.stage(buffer) for buffer in uploads)
+        self._calls = tuple(calls)
+        self._pushes = tuple(memory.push(buffer) for buffer in uploads)
         self._runs = tuple(run for _, _, run in calls)
+        self._pulls = tuple(memory.pull(buffer) for buffer in downloads)
+        self._alive = *uploads, *downloads
 
     def run(self) -> tuple[NDArray[np.float32], ...]:
-        for buffer in self._sent:
-            self._memory.push(buffer)
+        for push in self._pushes:
+            push()
         for call in self._runs:
             call()
-        return tuple(self._memory.pull(buffer) for buffer in self._fetched)
+        return tuple(pull() for pull in self._pulls)
 
     def trace(self) -> Trace:
-        push, pull = self._memory.push, self._memory.pull
         parts: list[tuple[str, str, Callable[[], object]]] = [
-            *(("upload", "upload", partial(push, buffer)) for buffer in self._sent),
+            *(("upload", "upload", push) for push in self._pushes),
             *self._calls,
-            *(("download", "download", partial(pull, buffer)) for buffer in self._fetched),
+            *(("download", "download", pull) for pull in self._pulls),
         ]
         clock = time.perf_counter
-        spans: list[Span] = []
+        times = []
         began = clock()
-        for kind, name, run in parts:
+        for _, _, run in parts:
             start = clock()
             run()
-            spans.append(Span(kind, name, 0, start - began, clock() - began))
-        return Trace(None, clock() - began, tuple(spans))
+            times.append((start - began, clock() - began))
+        seconds = clock() - began
+        spans = (Span(part[0], part[1], 0, *at) for part, at in zip(parts, times, strict=True))
+        return Trace(None, seconds, tuple(spans))
 
 
 class OnnxRuntimeBackend(Backend):

@@ -14,7 +14,7 @@ from runtime.benchmark.inputs import Files, opened, usual_size
 from runtime.benchmark.states import Runtimes
 from runtime.benchmark.stats import joined, timing
 from runtime.benchmark.turns import Clock, Notify, Side, Turns, in_turn, shared_out
-from runtime.preprocess import ImageLike, Preprocessor, to_rgb
+from runtime.preprocess import ImageLike, Preprocessor, to_pillow
 
 STRETCHES = 10
 
@@ -56,7 +56,7 @@ def image_cost(
 
     def ways(files: Files) -> dict[str, Side]:
         decoded: Images = {
-            m: to_rgb(image, ranges[m]) for m, image in opened(files, COMPLETE).items()
+            m: to_pillow(image, ranges[m]) for m, image in opened(files, COMPLETE).items()
         }
         sized: Images = {m: _resized(image, width, height) for m, image in decoded.items()}
         return {
