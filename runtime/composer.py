@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,7 +72,7 @@ class Composer:
             VECTORS: (manifest.channels,),
         }
         self._tables: dict[str, Buffer] = {}
-        self._programs: OrderedDict[tuple[State, ...], _Bound] = OrderedDict()
+        self._programs: dict[tuple[State, ...], _Bound] = {}
         self._guard = _Guard(self._forget)
 
     def load(self, states: Iterable[State]) -> None:
@@ -164,9 +163,9 @@ class Composer:
         return bound
 
     def _program(self, states: tuple[State, ...]) -> _Bound:
-        if states in self._programs:
-            self._programs.move_to_end(states)
-            return self._programs[states]
+        if bound := self._programs.pop(states, None):
+            self._programs[states] = bound  # the last one used is the last one
+            return bound
         rows = layout(states)
         self._reserve(rows.tables)
         program = self.backend.program(
@@ -177,7 +176,7 @@ class Composer:
         bound = _Bound(rows, program, np.asarray(rows.parts, np.intp))
         self._programs[states] = bound
         if len(self._programs) > _KEPT_PROGRAMS:
-            self._programs.popitem(last=False)
+            del self._programs[next(iter(self._programs))]
         return bound
 
     def _forget(self) -> None:

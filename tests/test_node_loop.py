@@ -262,6 +262,7 @@ def test_a_batch_mixes_states_and_tells_of_each(runtime: Runtime) -> None:
         assert list(event.precisions) == list(plan(state).engines)
         assert set(event.precisions.values()) == {"fp32"}
         assert event.checkpoint == runtime.bundle.manifest.checkpoint_sha256
+        assert event.bundle == "d" * 64
         assert {m: c.healthy for m, c in event.verdicts.items()} == dict.fromkeys(MODALITIES, True)
     assert [s.state for s in seen] == list(STATES)
     assert len({event.id for event in sink.events}) == len(STATES)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +75,7 @@ class EngineCall:
 Call = CopyCall | EngineCall
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):  # made between engines: it has to cost nothing
     """When one part of a program ran.
 
     Attributes:

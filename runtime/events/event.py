@@ -123,6 +123,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         match: None if nobody is known in it, or there is no gallery.
         checkpoint, projection: sha256 of the model and of what projects its embeddings, as of
             `runtime.gallery.Space`: embeddings can be compared where both are the same.
+        bundle: of an embedding: sha256 of the manifest of the bundle that made it.
         precisions: of the engines that made the embedding, in the order they ran.
         schema: `SCHEMA`.
     """
@@ -140,6 +141,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     match: Match | None = None
     checkpoint: str = ""
     projection: str = ""
+    bundle: str = ""
     precisions: Mapping[str, str] = {}
     schema: int = SCHEMA
 

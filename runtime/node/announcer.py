@@ -32,6 +32,7 @@ class Sighting:
         embedding: (dim,) float32, L2-normalized.
         match: whom the gallery knows in it.
         space: of the embedding.
+        bundle: sha256 of the manifest of the bundle that made it.
         precisions: of the engines that ran.
     """
 
@@ -42,6 +43,7 @@ class Sighting:
     embedding: NDArray[np.float32]
     match: Match | None
     space: Space
+    bundle: str
     precisions: Mapping[str, str]
 
 
@@ -78,6 +80,7 @@ class Announcer:
                     match=sighting.match,
                     checkpoint=sighting.space.checkpoint,
                     projection=sighting.space.projection,
+                    bundle=sighting.bundle,
                     precisions=sighting.precisions,
                 )
             )

@@ -140,6 +140,7 @@ class Embedder:
                 embedding=vector,
                 match=match,
                 space=serving.space,
+                bundle=serving.digest,
                 precisions=serving.precisions[state],
             )
             self._announcer.seen(sighting)
