@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 DENET := $(VENV)/bin/denet
 
-.PHONY: demo test lint bench gpu clean
+.PHONY: demo test coverage lint bench gpu clean
 
 # A second call finishes what the first one left: the set is kept, and the run resumes.
 demo: $(VENV)/.train
@@ -19,6 +19,10 @@ demo: $(VENV)/.train
 	$(DENET) slim demo/best.denet --out demo/node.denet --force
 
 test: lint
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# Takes twice as long as the tests alone: exporting a network is Python that is watched line by line.
+coverage: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --cov $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from apart import apart
 from numpy.typing import NDArray
 from peers import OpenVino, torch_side
 from rich.console import Console
@@ -43,18 +44,12 @@ from runtime.benchmark.images import image_cost
 from runtime.benchmark.inputs import Tensors, drawn_files, limited, network_inputs
 from runtime.benchmark.monolith import graph_side
 from runtime.benchmark.start import start_costs
-from runtime.benchmark.stats import Ratio, joined, ratio
+from runtime.benchmark.stats import Ratio, joined
 from runtime.benchmark.stream import SAMPLES, stream_cost
-from runtime.benchmark.turns import Side, in_turn, timed, warm_up
+from runtime.benchmark.turns import in_turn, timed, warm_up
 from runtime.machine import read_machine
 
 RATE = 0.5
-
-PAUSE = 0.05
-"""Seconds in which the threads of a side stop spinning."""
-
-WAKING, COUNTED = 3, 3
-"""Runs of a side in its turn."""
 
 
 @dataclass(frozen=True)
@@ -100,25 +95,6 @@ class Setup:
         drawn = network_inputs(self.bundle.manifest.preprocessing, count, 0)
         return [limited(sample, state) for sample in drawn]
 
-    def ratio(self, one: Side, other: Side, rounds: int | None = None) -> Ratio:
-        """The times of `one` by those of `other`, which may have threads of its own.
-
-        Threads that have just computed spin for a while, and would slow the other side. So sides
-        take turns of several runs: a pause in which the other's threads go to sleep, runs that
-        wake its own and fill the caches, and those that count.
-        """
-        for side in (one, other):
-            warm_up(side)
-        times: tuple[list[float], list[float]] = [], []
-        for turn in range(-(-(rounds or self.rounds) // COUNTED)):
-            for place in (0, 1) if turn % 2 else (1, 0):
-                side = (one, other)[place]
-                time.sleep(PAUSE)
-                for _ in range(WAKING):
-                    side()
-                times[place].extend(timed(side) for _ in range(COUNTED))
-        return ratio(*times)
-
 
 Goals = Iterator[Goal]
 
@@ -134,7 +110,7 @@ def monolith(setup: Setup) -> Goals:
         for state in STATES:
             samples = setup.samples(state, batch)
             path = setup.graphs / f"{state.name}.onnx"
-            found = setup.ratio(
+            found = apart(
                 partial(setup.fp32.composer.run_tensors, samples),
                 graph_side(path, path.read_bytes(), setup.fp32, samples),
                 setup.rounds // batch + 6,
@@ -149,9 +125,10 @@ def pytorch(setup: Setup) -> Goals:
     ):
         for state in STATES:
             samples = setup.samples(state, 1)
-            found = setup.ratio(
+            found = apart(
                 partial(setup.fp32.composer.run_tensors, samples),
                 torch_side(setup.model, state, samples, compiled=compiled),
+                setup.rounds,
             )
             limit = limits[0] if state == COMPLETE else limits[1]
             yield compared(f"composed / {name}, {state}", found, limit)
@@ -165,7 +142,7 @@ def openvino(setup: Setup) -> Goals:
             mine = partial(runtime.composer.run_tensors, samples)
             theirs = peer.side([state], samples)
             agree(mine(), theirs(), runtime.variant)
-            found = setup.ratio(mine, theirs)
+            found = apart(mine, theirs, setup.rounds)
             limit = complete if state == COMPLETE else every
             yield compared(f"{runtime.variant} / OpenVINO, {state}", found, limit)
 
@@ -184,7 +161,7 @@ def engines(setup: Setup) -> Goals:
         for name in ("branch_rgb", "cmft_rgb2nir", "dem_rgb2nir"):
             inputs = engine_inputs(setup.bundle, name)
             mine = runtime.composer.engine_program(name, inputs)
-            found = setup.ratio(mine.run, peer.engine_side(name, inputs), setup.rounds * 2)
+            found = apart(mine.run, peer.engine_side(name, inputs), setup.rounds * 2)
             form = runtime.forms[name]
             yield compared(f"{form} {name} / OpenVINO", found, float("inf"))
 
