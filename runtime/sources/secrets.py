@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-# The last "@" ends the secret: people put one into passwords.
-_SECRET = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/'\"]*@", re.IGNORECASE)
+# The last "@" before another URL or the end of the line ends the secret. People put "@", "/",
+# blanks and quotes into passwords as they are; so rather more is hidden than less.
+_SCHEME = r"[a-z][a-z0-9+.-]*://"
+_SECRET = re.compile(rf"(?P<scheme>{_SCHEME})(?:(?!{_SCHEME}).)*@", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:
