@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from denet.branch import over_channels
 from denet.cmft import CMFT, UpSample
 from denet.model import DENet
 from export.onnx import to_onnx_model
@@ -168,9 +169,7 @@ class TwoSteps(nn.Module):
     """The same, in groups of channels first."""
 
     def forward(self, feature: Tensor) -> Tensor:
-        batch, _, height, width = feature.shape
-        groups = feature.reshape(batch, 32, -1, height, width)
-        return torch.stack([groups.mean(2).mean(1), groups.amax(2).amax(1)], dim=1)
+        return over_channels(feature)
 
 
 def exported(module: nn.Module, shape: tuple[int, ...], made: int) -> bytes:

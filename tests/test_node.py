@@ -86,28 +86,23 @@ def test_a_node_runs_on_a_recording_without_any_extra(
         len(lines) == facts["events"]["lines"]["delivered"] == facts["events"]["lines"]["published"]
     )
     (tmp_path / "node.toml").write_text(f'name = "a"\n{model}{sources}[metrics]\nport = 0\n')
-    done = subprocess.run(
-        [node / "denet", "node", "check", "node.toml"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    done = in_node(node, tmp_path, "node", "check", "node.toml")
     assert done.returncode == 2
     assert "denet-edge[node]" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
+def in_node(node: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of the node's install, run in a folder."""
+    return subprocess.run(
+        [node / "denet", *arguments], capture_output=True, text=True, check=False, cwd=folder
+    )
+
+
 @pytest.mark.parametrize("command", ["init", "export"])
 def test_what_needs_torch_says_so(node: Path, tmp_path: Path, command: str) -> None:
     arguments = ["x.safetensors"] + (["--out", "x.denet"] if command == "export" else [])
-    done = subprocess.run(
-        [node / "denet", command, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    done = in_node(node, tmp_path, command, *arguments)
     assert done.returncode == 2
     assert "denet-edge[train]" in done.stderr
     assert "Traceback" not in done.stderr

@@ -74,7 +74,7 @@ def snapshot(
             "matches": facts.matched,
             **{f"dropped, {why}": n for why, n in sorted(facts.dropped.items())},
         },
-        bundle=f"{serving.runtime.bundle.root} ({serving.digest[:12]})",
+        bundle=serving.bundle,
         backend=f"{serving.runtime.backend}, {serving.runtime.variant}",
     )
 

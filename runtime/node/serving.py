@@ -45,12 +45,14 @@ class Serving:
         forms = self.runtime.forms
         return {state: {name: forms[name] for name in plan(state).engines} for state in STATES}
 
+    @property
+    def bundle(self) -> str:
+        """For a person: which bundle."""
+        return f"{self.runtime.bundle.root} ({self.digest[:12]})"
+
     def describe(self) -> str:
         """For a person: which bundle, and where it runs."""
-        runtime = self.runtime
-        return (
-            f"{runtime.bundle.root} ({self.digest[:12]}) on {runtime.backend} in {runtime.variant}"
-        )
+        return f"{self.bundle} on {self.runtime.backend} in {self.runtime.variant}"
 
 
 def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
