@@ -11,7 +11,6 @@ copy their input into a bound buffer; decoding and resizing are no part of eithe
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import tempfile
 import time
@@ -35,6 +34,7 @@ from export.monolith import monolith
 from runtime import Runtime
 from runtime.backends.base import EngineCall
 from runtime.benchmark.monolith import graph_side
+from runtime.machine import read_machine
 
 Arrays = Mapping[Modality, NDArray[np.float32]]
 
@@ -57,15 +57,8 @@ def ratio(times: Mapping[str, list[float]], side: str, against: str) -> float:
 
 def processor() -> str:
     """The CPU's name and the instructions that decide how fast it multiplies."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    lines = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in lines.items()}
-    flags = fields.get("flags", "").split()
-    shown = [f for f in ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8") if f in flags]
-    return f"{fields.get('model name', platform.machine())} ({', '.join(shown)})"
+    cpu = read_machine().cpu
+    return f"{cpu.model or cpu.architecture} ({', '.join(cpu.instructions)})"
 
 
 def branch_runner(runtime: Runtime, state: State, sample: Arrays) -> Callable[[], object]:

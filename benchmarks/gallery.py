@@ -1,11 +1,14 @@
 """What searching a gallery costs: time, memory, and the size of its file.
 
     python benchmarks/gallery.py [--entries 100000] [--dim 512] [--identities 50000] [--rounds 200]
+        [--beside BUNDLE]
 
 Random embeddings: a search is exact, so what they hold does not change its time. Each storage is
 made, closed, and opened in a fresh process: the time to open is that of reading the file into
 memory (the first search). A search is timed whole, from the query to the ten best identities; the
 least of the rounds is what the machine can do, the median what it did, whatever else ran on it.
+With `--beside` the default storage is searched once more while a node embeds 25 triplets a second
+on the same cores.
 """
 
 from __future__ import annotations
@@ -21,17 +24,21 @@ from pathlib import Path
 
 import numpy as np
 from composed import processor
+from node import config, recording
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from denet.graph import STATES
 from runtime.gallery import Enrolment, Scores, Space, open_gallery
+from runtime.gallery.file import DEFAULT as DEFAULT_STORAGE
 from runtime.gallery.scores import Pair, rates_for
 from runtime.gallery.scores import Table as ScoreTable
 from runtime.gallery.storage import STORAGES
+from runtime.node import Node, read_settings
 
 CHUNK = 10_000
+NODE_RATE = 25.0
 
 
 def unit(rows: int, dim: int, seed: int) -> NDArray[np.float32]:
@@ -123,12 +130,53 @@ def look(path: Path, space: Space, rounds: int) -> list[float]:
     ]
 
 
+def cells(name: str, path: Path, found: list[float], enrol: float | None) -> list[str]:
+    opened, memory, *times = found
+    return [
+        name,
+        f"{path.stat().st_size / 1e6:.0f}",
+        f"{opened:.0f}",
+        f"{memory:.0f}",
+        *(f"{t:.2f}" for t in times),
+        "" if enrol is None else f"{enrol:.2f}",
+    ]
+
+
+def in_fresh_process(path: Path, dim: int, rounds: int) -> list[float]:
+    """What `look` tells of the gallery at `path`."""
+    command = [sys.executable, __file__, "--look", str(path)]
+    command += ["--dim", str(dim), "--rounds", str(rounds)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return list(map(float, printed.split()))
+
+
+def beside_a_node(bundle: Path, folder: Path, path: Path, dim: int, rounds: int) -> list[float]:
+    """As `in_fresh_process`, while a node runs; says what the node did meanwhile."""
+    settings = read_settings(config(folder, bundle, recording(folder / "images"), NODE_RATE))
+    with Node(settings, say=lambda _line: None) as node:
+        node.start()
+        while node.facts().crops.left < NODE_RATE:  # one second of it, once all is loaded
+            time.sleep(0.1)
+        before = node.facts()
+        found = in_fresh_process(path, dim, rounds)
+        after = node.facts()
+    seconds = after.running - before.running
+    embedded = (after.crops.left - before.crops.left) / seconds
+    p50, p99 = (1e3 * (v or 0.0) for v in (after.latency.p50, after.latency.p99))
+    print(
+        f"the node meanwhile, {before.bundle}: {embedded:.1f} embeddings/s of {NODE_RATE:g}, "
+        f"latency p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+    )
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--entries", type=int, default=100_000)
     parser.add_argument("--identities", type=int, default=50_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--beside", type=Path, metavar="BUNDLE")
     parser.add_argument("--look", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     space = Space(arguments.dim, "0" * 64, "0" * 64)
@@ -150,18 +198,14 @@ def main() -> None:
         for storage in STORAGES:
             path = Path(folder) / f"{storage}.db"
             enrol = make(path, storage, space, arguments.entries, arguments.identities)
-            command = [sys.executable, __file__, "--look", str(path)]
-            command += ["--dim", str(arguments.dim), "--rounds", str(arguments.rounds)]
-            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            opened, *rest = map(float, printed.split())
-            memory, *times = rest
-            table.add_row(
-                storage,
-                f"{path.stat().st_size / 1e6:.0f}",
-                f"{opened:.0f}",
-                f"{memory:.0f}",
-                *(f"{t:.2f}" for t in (*times, enrol)),
+            found = in_fresh_process(path, arguments.dim, arguments.rounds)
+            table.add_row(*cells(storage, path, found, enrol))
+        if arguments.beside is not None:
+            path = Path(folder) / f"{DEFAULT_STORAGE}.db"
+            found = beside_a_node(
+                arguments.beside, Path(folder), path, arguments.dim, arguments.rounds
             )
+            table.add_row(*cells(f"{DEFAULT_STORAGE}, beside a node", path, found, None))
     Console(width=200).print(table)
 
 

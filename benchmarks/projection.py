@@ -60,7 +60,8 @@ def projections(
         for power in POWERS:
             yield f"{dim}, whitening {power:g}", linear(mean, axes.matrix(power))
     # The others are fitted among all axes that there are, which is quicker and changes nothing.
-    most = min(len(rows) - 1, rows.shape[1]) * 9 // 10
+    variances = np.linalg.eigvalsh((rows - mean).T @ (rows - mean))
+    most = int(np.sum(variances > 1e-9 * variances[-1]))
     base = principal_axes(rows, most).axes
     inner = (rows - mean) @ base
     states = np.stack([(made.mean(axis=0) - mean) @ base for made in fitted.values()])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -35,6 +34,7 @@ from denet.graph import ENGINES, State, plan
 from denet.outputs import check_output, write_output
 from denet.page import templates
 from runtime.forms import FORMS, INT8, Form, Target, cpu_targets, variant
+from runtime.machine import read_machine
 
 PLACES: dict[Target, str] = {
     "vnni": "CPUs with VNNI",
@@ -120,12 +120,8 @@ def machine_facts() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    names = (line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line)
-    return next(names, "") or platform.processor() or platform.machine()
+    cpu = read_machine().cpu
+    return cpu.model or cpu.architecture
 
 
 def _chosen_facts(chosen: Chosen) -> dict[str, Any]:

@@ -20,12 +20,15 @@ from runtime.backends.base import (
     Trace,
 )
 from runtime.bundle import Manifest
-from runtime.layout import VECTORS, Copy, Layout, Run, Span, batch_order, layout
+from runtime.layout import VECTORS, Copy, Run, Span, batch_order, layout
 
 Fill = Callable[[int, Modality, NDArray[np.float32]], None]
 """Writes the network input (3, H, W) of a sample's modality into the given array."""
 
 _KEPT_PROGRAMS = 128
+
+_SEEN = 1024
+"""Combinations of states that are remembered to have come once, without their program."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class _Bound:
     """A layout bound to buffers: its program uploads the images of each modality in the layout's
     order and downloads all vectors, among which are the parts."""
 
-    layout: Layout
     program: Program
+    images: dict[Modality, tuple[int, ...]]  # as in the layout
     part_rows: NDArray[np.intp]  # (B, 6)
 
 
@@ -73,6 +76,7 @@ class Composer:
         }
         self._tables: dict[str, Buffer] = {}
         self._programs: dict[tuple[State, ...], _Bound] = {}
+        self._seen: dict[tuple[State, ...], bool] = {}
         self._guard = _Guard(self._forget)
 
     def load(self, states: Iterable[State]) -> None:
@@ -156,8 +160,8 @@ class Composer:
     def _fill(self, states: Sequence[State], order: Sequence[int], fill: Fill) -> _Bound:
         """The program of a batch, its images filled in."""
         bound = self._program(tuple(states[i] for i in order))
-        rows = bound.layout.images
-        for (modality, positions), host in zip(rows.items(), bound.program.uploads, strict=True):
+        uploads = bound.program.uploads
+        for (modality, positions), host in zip(bound.images.items(), uploads, strict=True):
             for row, position in enumerate(positions):
                 fill(order[position], modality, host[row])
         return bound
@@ -173,11 +177,22 @@ class Composer:
             [self._call(step) for step in rows.steps],
             [self._view(Span(VECTORS, 0, rows.tables[VECTORS]))],
         )
-        bound = _Bound(rows, program, np.asarray(rows.parts, np.intp))
-        self._programs[states] = bound
-        if len(self._programs) > _KEPT_PROGRAMS:
-            del self._programs[next(iter(self._programs))]
+        bound = _Bound(program, rows.images, np.asarray(rows.parts, np.intp))
+        self._keep(states, bound)
         return bound
+
+    def _keep(self, states: tuple[State, ...], bound: _Bound) -> None:
+        """Remember a program while there is room; then only where its batch has come before, in
+        the place of the one that was unused for longest. So combinations that come once push
+        nothing out, and memory comes to rest."""
+        if len(self._programs) >= _KEPT_PROGRAMS:
+            if not self._seen.pop(states, False):
+                self._seen[states] = True
+                if len(self._seen) > _SEEN:
+                    del self._seen[next(iter(self._seen))]
+                return
+            del self._programs[next(iter(self._programs))]
+        self._programs[states] = bound
 
     def _forget(self) -> None:
         self._programs.clear()

@@ -239,6 +239,26 @@ def test_forgotten_programs_are_made_again(
         assert_close(fresh.parts(samples), runtime.parts(samples))
 
 
+def test_a_batch_that_comes_once_pushes_out_no_other(
+    fresh: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.composer._KEPT_PROGRAMS", 2)
+    monkeypatch.setattr("runtime.composer._SEEN", 2)
+    a, b, c, d, e = STATES[:5]
+    fresh.parts(samples_in([COMPLETE] * 2))  # makes room for all that follow
+    fresh.composer._programs.clear()
+
+    def kept_after(*states: State) -> list[State]:
+        for state in states:
+            fresh.parts(samples_in([state]))
+        return [state for (state,) in fresh.composer._programs]
+
+    assert kept_after(a, b, c) == [a, b]
+    assert kept_after(d, e, c) == [a, b]  # that c has come once is forgotten
+    assert kept_after(a, c) == [a, c]  # the second time, instead of what was unused for longest
+    assert kept_after(c, e, e) == [c, e]
+
+
 def test_memory_is_that_of_the_largest_batch(
     fresh: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ class DeviceLostError(BackendError):
     """The device gave up, and with it all buffers and programs: they must be made anew."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Buffer:
     """A contiguous float32 array in a backend's memory, addressed by rows of its first axis.
 

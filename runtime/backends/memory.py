@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +57,7 @@ class HostMemory(Memory):
         return lambda: array
 
     def copy(self, source: Buffer, target: Buffer) -> Callable[[], None]:
-        from_array, to_array = self.stage(source), self.stage(target)
-        return lambda: np.copyto(to_array, from_array)
+        return partial(np.copyto, self.stage(target), self.stage(source))
 
 
 class CudaMemory(Memory):
@@ -156,7 +155,6 @@ def _bytes(shape: tuple[int, ...]) -> int:
 
 def _array_over(buffer: Buffer) -> NDArray[np.float32]:
     """The buffer's host memory as an array, which keeps that memory alive."""
-    memory: Any = (ctypes.c_float * prod(buffer.shape)).from_address(buffer.address)
-    memory.owner = buffer.owner
-    array: NDArray[np.float32] = np.frombuffer(memory, np.float32).reshape(buffer.shape)
-    return array
+    whole = buffer.owner
+    assert isinstance(whole, np.ndarray)
+    return np.ndarray(buffer.shape, np.float32, whole, buffer.address - whole.ctypes.data)

@@ -29,14 +29,19 @@ from runtime.forms import Forms
 
 @dataclass(frozen=True)
 class _Bound:
-    """An engine bound to buffers, which it keeps alive: ONNX Runtime knows only addresses."""
+    """An engine bound to buffers. Keeps their memory alive: ONNX Runtime knows only addresses."""
 
     session: ort.InferenceSession
     binding: ort.IOBinding
-    buffers: tuple[Buffer, ...]
+    alive: tuple[object, ...]
 
     def __call__(self) -> None:
         self.session.run_with_iobinding(self.binding)
+
+
+def _owners(*buffers: Buffer) -> tuple[object, ...]:
+    """Whose memory these are in, each once: many programs are kept, so they should be small."""
+    return tuple({id(buffer.owner): buffer.owner for buffer in buffers}.values())
 
 
 class _Sequence(Program):
@@ -54,7 +59,7 @@ class _Sequence(Program):
         self._pushes = tuple(memory.push(buffer) for buffer in uploads)
         self._runs = tuple(run for _, _, run in calls)
         self._pulls = tuple(memory.pull(buffer) for buffer in downloads)
-        self._alive = *uploads, *downloads
+        self._alive = _owners(*uploads, *downloads)
 
     def run(self) -> tuple[NDArray[np.float32], ...]:
         for push in self._pushes:
@@ -144,7 +149,7 @@ class OnnxRuntimeBackend(Backend):
             binding.bind_input(name, self._device, 0, np.float32, buffer.shape, buffer.address)
         for name, buffer in call.outputs.items():
             binding.bind_output(name, self._device, 0, np.float32, buffer.shape, buffer.address)
-        return _Bound(session, binding, (*call.inputs.values(), *call.outputs.values()))
+        return _Bound(session, binding, _owners(*call.inputs.values(), *call.outputs.values()))
 
     def close(self) -> None:
         self._sessions.clear()
