@@ -59,7 +59,7 @@ class Composer:
     """Runs the engines of a bundle in the order of each batch's plans.
 
     Buffers are shared by all programs, since one runs at a time: memory is that of the largest
-    batch. A combination of states that was seen before costs no planning and no binding.
+    batch. A combination of states whose program is kept costs no planning and no binding.
 
     Not safe for use by two threads at once; `runtime.Runtime` takes care of that.
     """

@@ -3,6 +3,7 @@ that fail, and whole runs of recordings with faults whose truth is known."""
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -694,6 +695,29 @@ def test_a_defect_ends_the_node_and_is_told(
     facts = run_node(node, ignore)
     assert node.failure == "sources: ZeroDivisionError: a defect"
     assert facts.crops.held == 0
+
+
+def test_all_garbage_is_collected_from_time_to_time(
+    bundle_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.node.running.COLLECTION", 0.1)
+    node = Node(endless(bundle_path, data), say=ignore)
+    found: list[int] = []
+
+    def watch(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            found.append(info["generation"])
+
+    enabled = gc.isenabled()
+    gc.disable()
+    gc.callbacks.append(watch)
+    try:
+        run_node(node, ignore, seconds=1.0)
+    finally:
+        gc.callbacks.remove(watch)
+        if enabled:
+            gc.enable()
+    assert 2 <= found.count(2) <= 11
 
 
 def test_a_report_that_nobody_reads_ends_the_node(bundle_path: Path, data: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
@@ -15,6 +16,10 @@ from runtime.node.watchdog import notify_systemd
 
 TICK = 1.0
 """Seconds between two reports."""
+
+COLLECTION = 60.0
+"""Seconds between two full garbage collections. Left to itself, Python puts them off for hours
+where few objects are in cycles, and until then its lists of free tuples grow by megabytes."""
 
 
 class Signals:
@@ -88,6 +93,7 @@ def _until_the_end(
     end = None if seconds is None else began + seconds
     stopping: float | None = None  # since when
     due = began + TICK
+    collection = began + COLLECTION
     while not node.wait(0.0):
         now = time.monotonic()
         if now >= due:
@@ -96,6 +102,9 @@ def _until_the_end(
             if not facts.stuck:
                 notify_systemd("WATCHDOG=1")
             due = max(due + TICK, now)
+        if now >= collection:
+            gc.collect()
+            collection = now + COLLECTION
         if asked.reload:
             asked.reload = False
             node.reload()
