@@ -1,6 +1,6 @@
 """Whether a node lasts: hours at the highest rate that a machine sustains, and `kill -9`.
 
-    python benchmarks/node.py soak BUNDLE [--minutes 30] [--rate R] [--plot FILE.svg]
+    python benchmarks/node.py soak BUNDLE [--minutes 30] [--rate R] [--plot FILE.png]
     python benchmarks/node.py kills BUNDLE [--kills 50]
 
 - Soak: drawn persons walk by, three streams from a folder in a loop, with faults at random in all
@@ -214,7 +214,7 @@ def draw(told: list[dict[str, Any]], path: Path) -> None:
     axes[3].set_ylim(bottom=0)
     axes[3].legend(loc="lower right")
     axes[3].set_xlabel("minutes")
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    figure.savefig(path, dpi=120)
     print(f"{path}: written")
 
 
