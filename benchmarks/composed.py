@@ -34,7 +34,7 @@ from export.monolith import monolith
 from runtime import Runtime
 from runtime.backends.base import EngineCall
 from runtime.benchmark.monolith import graph_side
-from runtime.machine import read_machine
+from runtime.machine import read_cpu
 
 Arrays = Mapping[Modality, NDArray[np.float32]]
 
@@ -57,7 +57,7 @@ def ratio(times: Mapping[str, list[float]], side: str, against: str) -> float:
 
 def processor() -> str:
     """The CPU's name and the instructions that decide how fast it multiplies."""
-    cpu = read_machine().cpu
+    cpu = read_cpu()
     return f"{cpu.model or cpu.architecture} ({', '.join(cpu.instructions)})"
 
 

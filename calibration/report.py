@@ -34,7 +34,7 @@ from denet.graph import ENGINES, State, plan
 from denet.outputs import check_output, write_output
 from denet.page import templates
 from runtime.forms import FORMS, INT8, Form, Target, cpu_targets, variant
-from runtime.machine import read_machine
+from runtime.machine import read_cpu
 
 PLACES: dict[Target, str] = {
     "vnni": "CPUs with VNNI",
@@ -120,7 +120,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    cpu = read_machine().cpu
+    cpu = read_cpu()
     return cpu.model or cpu.architecture
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 
 import pytest
+
+from tests.broker import free_port
 
 
 def system_python(*modules: str) -> str:
@@ -79,9 +80,7 @@ class RtspCamera:
 
     def __init__(self, python: str) -> None:
         self.python = python
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"rtsp://user:secret@127.0.0.1:{self.port}/live"
 
     def start(self, width: int = 160, height: int = 120) -> None:

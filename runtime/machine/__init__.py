@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from runtime.machine.facts import Machine, read_machine
 from runtime.machine.power import PowerMeter, module_total
+from runtime.machine.processor import read_cpu
 from runtime.machine.throttling import limits_in_force, throttle_counts
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PowerMeter",
     "limits_in_force",
     "module_total",
+    "read_cpu",
     "read_machine",
     "throttle_counts",
 ]

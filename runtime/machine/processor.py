@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.machine.files import number, text
+from runtime.machine.files import ROOT, number, text
 
 INSTRUCTIONS = {
     "avx2": "avx2",
@@ -59,7 +59,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     swap: int
 
 
-def read_cpu(root: Path) -> Cpu:
+def read_cpu(root: Path = ROOT) -> Cpu:
     """The processor of the machine at `root`."""
     info = text(root / "proc/cpuinfo") or ""
     cpus = root / "sys/devices/system/cpu"
