@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
     if _is_empty(connection):
         if not create:
             raise GalleryError(f"{path}: is empty: nobody is enrolled yet")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _keep_a_log(connection)
         with transaction(connection, "IMMEDIATE"):
             if _is_empty(connection):  # still: another process may have been faster
                 for statement in TABLES.split(";\n"):
@@ -200,6 +201,20 @@ def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     # What is removed is overwritten, not only unlinked.
     connection.execute("PRAGMA secure_delete = ON")
+
+
+def _keep_a_log(connection: sqlite3.Connection) -> None:
+    """Have a write-ahead log. SQLite waits for nobody here, because two processes that both read
+    the file and want to switch it would wait for each other: the second tries again."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.005)
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
