@@ -19,7 +19,7 @@ from denet.model import DENet
 from export import parity
 from export.engines import Shape, engine_graphs
 from export.golden import make_canary, npz
-from export.onnx import to_onnx
+from export.onnx import Traced, to_onnx
 from export.parity import ParityError, check_parity
 from runtime.bundle import (
     MANIFEST,
@@ -127,9 +127,10 @@ def check_target(out: Path, replace: bool) -> None:
 
 def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[str], None]) -> None:
     engines: dict[str, Engine] = {}
+    traced: Traced = {}
     for graph in engine_graphs(model):
         notify(graph.name)
-        file = store(root, f"onnx/fp32/{graph.name}.onnx", to_onnx(graph))
+        file = store(root, f"onnx/fp32/{graph.name}.onnx", to_onnx(graph, traced))
         engines[graph.name] = Engine(
             inputs=_specs(graph.inputs),
             outputs=_specs(graph.outputs),

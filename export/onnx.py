@@ -21,11 +21,30 @@ OPSET = 20
 MAX_BATCH = 1024
 
 
-def to_onnx(graph: EngineGraph) -> bytes:
-    """The engine as a serialized ONNX model; see `to_onnx_model`."""
-    # Batch 3: an axis of the same size as the targets would be taken for the targets.
-    example = graph.example(batch=3, targets=MAX_TARGETS)
-    return to_onnx_model(graph.module, example, graph.inputs, graph.outputs)
+Kind = tuple[object, ...]
+"""What engines have in common that differ in nothing but the values of their weights."""
+
+Traced = dict[Kind, torch.onnx.ONNXProgram]
+
+
+def to_onnx(graph: EngineGraph, traced: Traced) -> bytes:
+    """The engine as a serialized ONNX model; see `to_onnx_model`.
+
+    Args:
+        graph: the engine.
+        traced: the programs of other engines, which this one is added to. Watching a network
+            compute takes most of an export, and the 15 engines are of three kinds: of each kind
+            one is watched, and the others put their weights into its program.
+    """
+    kind = _kind(graph)
+    if kind not in traced:
+        # Batch 3: an axis of the same size as the targets would be taken for the targets.
+        example = graph.example(batch=3, targets=MAX_TARGETS)
+        traced[kind] = _trace(graph.module, example, graph.inputs, graph.outputs)
+    program = torch.onnx.ONNXProgram(traced[kind].model.clone(), None)
+    tensors = _tensors(graph.module)
+    program.apply_weights({name: tensors[name] for name in program.model.graph.initializers})
+    return _finish(program, graph.inputs, graph.outputs)
 
 
 def to_onnx_model(
@@ -50,6 +69,16 @@ def to_onnx_model(
         AssertionError: the exporter changed a name or froze a dynamic axis.
         onnx.checker.ValidationError: the exporter made an invalid model.
     """
+    return _finish(_trace(module, example, inputs, outputs), inputs, outputs)
+
+
+def _trace(
+    module: nn.Module,
+    example: Mapping[str, Tensor],
+    inputs: Mapping[str, Shape],
+    outputs: Mapping[str, Shape],
+) -> torch.onnx.ONNXProgram:
+    """What the module computes, operation by operation, before anything is folded."""
     dims = {
         BATCH: Dim("batch", min=1, max=MAX_BATCH),
         TARGETS: Dim("targets", min=1, max=MAX_TARGETS),
@@ -69,8 +98,17 @@ def to_onnx_model(
             opset_version=OPSET,
             external_data=False,
             verbose=False,
+            optimize=False,
         )
     assert program is not None
+    return program
+
+
+def _finish(
+    program: torch.onnx.ONNXProgram, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]
+) -> bytes:
+    with _quiet():
+        program.optimize()
     model = program.model_proto
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
@@ -78,6 +116,21 @@ def to_onnx_model(
     _check_signature(model.graph.output, outputs)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def _kind(graph: EngineGraph) -> Kind:
+    """Equal for engines whose programs differ in nothing but weights: the same layers with the
+    same settings (which is what a module says of itself), and tensors alike."""
+    return (
+        repr(graph.module),
+        tuple(graph.inputs.items()),
+        tuple(graph.outputs.items()),
+        tuple((name, t.shape, t.dtype) for name, t in _tensors(graph.module).items()),
+    )
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -699,7 +699,7 @@ def test_export_and_calibration_in_one_go(
     checkpoint: Path, bundle: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("export.bundle.check_parity", lambda *_, **__: [])
-    monkeypatch.setattr("export.bundle.to_onnx", lambda g: bundle.read_engine(g.name, "fp32"))
+    monkeypatch.setattr("export.bundle.to_onnx", lambda g, _: bundle.read_engine(g.name, "fp32"))
     out = tmp_path / "m.denet"
     refused(denet("export", checkpoint, "--out", out, "--precision", "int8"), "--calibration-data")
     arguments = ("export", checkpoint, "--out", out, "--precision", "int8", "--target", "avx2")

@@ -215,7 +215,7 @@ def test_a_full_disk_while_exporting(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writer, "to_onnx", lambda g: bundle.read_engine(g.name, "fp32"))
+    monkeypatch.setattr(writer, "to_onnx", lambda g, _: bundle.read_engine(g.name, "fp32"))
     monkeypatch.setattr(os, "fsync", full)
     refused(denet("export", checkpoint, "--out", "m.denet"), "m.denet", "No space left")
     assert list(in_folder.iterdir()) == []

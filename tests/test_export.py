@@ -12,9 +12,11 @@ from typing import get_args
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 import export.bundle
 from denet.config import ModelConfig
@@ -23,8 +25,8 @@ from denet.graph import ENGINES, MODALITIES, STATES, Composition
 from denet.initialize import random_images
 from denet.model import DENet
 from export import ExportError, export_bundle
-from export.engines import EngineGraph
-from export.onnx import to_onnx
+from export.engines import BATCH, EngineGraph, engine_graphs
+from export.onnx import Traced, to_onnx
 from export.parity import difference
 from runtime import Bundle, Runtime
 
@@ -33,9 +35,9 @@ OTHER_CHECKPOINT = "1" * 64
 
 @pytest.fixture(autouse=True)
 def quick(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Engines come from the session's bundle: 20 seconds less for each export."""
+    """Engines come from the session's bundle: 5 seconds less for each export."""
     monkeypatch.setattr(
-        export.bundle, "to_onnx", lambda graph: bundle.read_engine(graph.name, "fp32")
+        export.bundle, "to_onnx", lambda graph, _: bundle.read_engine(graph.name, "fp32")
     )
 
 
@@ -317,14 +319,53 @@ def test_an_engine_that_is_not_pytorchs_is_named_and_nothing_is_written(
     amount: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def damaged(graph: EngineGraph) -> bytes:
+    def damaged(graph: EngineGraph, traced: Traced) -> bytes:
         if graph.name == engine:
-            return to_onnx(perturbed(graph, amount))
+            return to_onnx(perturbed(graph, amount), traced)
         return bundle.read_engine(graph.name, "fp32")
 
     monkeypatch.setattr(export.bundle, "to_onnx", damaged)
     message = assert_fails(model, folder / "new.denet", "new.denet", engine, "PyTorch")
     assert any(tensor in message for tensor in tensors)
+
+
+@pytest.mark.parametrize("engine", ["branch_tir", "cmft_tir2nir", "dem_tir2nir"])
+def test_an_engine_that_took_the_program_of_another_is_as_if_traced_alone(
+    model: DENet, bundle: Bundle, engine: str
+) -> None:
+    (graph,) = (graph for graph in engine_graphs(model) if graph.name == engine)
+    assert to_onnx(graph, {}) == bundle.read_engine(engine, "fp32")
+
+
+def test_modules_with_equal_weights_but_other_settings_share_no_program() -> None:
+    traced: Traced = {}
+    shape = {"image": (BATCH, 3, 4, 4)}
+    found = [
+        onnx.load_from_string(to_onnx(EngineGraph("x", module, shape, {"out": out}), traced))
+        for module, out in (
+            (Named(nn.Conv2d(3, 5, 3, padding=1)), (BATCH, 5, 4, 4)),
+            (Named(nn.Conv2d(3, 5, 3, padding=1, dilation=1)), (BATCH, 5, 4, 4)),
+            (Named(nn.Conv2d(3, 5, 3, padding=2, dilation=2)), (BATCH, 5, 4, 4)),
+        )
+    ]
+    assert len(traced) == 2
+    dilations = [
+        next(a.ints for a in model.graph.node[0].attribute if a.name == "dilations")
+        for model in found
+    ]
+    assert [list(d) for d in dilations] == [[1, 1], [1, 1], [2, 2]]
+
+
+class Named(nn.Module):
+    """A module whose input is called `image`."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, image: Tensor) -> Tensor:
+        out: Tensor = self.inner(image)
+        return out
 
 
 def rows(*values: list[float]) -> NDArray[np.float32]:

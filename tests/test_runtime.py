@@ -551,7 +551,7 @@ def behind_neck(model: DENet) -> DENet:
 def neck_path(behind_neck: DENet, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("neck") / "neck.denet"
     with pytest.MonkeyPatch.context() as patch:  # the engines are those of `bundle`
-        patch.setattr(export.bundle, "to_onnx", lambda g: bundle.read_engine(g.name, "fp32"))
+        patch.setattr(export.bundle, "to_onnx", lambda g, _: bundle.read_engine(g.name, "fp32"))
         patch.setattr(export.bundle, "check_parity", lambda *_, **__: [])
         export_bundle(behind_neck, path, checkpoint_sha256="0" * 64)
     return path
