@@ -20,7 +20,7 @@ from runtime.backends.base import (
     Trace,
 )
 from runtime.bundle import Manifest
-from runtime.layout import VECTORS, Copy, Run, Span, batch_order, layout
+from runtime.layout import MOST_VECTORS, VECTORS, Copy, Run, Span, batch_order, layout
 
 Fill = Callable[[int, Modality, NDArray[np.float32]], None]
 """Writes the network input (3, H, W) of a sample's modality into the given array."""
@@ -76,7 +76,7 @@ class Composer:
         }
         self._tables: dict[str, Buffer] = {}
         self._programs: dict[tuple[State, ...], _Bound] = {}
-        self._seen: dict[tuple[State, ...], bool] = {}
+        self._seen: dict[int, None] = {}  # hashes, in the order in which they came
         self._guard = _Guard(self._forget)
 
     def load(self, states: Iterable[State]) -> None:
@@ -171,7 +171,7 @@ class Composer:
             self._programs[states] = bound  # the last one used is the last one
             return bound
         rows = layout(states)
-        self._reserve(rows.tables)
+        self._reserve(rows.tables, len(states))
         program = self.backend.program(
             [self._view(Span(image_value(m), 0, len(held))) for m, held in rows.images.items()],
             [self._call(step) for step in rows.steps],
@@ -186,11 +186,13 @@ class Composer:
         the place of the one that was unused for longest. So combinations that come once push
         nothing out, and memory comes to rest."""
         if len(self._programs) >= _KEPT_PROGRAMS:
-            if not self._seen.pop(states, False):
-                self._seen[states] = True
+            came = hash(states)
+            if came not in self._seen:
+                self._seen[came] = None
                 if len(self._seen) > _SEEN:
                     del self._seen[next(iter(self._seen))]
                 return
+            del self._seen[came]
             del self._programs[next(iter(self._programs))]
         self._programs[states] = bound
 
@@ -198,9 +200,11 @@ class Composer:
         self._programs.clear()
         self._tables.clear()
 
-    def _reserve(self, rows: Mapping[str, int]) -> None:
-        """Grow the tables to `rows`; programs bound to a table that moves are forgotten."""
-        for table, count in rows.items():
+    def _reserve(self, tables: Iterable[str], samples: int) -> None:
+        """Have each table hold what any batch of so many samples can need, so that only a larger
+        batch than all before moves it. Programs bound to a table that moves are forgotten."""
+        for table in tables:
+            count = samples * (MOST_VECTORS if table == VECTORS else 1)
             if table not in self._tables or self._tables[table].shape[0] < count:
                 if self._tables.pop(table, None):
                     self._programs.clear()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from denet.graph import (
     ENGINES,
+    MAX_TARGETS,
     MODALITIES,
     STACKED,
     STATES,
@@ -101,6 +102,21 @@ def batch_order(states: Sequence[State]) -> list[int]:
     if len(states) == 1:
         return [0]
     return sorted(range(len(states)), key=lambda i: _PLACES[states[i]])
+
+
+def _most_vectors(state: State) -> int:
+    calls = plan(state).calls
+    return sum(
+        MAX_TARGETS if name in STACKED else name == "pooled"
+        for call in calls
+        for name in (*call.inputs, *call.outputs)
+    )
+
+
+MOST_VECTORS = max(map(_most_vectors, STATES))
+"""Rows of `vectors` that a sample needs at most, whatever it is batched with: one for what a
+branch or a CMFT makes, and `MAX_TARGETS` for each input of an edge (if all of them have to be
+copied) and for its output."""
 
 
 def layout(states: Sequence[State]) -> Layout:

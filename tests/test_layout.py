@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denet.graph import ENGINES, MODALITIES, STATES, State, plan
-from runtime.layout import VECTORS, Copy, Layout, Run, Span, batch_order, layout
+from runtime.layout import MOST_VECTORS, VECTORS, Copy, Layout, Run, Span, batch_order, layout
 
 PER_TARGET = {"base", "sum", "enhanced"}
 """Inputs and outputs of an edge with rows for each target, the targets outermost."""
@@ -235,3 +235,11 @@ def test_spans_overlap_where_they_share_a_row_of_one_table() -> None:
         for other in spans:
             shared = set(rows_of([one])) & set(rows_of([other]))
             assert one.overlaps(other) == bool(shared)
+
+
+@patient
+@given(batches)
+def test_a_sample_needs_no_more_vectors_than_the_most(states: list[State]) -> None:
+    tables = laid_out(states).tables
+    assert tables.pop(VECTORS) <= MOST_VECTORS * len(states)
+    assert all(rows <= len(states) for rows in tables.values())

@@ -278,6 +278,16 @@ def test_memory_is_that_of_the_largest_batch(
     assert sum(owner() is not None for owner in memory) <= 7
 
 
+def test_only_a_larger_batch_moves_what_programs_are_bound_to(
+    fresh: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh.parts(samples_in([COMPLETE] * 6))
+    monkeypatch.setattr(fresh.composer.backend, "allocate", lambda shape: pytest.fail(f"{shape}"))
+    for seed in range(20):
+        states = np.random.default_rng(seed).integers(len(STATES), size=1 + seed % 6)
+        fresh.parts(samples_in([STATES[i] for i in states]))
+
+
 def test_a_missing_image_may_be_none(runtime: Runtime) -> None:
     (sample,) = samples_in([STATES[1]])
     assert STATES[1].missing == ("tir",)
