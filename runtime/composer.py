@@ -27,8 +27,8 @@ Fill = Callable[[int, Modality, NDArray[np.float32]], None]
 
 _KEPT_PROGRAMS = 128
 
-_SEEN = 1024
-"""Combinations of states that are remembered to have come once, without their program."""
+_JUDGED = 1024
+"""Batches after which the kept programs are judged by how many of them had one."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Composer:
         }
         self._tables: dict[str, Buffer] = {}
         self._programs: dict[tuple[State, ...], _Bound] = {}
-        self._seen: dict[int, None] = {}  # hashes, in the order in which they came
+        self._batches = self._unknown = 0
         self._guard = _Guard(self._forget)
 
     def load(self, states: Iterable[State]) -> None:
@@ -167,9 +167,10 @@ class Composer:
         return bound
 
     def _program(self, states: tuple[State, ...]) -> _Bound:
-        if bound := self._programs.pop(states, None):
-            self._programs[states] = bound  # the last one used is the last one
+        self._batches += 1
+        if bound := self._programs.get(states):
             return bound
+        self._unknown += 1
         rows = layout(states)
         self._reserve(rows.tables, len(states))
         program = self.backend.program(
@@ -182,19 +183,15 @@ class Composer:
         return bound
 
     def _keep(self, states: tuple[State, ...], bound: _Bound) -> None:
-        """Remember a program while there is room; then only where its batch has come before, in
-        the place of the one that was unused for longest. So combinations that come once push
-        nothing out, and memory comes to rest."""
-        if len(self._programs) >= _KEPT_PROGRAMS:
-            came = hash(states)
-            if came not in self._seen:
-                self._seen[came] = None
-                if len(self._seen) > _SEEN:
-                    del self._seen[next(iter(self._seen))]
-                return
-            del self._seen[came]
-            del self._programs[next(iter(self._programs))]
-        self._programs[states] = bound
+        """Remember a program while there is room. What is kept stays, because memory comes to
+        rest only where programs do not come and go, until a quarter of the batches find none:
+        then other combinations are usual now, and all begins anew."""
+        if self._batches >= _JUDGED:
+            if len(self._programs) >= _KEPT_PROGRAMS and 4 * self._unknown > self._batches:
+                self._programs.clear()
+            self._batches = self._unknown = 0
+        if len(self._programs) < _KEPT_PROGRAMS:
+            self._programs[states] = bound
 
     def _forget(self) -> None:
         self._programs.clear()

@@ -239,13 +239,13 @@ def test_forgotten_programs_are_made_again(
         assert_close(fresh.parts(samples), runtime.parts(samples))
 
 
-def test_a_batch_that_comes_once_pushes_out_no_other(
+def test_programs_that_serve_stay_and_others_make_room(
     fresh: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runtime.composer._KEPT_PROGRAMS", 2)
-    monkeypatch.setattr("runtime.composer._SEEN", 2)
-    a, b, c, d, e = STATES[:5]
-    fresh.parts(samples_in([COMPLETE] * 2))  # makes room for all that follow
+    monkeypatch.setattr("runtime.composer._JUDGED", 40)
+    a, b, c, d = STATES[:4]
+    fresh.parts(samples_in([COMPLETE] * 2))  # tables for all that follow
     fresh.composer._programs.clear()
 
     def kept_after(*states: State) -> list[State]:
@@ -253,10 +253,11 @@ def test_a_batch_that_comes_once_pushes_out_no_other(
             fresh.parts(samples_in([state]))
         return [state for (state,) in fresh.composer._programs]
 
-    assert kept_after(a, b, c) == [a, b]
-    assert kept_after(d, e, c) == [a, b]  # that c has come once is forgotten
-    assert kept_after(a, c) == [a, c]  # the second time, instead of what was unused for longest
-    assert kept_after(c, e, e) == [c, e]
+    assert kept_after(a, b, c, c) == [a, b]  # there is room for two
+    assert kept_after(*[a] * 34, c) == [a, b]  # judged: six of forty had none
+    assert kept_after(*[c] * 30, *[a] * 9) == [a, b]
+    assert kept_after(d) == [d]  # judged: 31 of forty had none
+    assert kept_after(c, a) == [d, c]
 
 
 def test_memory_is_that_of_the_largest_batch(
