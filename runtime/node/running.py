@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import threading
 import time
@@ -11,15 +10,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 from runtime.node.facts import Facts
+from runtime.node.memory import give_back
 from runtime.node.node import Node
 from runtime.node.watchdog import notify_systemd
 
 TICK = 1.0
 """Seconds between two reports."""
 
-COLLECTION = 60.0
-"""Seconds between two full garbage collections. Left to itself, Python puts them off for hours
-where few objects are in cycles, and until then its lists of free tuples grow by megabytes."""
+TIDYING = 60.0
+"""Seconds after which memory that is not in use is given back."""
 
 
 class Signals:
@@ -93,7 +92,7 @@ def _until_the_end(
     end = None if seconds is None else began + seconds
     stopping: float | None = None  # since when
     due = began + TICK
-    collection = began + COLLECTION
+    tidying = began + TIDYING
     while not node.wait(0.0):
         now = time.monotonic()
         if now >= due:
@@ -102,9 +101,9 @@ def _until_the_end(
             if not facts.stuck:
                 notify_systemd("WATCHDOG=1")
             due = max(due + TICK, now)
-        if now >= collection:
-            gc.collect()
-            collection = now + COLLECTION
+        if now >= tidying:
+            give_back()
+            tidying = now + TIDYING
         if asked.reload:
             asked.reload = False
             node.reload()
