@@ -30,7 +30,7 @@ from calibration.choose import fastest_first, select
 from calibration.half import half_engine, overflow
 from calibration.int8 import int8_edge, int8_engine
 from calibration.judge import Effect, Judge, overlap, paired_change
-from calibration.observe import BINS, Observer, observe
+from calibration.observe import BINS, QUANTIZED_BINS, Observer, observe
 from calibration.replay import Engines, Replay, all_in
 from calibration.samples import LEAST, Chosen, choose_samples
 from calibration.table import Ranges, read_table
@@ -467,6 +467,14 @@ def test_a_choice_is_judged_as_the_same_forms_are_in_company(outcome: Outcome, d
         assert judge.judge({name: forms})[name] == outcome.whole["int8-avx2"]
 
 
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Histograms with few bins, where ranges are not under test: the entropy method takes 7
+    seconds otherwise."""
+    monkeypatch.setattr("calibration.observe.BINS", QUANTIZED_BINS)
+
+
+@pytest.mark.usefixtures("coarse")
 def test_calibration_is_repeatable_bit_for_bit(
     bundle_path: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -480,6 +488,7 @@ def test_calibration_is_repeatable_bit_for_bit(
     assert made[0] == made[1]
 
 
+@pytest.mark.usefixtures("coarse")
 def test_ranges_are_kept_for_the_same_samples_alone(
     outcome: Outcome, data: Path, tmp_path: Path
 ) -> None:
@@ -512,6 +521,7 @@ def rgb_and_tir(data: Path, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.usefixtures("coarse")
 def test_a_modality_that_is_absent_altogether(
     rgb_and_tir: Path, bundle_path: Path, tmp_path: Path
 ) -> None:
@@ -661,6 +671,7 @@ def test_a_budget_that_cannot_be_kept(
         "0.5 mAP points",
         precision="int8",
         target="avx2",
+        table=table,
     )
 
 
@@ -695,6 +706,7 @@ def test_int8_on_the_wrong_cpu(
 # Commands
 
 
+@pytest.mark.usefixtures("coarse")
 def test_export_and_calibration_in_one_go(
     checkpoint: Path, bundle: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
