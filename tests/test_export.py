@@ -356,6 +356,16 @@ def test_modules_with_equal_weights_but_other_settings_share_no_program() -> Non
     assert [list(d) for d in dilations] == [[1, 1], [1, 1], [2, 2]]
 
 
+def test_an_export_logs_nothing_of_the_exporters(caplog: pytest.LogCaptureFixture) -> None:
+    """Some libraries set the root logger to INFO when they are imported."""
+    caplog.set_level("INFO")
+    graph = EngineGraph(
+        "x", Named(nn.Conv2d(3, 5, 1)), {"image": (BATCH, 3, 4, 4)}, {"out": (BATCH, 5, 4, 4)}
+    )
+    to_onnx(graph, {})
+    assert not caplog.records
+
+
 class Named(nn.Module):
     """A module whose input is called `image`."""
 
