@@ -142,7 +142,9 @@ def slope(minutes: Any, values: Any) -> tuple[float, float, float]:
     return float(line.slope), float(line.slope - reach), float(line.slope + reach)
 
 
-def soak(bundle: Path, minutes: float, rate: float | None, plot: Path | None) -> None:
+def soak(
+    bundle: Path, minutes: float, rate: float | None, plot: Path | None, readings: Path | None
+) -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         images = recording(folder / "images")
@@ -151,6 +153,8 @@ def soak(bundle: Path, minutes: float, rate: float | None, plot: Path | None) ->
         path = config(folder, bundle, images, chosen, lines)
         told = node_run(path, 60 * minutes, "--inject", FAULTS)
     judge(told, chosen)
+    if readings is not None:
+        readings.write_text("".join(json.dumps(facts) + "\n" for facts in told))
     if plot is not None:
         draw(told, plot)
 
@@ -206,8 +210,7 @@ def draw(told: list[dict[str, Any]], path: Path) -> None:
     axes[1].set_ylabel("healthy sensors")
     axes[1].set_yticks([0, 1, 2, 3])
     axes[2].plot(minutes, [facts["rss"] for facts in told], linewidth=0.9)
-    axes[2].set_ylabel("resident memory, MB")
-    axes[2].set_ylim(bottom=0)
+    axes[2].set_ylabel("resident memory, MB,\nnot from zero")
     axes[3].plot(minutes, [1e3 * (f["latency"]["p50"] or np.nan) for f in told], label="p50")
     axes[3].plot(minutes, [1e3 * (f["latency"]["p99"] or np.nan) for f in told], label="p99")
     axes[3].set_ylabel("latency, ms")
@@ -304,6 +307,7 @@ def main() -> None:
     lasting.add_argument("--minutes", type=float, default=30.0)
     lasting.add_argument("--rate", type=float, help="triplets a second; found out without it")
     lasting.add_argument("--plot", type=Path)
+    lasting.add_argument("--readings", type=Path, help="JSON lines: what was read each second")
     killing = commands.add_parser("kills")
     killing.add_argument("bundle", type=Path)
     killing.add_argument("--kills", type=int, default=50)
@@ -317,7 +321,7 @@ def main() -> None:
         return
     print(processor())
     if wanted.command == "soak":
-        soak(wanted.bundle, wanted.minutes, wanted.rate, wanted.plot)
+        soak(wanted.bundle, wanted.minutes, wanted.rate, wanted.plot, wanted.readings)
     else:
         kills(wanted.bundle, wanted.kills)
 

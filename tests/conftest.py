@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock
 
 from calibration import Outcome, Request, calibrate
+from calibration.observe import QUANTIZED_BINS
 from denet.checkpoint import file_digest, load_checkpoint, save_checkpoint
 from denet.config import ModelConfig
 from denet.data.synthetic import SyntheticConfig, write_synthetic
@@ -108,3 +109,10 @@ def outcome(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFact
     folder = made_once(tmp_path_factory, "calibrated", make)
     found: Outcome = pickle.loads((folder / "outcome.pickle").read_bytes())
     return found
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Histograms with few bins, where ranges do not have to be good: the entropy method takes 7
+    seconds otherwise."""
+    monkeypatch.setattr("calibration.observe.BINS", QUANTIZED_BINS + 16)

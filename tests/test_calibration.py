@@ -30,7 +30,7 @@ from calibration.choose import fastest_first, select
 from calibration.half import half_engine, overflow
 from calibration.int8 import int8_edge, int8_engine
 from calibration.judge import Effect, Judge, overlap, paired_change
-from calibration.observe import BINS, QUANTIZED_BINS, Observer, observe
+from calibration.observe import BINS, Observer, observe
 from calibration.replay import Engines, Replay, all_in
 from calibration.samples import LEAST, Chosen, choose_samples
 from calibration.table import Ranges, read_table
@@ -281,6 +281,7 @@ def test_a_replay_makes_nothing_twice(bundle: Bundle, data: Path) -> None:
     assert len(engines.runs) <= len(calls)
 
 
+@pytest.mark.usefixtures("coarse")
 def test_ranges_hold_what_occurred_in_any_state(bundle: Bundle, data: Path) -> None:
     samples = chosen(data, bundle)
     found = observe(bundle, samples, None, 4)
@@ -465,13 +466,6 @@ def test_a_choice_is_judged_as_the_same_forms_are_in_company(outcome: Outcome, d
     assert judge.judge({"fp32": all_in("fp32")})["fp32"][STATES[0]].cosine == 1
     for name in ("", "x"):
         assert judge.judge({name: forms})[name] == outcome.whole["int8-avx2"]
-
-
-@pytest.fixture
-def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Histograms with few bins, where ranges are not under test: the entropy method takes 7
-    seconds otherwise."""
-    monkeypatch.setattr("calibration.observe.BINS", QUANTIZED_BINS)
 
 
 @pytest.mark.usefixtures("coarse")

@@ -231,12 +231,11 @@ def done(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def embedded(checkpoint: Path, records: Sequence[Record], state: State) -> NDArray[np.float32]:
     model = load_checkpoint(checkpoint)
     data = EvaluationSet([record.within(state) for record in records], model.config)
-    rows = []
-    for i in range(len(data)):
-        images, _ = data[i]
-        with torch.inference_mode():
-            rows.append(model({m: x[None] for m, x in images.items()}, state).embedding[0].numpy())
-    return np.stack(rows)
+    images = [data[i][0] for i in range(len(data))]
+    with torch.inference_mode():
+        batch = {m: torch.stack([each[m] for each in images]) for m in state.available}
+        embedding: NDArray[np.float32] = model(batch, state).embedding.numpy()
+    return embedding
 
 
 def accuracy(

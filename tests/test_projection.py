@@ -269,6 +269,7 @@ def test_what_a_calibration_left_is_kept(bundle_path: Path, data: Path, tmp_path
     assert (built / "branch_rgb.engine").read_bytes() == b"engine"
 
 
+@pytest.mark.usefixtures("coarse")
 def test_a_projected_bundle_is_calibrated_by_its_short_embeddings(copy: Path, data: Path) -> None:
     outcome = calibrate(
         copy, Request(data=data, targets=("avx2",), budget=100.0, samples=16, precision="int8")
