@@ -32,9 +32,13 @@ def to_onnx(graph: EngineGraph, traced: Traced) -> bytes:
 
     Args:
         graph: the engine.
-        traced: the programs of other engines, which this one is added to. Watching a network
-            compute takes most of an export, and the 15 engines are of three kinds: of each kind
-            one is watched, and the others put their weights into its program.
+        traced: the programs of other engines, which this one is added to. Tracing takes most of
+            an export, and the 15 engines are of three kinds: of each kind one is traced, and the
+            others put their weights into its program.
+
+    Raises:
+        AssertionError, onnx.checker.ValidationError: as `to_onnx_model` does.
+        KeyError: a weight is neither a parameter nor a buffer, so engines cannot differ in it.
     """
     kind = _kind(graph)
     if kind not in traced:
