@@ -1,6 +1,6 @@
 """Whether a node lasts: hours at the highest rate that a machine sustains, and `kill -9`.
 
-    python benchmarks/node.py soak BUNDLE [--minutes 30] [--rate R] [--plot FILE.png]
+    python benchmarks/node.py soak BUNDLE [--minutes 30] [--rate R] [--plot PNG] [--readings FILE]
     python benchmarks/node.py kills BUNDLE [--kills 50]
 
 - Soak: drawn persons walk by, three streams from a folder in a loop, with faults at random in all

@@ -281,7 +281,6 @@ def test_a_replay_makes_nothing_twice(bundle: Bundle, data: Path) -> None:
     assert len(engines.runs) <= len(calls)
 
 
-@pytest.mark.usefixtures("coarse")
 def test_ranges_hold_what_occurred_in_any_state(bundle: Bundle, data: Path) -> None:
     samples = chosen(data, bundle)
     found = observe(bundle, samples, None, 4)

@@ -329,7 +329,7 @@ def interrupt_at(epoch: int, batch: int) -> Callable[..., None]:
     return on_batch
 
 
-@pytest.mark.parametrize(("phases", "cut"), [((2, 0), (2, 2)), ((2, 1), (2, 2)), ((1, 2), (3, 2))])
+@pytest.mark.parametrize(("phases", "cut"), [((3, 0), (2, 2)), ((2, 1), (2, 2)), ((1, 2), (3, 2))])
 def test_a_resumed_run_has_the_weights_of_an_uninterrupted_one(
     phases: tuple[int, int], cut: tuple[int, int], data: DataSet, tmp_path: Path
 ) -> None:
