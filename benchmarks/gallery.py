@@ -26,6 +26,7 @@ import numpy as np
 from composed import processor
 from node import config, recording
 from numpy.typing import NDArray
+from resident import resident
 from rich.console import Console
 from rich.table import Table
 
@@ -72,12 +73,6 @@ def some_scores(space: Space) -> Scores:
         pairs=pairs,
     )
     return Scores(table, "scores")
-
-
-def resident() -> float:
-    """MB of memory that this process holds."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def make(path: Path, storage: str, space: Space, entries: int, identities: int) -> float:

@@ -36,6 +36,7 @@ import numpy as np
 from composed import processor
 from health import walks
 from PIL import Image
+from resident import resident
 from scipy import stats
 
 from denet.data.synthetic import SyntheticConfig, World
@@ -88,11 +89,7 @@ def node_run(path: Path, seconds: float, *options: str) -> list[dict[str, Any]]:
     ) as child:
         assert child.stdout is not None
         for line in child.stdout:
-            try:
-                status = Path(f"/proc/{child.pid}/status").read_text()
-                rss = int(status.split("VmRSS:")[1].split()[0]) / 1e3
-            except (OSError, IndexError):  # it has just ended
-                rss = float("nan")
+            rss = resident(child.pid) or float("nan")  # none is held by what has ended
             told.append({**json.loads(line), "rss": rss})
     if child.returncode:
         raise SystemExit(f"the node ended with {child.returncode}")

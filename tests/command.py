@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from typer.testing import CliRunner, Result
 
@@ -15,9 +16,18 @@ def denet(*arguments: object) -> Result:
 
 def tiny_recipe(**train: object) -> str:
     """The TOML of a recipe that trains in seconds, with these values in its table `[train]`."""
-    values = {"identities": 2, "instances": 2} | train
+    model = {
+        "backbone": "timm:test_resnet",
+        "image_size": [32, 16],
+        "cmft_width": 4,
+        "dem_channels": 4,
+    }
+    return _table("model", model) + _table("train", {"identities": 2, "instances": 2} | train)
+
+
+def _table(name: str, values: Mapping[str, object]) -> str:
     lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
-    return f"[model]\nimage_size = [32, 16]\ncmft_width = 4\ndem_channels = 4\n[train]\n{lines}"
+    return f"[{name}]\n{lines}"
 
 
 def refused(result: Result, *words: str) -> None:

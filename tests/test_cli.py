@@ -61,7 +61,7 @@ def test_help_has_a_line_for_each_command() -> None:
 
 def test_init_and_export_make_a_bundle_that_verifies(in_folder: Path) -> None:
     Path("small.toml").write_text(
-        '[model]\nbackbone = "resnet18"\nimage_size = [64, 32]\ncmft_width = 32\n'
+        '[model]\nbackbone = "timm:test_resnet"\nimage_size = [64, 32]\ncmft_width = 8\n'
     )
     assert denet("init", "m.safetensors", "--config", "small.toml").exit_code == 0
     exported = denet("export", "m.safetensors", "--out", "m.denet")

@@ -53,7 +53,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 
 @pytest.fixture(scope="module")
 def tiny() -> DENet:
-    config = ModelConfig(backbone="resnet18", image_size=(32, 16), cmft_width=4, dem_channels=4)
+    config = ModelConfig(
+        backbone="timm:test_resnet", image_size=(32, 16), cmft_width=4, dem_channels=4
+    )
     return initial_model(config, seed=0, pretrained=False)
 
 

@@ -47,7 +47,7 @@ from denet.train import Progress, hold_out, learning_rate, phase_of, train
 from runtime import Runtime
 from tests.command import tiny_recipe
 
-TINY = ModelConfig(backbone="resnet18", image_size=(32, 16), cmft_width=4, dem_channels=4)
+TINY = ModelConfig(backbone="timm:test_resnet", image_size=(32, 16), cmft_width=4, dem_channels=4)
 QUICK = TrainConfig(
     epochs=2,
     identities=2,
