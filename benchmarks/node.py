@@ -7,8 +7,8 @@
   three. The rate is raised until something overflows; nine tenths of the last one that did not is
   the rate of the soak. `denet node run` is then read each second: what came, what
   went on, what was dropped and why, resident memory, and the p99 latency of the last 1,000
-  embeddings. The slope of memory after a third of the time is that of a line through its means by
-  block, with the 95 % interval of Student's t over the blocks.
+  embeddings. The slope of memory, after a third of the time and in the last quarter, is that of a
+  line through its means by block, with the 95 % interval of Student's t over the blocks.
 - Kills: a node with a gallery and a broker is killed (SIGKILL) at random moments while people are
   enrolled in the same process, and sometimes the broker is away. Then: does the gallery open, is
   every enrolment there that was acknowledged, and does the broker get the events of every run from
@@ -174,11 +174,13 @@ def judge(told: list[dict[str, Any]], rate: float) -> None:
     running = np.array([facts["running"] / 60 for facts in living])
     after = running > running[-1] / 3
     rss = np.array([facts["rss"] for facts in living])
-    per_hour, low, high = slope(running[after], rss[after])
-    print(
-        f"  memory: {rss[after].mean():.0f} MB, slope {per_hour:+.2f} MB/h "
-        f"(95 %: {low:+.2f} to {high:+.2f})"
-    )
+    for since, named in ((1 / 3, "after a third"), (3 / 4, "in the last quarter")):
+        part = running > running[-1] * since
+        per_hour, low, high = slope(running[part], rss[part])
+        print(
+            f"  memory {named} of the time: {rss[part].mean():.0f} MB, slope {per_hour:+.2f} MB/h "
+            f"(95 %: {low:+.2f} to {high:+.2f})"
+        )
     p99 = np.array([facts["latency"]["p99"] or np.nan for facts in living])[after] * 1e3
     first, last = np.array_split(p99, 2)
     print(
