@@ -174,8 +174,8 @@ def judge(told: list[dict[str, Any]], rate: float) -> None:
     running = np.array([facts["running"] / 60 for facts in living])
     after = running > running[-1] / 3
     rss = np.array([facts["rss"] for facts in living])
-    for since, named in ((1 / 3, "after a third"), (3 / 4, "in the last quarter")):
-        part = running > running[-1] * since
+    late = running > running[-1] * 3 / 4
+    for part, named in ((after, "after a third"), (late, "in the last quarter")):
         per_hour, low, high = slope(running[part], rss[part])
         print(
             f"  memory {named} of the time: {rss[part].mean():.0f} MB, slope {per_hour:+.2f} MB/h "

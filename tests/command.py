@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typer.testing import CliRunner, Result
 
 import cli
+from tests.conftest import TINY
 
 
 def denet(*arguments: object) -> Result:
@@ -16,12 +17,8 @@ def denet(*arguments: object) -> Result:
 
 def tiny_recipe(**train: object) -> str:
     """The TOML of a recipe that trains in seconds, with these values in its table `[train]`."""
-    model = {
-        "backbone": "timm:test_resnet",
-        "image_size": [32, 16],
-        "cmft_width": 4,
-        "dem_channels": 4,
-    }
+    names = ("backbone", "image_size", "cmft_width", "dem_channels")
+    model = {name: getattr(TINY, name) for name in names}
     return _table("model", model) + _table("train", {"identities": 2, "instances": 2} | train)
 
 

@@ -29,6 +29,10 @@ SMALL = ModelConfig(backbone="resnet18", image_size=(64, 32), cmft_width=32, dem
 """C = 512, a feature map of 4x2; everything else as in the full model."""
 
 
+TINY = ModelConfig(backbone="timm:test_resnet", image_size=(32, 16), cmft_width=4, dem_channels=4)
+"""Is trained in seconds."""
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """The folder that `make` fills, in one of the processes that share a run."""
     base = factory.getbasetemp()

@@ -40,6 +40,7 @@ from denet.initialize import initial_model, random_images
 from denet.metrics import Ranking
 from denet.model import DENet
 from denet.remember import Remembered
+from tests.conftest import TINY
 
 RANGES = dict.fromkeys(MODALITIES, (0, 65535))
 
@@ -53,10 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 
 @pytest.fixture(scope="module")
 def tiny() -> DENet:
-    config = ModelConfig(
-        backbone="timm:test_resnet", image_size=(32, 16), cmft_width=4, dem_channels=4
-    )
-    return initial_model(config, seed=0, pretrained=False)
+    return initial_model(TINY, seed=0, pretrained=False)
 
 
 @pytest.fixture(scope="module")

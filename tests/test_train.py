@@ -46,8 +46,8 @@ from denet.step import Phase, Step
 from denet.train import Progress, hold_out, learning_rate, phase_of, train
 from runtime import Runtime
 from tests.command import tiny_recipe
+from tests.conftest import TINY
 
-TINY = ModelConfig(backbone="timm:test_resnet", image_size=(32, 16), cmft_width=4, dem_channels=4)
 QUICK = TrainConfig(
     epochs=2,
     identities=2,
