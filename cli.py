@@ -1523,9 +1523,11 @@ def node_run(
     at once."""
     from runtime.node import Facts, Node, read_settings
     from runtime.node.injection import read_faults
+    from runtime.node.memory import share_one_arena
     from runtime.node.running import Signals, run_node
     from runtime.node.teller import Teller
 
+    share_one_arena()
     settings = read_settings(config)
     faults = None if inject is None else read_faults(inject)
     signals = Signals()

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import urllib.request
@@ -723,21 +722,6 @@ def test_memory_is_given_back_from_time_to_time(
     assert 2 <= found.count(2) == len(given) <= 11
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_what_is_given_back_is_the_systems() -> None:
-    if memory._trim is None:
-        pytest.skip("the C library cannot give memory back")
-
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    held = [b"x" * 60_000 for _ in range(2_000)]  # too small to be mapped one by one
-    del held[:-1]  # the last one keeps what lies below it
-    before = resident()
-    memory.give_back()
-    assert before - resident() > 60_000_000
-
-
 def test_a_report_that_nobody_reads_ends_the_node(bundle_path: Path, data: Path) -> None:
     def broken(_facts: Facts) -> None:
         raise BrokenPipeError
@@ -773,10 +757,16 @@ def test_a_signal_ends_a_node_in_order_and_two_at_once(
     assert said[-1].startswith("stopped: ")
 
 
-def test_a_command_line_runs_for_a_while(bundle_path: Path, data: Path, tmp_path: Path) -> None:
+def test_a_command_line_runs_for_a_while(
+    bundle_path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    monkeypatch.setattr(memory, "_mallopt", lambda *wanted: asked.append(wanted))
     config = config_file(tmp_path, bundle_path, data / "test", tmp_path / "events.jsonl")
     done = denet("node", "run", config, "--json", "--for", "0.3", "--inject", "every=3;kinds=black")
     assert done.exit_code == 0, done.output
+    assert asked == [(memory.ARENA_MAX, 1)]
     facts = json.loads(done.stdout.splitlines()[-1])
     assert facts["crops"]["entered"] == facts["triplets"]["left"]
     assert facts["frames"]["rgb"]["held"] == 0

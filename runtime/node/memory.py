@@ -1,31 +1,47 @@
-"""A process that runs for months gives back the memory that it does not use."""
+"""The memory of a process that runs for months stays as it is after the first minutes."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import os
 from collections.abc import Callable
+
+ARENA_MAX = -8
+"""`M_ARENA_MAX` of the GNU C library's malloc.h."""
+
+
+def share_one_arena() -> None:
+    """Let all threads that start from now on take memory from one place, with the GNU C library.
+
+    Left to itself, it gives each thread a place (arena) of its own. What one thread frees no other
+    can use, and each place grows for hours to hold its own worst moment. Whoever has set
+    MALLOC_ARENA_MAX knows better.
+    """
+    if _mallopt is not None and "MALLOC_ARENA_MAX" not in os.environ:
+        _mallopt(ARENA_MAX, 1)
 
 
 def give_back() -> None:
     """Collect all garbage, and return free memory to the system where the C library can.
 
     Left to itself, Python puts full collections off for hours where few objects are in cycles,
-    and until then its lists of free tuples grow; and the C library keeps what each thread has
-    freed, so that memory grows with each moment that needed more than all before.
+    and until then its lists of free tuples grow; and the C library keeps what has been freed, so
+    that memory grows with each moment that needed more than all before.
     """
     gc.collect()
     if _trim is not None:
         _trim(0)
 
 
-def _find_trim() -> Callable[[int], int] | None:
-    """`malloc_trim` of the GNU C library; other C libraries have no such thing."""
+def _find(name: str) -> Callable[..., int] | None:
+    """A function of the C library; some have neither of the two."""
     try:
-        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+        found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):  # TypeError: Windows wants a name
         return None
     return found
 
 
-_trim = _find_trim()
+_trim = _find("malloc_trim")
+_mallopt = _find("mallopt")
