@@ -214,7 +214,7 @@ def draw(told: list[dict[str, Any]], path: Path) -> None:
     axes[3].plot(minutes, [1e3 * (f["latency"]["p99"] or np.nan) for f in told], label="p99")
     axes[3].set_ylabel("latency, ms")
     axes[3].set_ylim(bottom=0)
-    axes[3].legend(loc="lower right")
+    axes[3].legend(loc="upper left")
     axes[3].set_xlabel("minutes")
     figure.savefig(path, dpi=120)
     print(f"{path}: written")

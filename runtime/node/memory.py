@@ -1,4 +1,4 @@
-"""The memory of a process that runs for months stays as it is after the first minutes."""
+"""A process that runs for months keeps its memory together, and gives back what it does not use."""
 
 from __future__ import annotations
 
