@@ -35,7 +35,7 @@ import msgspec
 import numpy as np
 from composed import processor
 
-from runtime.events import (
+from runtime.node.events import (
     Condition,
     Embedding,
     Event,
@@ -46,7 +46,7 @@ from runtime.events import (
     Sink,
     open_sinks,
 )
-from runtime.events.outbox import Outbox
+from runtime.node.events.outbox import Outbox
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -59,7 +59,7 @@ CHILD = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from events import some_event
-from runtime.events import EventIds, EventSettings, MqttSettings, open_sinks
+from runtime.node.events import EventIds, EventSettings, MqttSettings, open_sinks
 settings = EventSettings(mqtt=MqttSettings(url=sys.argv[2], outbox=sys.argv[3]))
 sink = open_sinks(settings, "bench", lambda line: None)
 ids = EventIds("bench")

@@ -3,7 +3,7 @@
     python benchmarks/health.py [--frames 20000] [--seed 0] [--roadscene FOLDER]
 
 Persons walk before drawn cameras, 200 moments each, at 25 Hz; each of the three streams gets
-faults of its own at random (`runtime.faults`), goes through the synchronizer, and is judged. Then
+faults of its own at random (`runtime.node.faults`), goes through the synchronizer, and is judged. Then
 the same without faults: by night, after coding as H.264, and on real frames where a folder with
 `RGB` and `TI` is given. A moment is left out of "the state is right" while the documented
 hysteresis of one of its sensors lasts. The result is Markdown, for docs/node.md.
@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 
 from denet.data.synthetic import SyntheticConfig, World
 from denet.graph import MODALITIES, Modality, State
-from runtime.faults import EFFECTS, FaultSettings, Injector, Truth
-from runtime.health import Diagnosis, Health, Limits
 from runtime.machine import read_machine
-from runtime.sources import Frame, Synchronizer, Triplet
-from runtime.sources.folder import Recording, read_pixels
+from runtime.node.faults import EFFECTS, FaultSettings, Injector, Truth
+from runtime.node.health import Diagnosis, Health, Limits
+from runtime.node.sources import Frame, Synchronizer, Triplet
+from runtime.node.sources.folder import Recording, read_pixels
 
 Image = NDArray[Any]
 Images = dict[Modality, Image]

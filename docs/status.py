@@ -20,9 +20,9 @@ import numpy as np
 from PIL import Image
 
 from denet.graph import MODALITIES, Modality, State, plan
-from runtime.events import Match
-from runtime.health import Verdict
-from runtime.status import Seen, Snapshot, StatusPage, StatusSettings
+from runtime.node.events import Match
+from runtime.node.health import Verdict
+from runtime.node.status import Seen, Snapshot, StatusPage, StatusSettings
 
 SAMPLES = Path(__file__).parent / "samples"
 FOLDERS: dict[Modality, str] = {"rgb": "RGB", "nir": "NI", "tir": "TI"}

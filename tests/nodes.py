@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from denet.graph import MODALITIES, Modality
-from runtime.events import Counters, Event
-from runtime.health import Verdict
+from runtime.node.events import Counters, Event
+from runtime.node.health import Verdict
 from runtime.node.moment import Crop
 from runtime.node.settings import NodeSettings, convert
 

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from denet.graph import MODALITIES, Modality
-from runtime.events import Box
 from runtime.node import NodeError
-from runtime.node.cropping import OUTSIDE, UNEQUAL, crop, crops
-from runtime.node.finders import checked_box, open_finder, read_boxes, whole_frames
+from runtime.node.boxes.cropping import OUTSIDE, UNEQUAL, crop, crops
+from runtime.node.boxes.finders import checked_box, open_finder, read_boxes, whole_frames
+from runtime.node.boxes.views import View, check_views, read_views
+from runtime.node.events import Box
 from runtime.node.settings import BoxSettings
-from runtime.node.views import View, check_views, read_views
+from runtime.node.sources import Frame
+from runtime.node.sources.folder import Recording, read_pixels
 from runtime.runtime import Runtime
-from runtime.sources import Frame
-from runtime.sources.folder import Recording, read_pixels
 
 TOLERANCE = 0.015
 

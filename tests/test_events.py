@@ -23,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.events import (
+from runtime.node.events import (
     Box,
     Condition,
     Embedding,
@@ -35,12 +35,12 @@ from runtime.events import (
     Match,
     open_sinks,
 )
-from runtime.events import mailbox as mailbox_module
-from runtime.events.lines import LinesSink
-from runtime.events.mailbox import DEPTH, Mailbox
-from runtime.events.outbox import Outbox
-from runtime.events.tally import Tally
-from runtime.health import Verdict
+from runtime.node.events import mailbox as mailbox_module
+from runtime.node.events.lines import LinesSink
+from runtime.node.events.mailbox import DEPTH, Mailbox
+from runtime.node.events.outbox import Outbox
+from runtime.node.events.tally import Tally
+from runtime.node.health import Verdict
 from tests.disk import files_of_at_most
 
 ROOT = Path(__file__).parents[1]
@@ -367,7 +367,7 @@ def test_the_oldest_letters_go_for_want_of_room(tmp_path: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from runtime.events.outbox import Outbox
+from runtime.node.events.outbox import Outbox
 outbox = Outbox(Path(sys.argv[1]), 50_000_000)
 number = int(sys.argv[2])
 while True:
@@ -463,7 +463,7 @@ def test_a_file_that_is_no_outbox_is_an_error(tmp_path: Path) -> None:
 def test_an_outbox_belongs_to_one_node(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox.db", MB)
     script = (
-        "import sys; from pathlib import Path; from runtime.events.outbox import Outbox\n"
+        "import sys; from pathlib import Path; from runtime.node.events.outbox import Outbox\n"
         "try: Outbox(Path(sys.argv[1]), 1_000_000)\n"
         "except ValueError as error: print(error)"
     )
@@ -481,7 +481,7 @@ def test_an_outbox_belongs_to_one_node(tmp_path: Path) -> None:
 
 def test_events_need_no_torch() -> None:
     script = (
-        "import sys, runtime.events, runtime.status\n"
+        "import sys, runtime.node.events, runtime.node.status\n"
         "print('torch' in sys.modules, 'paho' in sys.modules)"
     )
     out = subprocess.run(

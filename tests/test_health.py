@@ -19,15 +19,24 @@ from numpy.typing import NDArray
 
 from denet.data.synthetic import SyntheticConfig, World
 from denet.graph import MODALITIES, Modality, State
-from runtime.faults import EFFECTS, FaultError, FaultSettings, FaultySource, Injector, Truth
-from runtime.faults.effects import Past
-from runtime.health import FAULTS, Health, Limits, LimitsError, Verdict
-from runtime.health.content import Content
-from runtime.health.grid import BANDS, BLOCKS, Grid
-from runtime.health.recovery import Recovery
-from runtime.health.sensor import Sensor
-from runtime.health.verdict import Finding
-from runtime.sources import Absence, Frame, Item, Notice, Source, Synchronizer, Triplet, Undecodable
+from runtime.node.faults import EFFECTS, FaultError, FaultSettings, FaultySource, Injector, Truth
+from runtime.node.faults.effects import Past
+from runtime.node.health import FAULTS, Health, Limits, LimitsError, Verdict
+from runtime.node.health.content import Content
+from runtime.node.health.grid import BANDS, BLOCKS, Grid
+from runtime.node.health.recovery import Recovery
+from runtime.node.health.sensor import Sensor
+from runtime.node.health.verdict import Finding
+from runtime.node.sources import (
+    Absence,
+    Frame,
+    Item,
+    Notice,
+    Source,
+    Synchronizer,
+    Triplet,
+    Undecodable,
+)
 
 Image = NDArray[Any]
 

@@ -21,7 +21,7 @@ pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install 'denet-edg
 
 from paho.mqtt.client import Client
 
-from runtime.events import (
+from runtime.node.events import (
     Embedding,
     Event,
     EventError,
@@ -31,10 +31,10 @@ from runtime.events import (
     Sink,
     open_sinks,
 )
-from runtime.events.broker import Broker as Address
-from runtime.events.link import Link, Signal
-from runtime.events.outbox import Outbox
-from runtime.events.sink import Counters
+from runtime.node.events.broker import Broker as Address
+from runtime.node.events.link import Link, Signal
+from runtime.node.events.outbox import Outbox
+from runtime.node.events.sink import Counters
 from tests.broker import MOSQUITTO, Broker, Receiver, free_port, until
 from tests.disk import files_of_at_most
 
@@ -205,7 +205,7 @@ def test_a_broker_that_hangs_holds_nobody_up(
 
 CHILD = """
 import sys, time
-from runtime.events import Event, EventIds, EventSettings, MqttSettings, open_sinks
+from runtime.node.events import Event, EventIds, EventSettings, MqttSettings, open_sinks
 mqtt = MqttSettings(url=sys.argv[1], outbox=sys.argv[2])
 sink = open_sinks(EventSettings(mqtt=mqtt), "gate-3", lambda line: None)
 ids = EventIds("gate-3")

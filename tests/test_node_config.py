@@ -14,14 +14,14 @@ import pytest
 
 from denet.graph import COMPLETE
 from runtime.bundle import Bundle
-from runtime.faults import EFFECTS, FaultSettings
 from runtime.gallery import Enrolment, Space, open_gallery
-from runtime.health import Limits
 from runtime.node import NodeError, read_settings
+from runtime.node.boxes.views import View
+from runtime.node.faults import EFFECTS, FaultSettings
+from runtime.node.health import Limits
 from runtime.node.injection import read_faults
 from runtime.node.settings import convert
 from runtime.node.thresholds import limits
-from runtime.node.views import View
 from runtime.runtime import Runtime
 from tests.command import denet, refused
 from tests.nodes import config_file, document, settings, written

@@ -25,15 +25,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denet.graph import MODALITIES, STATES, State, plan
-from runtime.events import Box
-from runtime.faults import FaultSettings, Truth
 from runtime.gallery import Enrolment, GalleryError, Space, open_gallery
-from runtime.health import Diagnosis, Verdict
 from runtime.node import Facts, Node, NodeError, NodeSettings, embedder, memory
 from runtime.node.announcer import Announcer, Sighting
 from runtime.node.backlog import OVERFLOW, STOPPED, Account, Backlog
 from runtime.node.cutter import NO_BOXES, Cutter
 from runtime.node.embedder import NOT_EMBEDDED, Embedder
+from runtime.node.events import Box
+from runtime.node.faults import FaultSettings, Truth
+from runtime.node.health import Diagnosis, Verdict
 from runtime.node.intake import NOT_HEALTHY
 from runtime.node.latency import BOUNDS, Latencies
 from runtime.node.metrics import Metrics
@@ -41,12 +41,12 @@ from runtime.node.moment import Crop, Moment
 from runtime.node.running import Signals, run_node
 from runtime.node.serving import Serving
 from runtime.node.settings import BatchSettings, MetricsSettings, convert
+from runtime.node.sources import Frame
 from runtime.node.stage import Stage
 from runtime.node.teller import DEPTH, Teller
 from runtime.node.watchdog import Watchdog, notify_systemd
 from runtime.runtime import Runtime
 from runtime.samples import find_samples
-from runtime.sources import Frame
 from tests.command import denet
 from tests.nodes import WELL, Remembered, config_file, crop, document, settings
 

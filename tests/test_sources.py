@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from denet.graph import MODALITIES, Modality
-from runtime.health import Health, Verdict
-from runtime.sources import (
+from runtime.node.health import Health, Verdict
+from runtime.node.sources import (
     Feed,
     Frame,
     Inbox,
@@ -46,13 +46,13 @@ from runtime.sources import (
     open_sources,
     pace,
 )
-from runtime.sources.backoff import Backoff
-from runtime.sources.clock import StreamClock
-from runtime.sources.film import FilmSource
-from runtime.sources.folder import Recording, read_pixels
-from runtime.sources.gstreamer import GStreamerSource
-from runtime.sources.pace import LEAD
-from runtime.sources.secrets import redacted
+from runtime.node.sources.backoff import Backoff
+from runtime.node.sources.clock import StreamClock
+from runtime.node.sources.film import FilmSource
+from runtime.node.sources.folder import Recording, read_pixels
+from runtime.node.sources.gstreamer import GStreamerSource
+from runtime.node.sources.pace import LEAD
+from runtime.node.sources.secrets import redacted
 from tests.rtsp import RtspCamera, system_python
 
 PIXEL = np.zeros((1, 1), np.uint8)

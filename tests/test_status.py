@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from denet.graph import STATES, State
-from runtime.events import Match
-from runtime.health import Verdict
-from runtime.status import Seen, Snapshot, StatusError, StatusPage, StatusSettings
-from runtime.status import page as page_module
-from runtime.status.thumbnail import SIDE, thumbnail
+from runtime.node.events import Match
+from runtime.node.health import Verdict
+from runtime.node.status import Seen, Snapshot, StatusError, StatusPage, StatusSettings
+from runtime.node.status import page as page_module
+from runtime.node.status.thumbnail import SIDE, thumbnail
 
 HOSTILE = "<img src=x onerror=document.title='taken'>\"'&</script>"
 

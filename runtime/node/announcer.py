@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import Modality, State
-from runtime.events import Box, Condition, Embedding, Event, EventIds, Match, NoticeKind, Sink
-from runtime.events.event import EmbeddingType
 from runtime.gallery import Space
-from runtime.health import Diagnosis, Verdict
+from runtime.node.events import Box, Condition, Embedding, Event, EventIds, Match, NoticeKind, Sink
+from runtime.node.events.event import EmbeddingType
+from runtime.node.health import Diagnosis, Verdict
 
 Say = Callable[[str], None]
 """Takes a line for a person, in any thread."""

@@ -10,19 +10,19 @@ from typing import TypeVar
 
 from denet.errors import DenetError
 from denet.graph import Modality
-from runtime.events import open_sinks
 from runtime.gallery import Gallery, open_gallery
 from runtime.node.announcer import Say
+from runtime.node.boxes.finders import open_finder
+from runtime.node.boxes.views import read_views
 from runtime.node.errors import NodeError
+from runtime.node.events import open_sinks
 from runtime.node.facts import Facts
-from runtime.node.finders import open_finder
 from runtime.node.metrics import Metrics
 from runtime.node.room import check_room
 from runtime.node.serving import first_serving
 from runtime.node.settings import NodeSettings
-from runtime.node.views import read_views
-from runtime.sources import SourceError, SourceSettings, open_source
-from runtime.status import StatusPage
+from runtime.node.sources import SourceError, SourceSettings, open_source
+from runtime.node.status import StatusPage
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from runtime.node.announcer import Say
 from runtime.node.backlog import Backlog
-from runtime.node.cropping import crops
-from runtime.node.finders import Finder
+from runtime.node.boxes.cropping import crops
+from runtime.node.boxes.finders import Finder
+from runtime.node.boxes.views import Views
 from runtime.node.moment import Crop, Moment
 from runtime.node.stage import POLL
-from runtime.node.views import Views
 
 NO_BOXES = "no boxes"
 """The finder failed on a moment."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from denet.errors import DenetError
 from denet.graph import State
-from runtime.events import Match
 from runtime.node.announcer import Announcer, Say, Sighting
 from runtime.node.backlog import Backlog
+from runtime.node.events import Match
 from runtime.node.latency import Latencies
 from runtime.node.moment import Crop
 from runtime.node.serving import Serving

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from denet.graph import Modality
-from runtime.events import Counters
-from runtime.health import Diagnosis
 from runtime.node.backlog import Account
+from runtime.node.events import Counters
+from runtime.node.health import Diagnosis
 from runtime.node.latency import Latency
 
 

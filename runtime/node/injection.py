@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from runtime.faults import FaultSettings, Injector
 from runtime.node.errors import NodeError
+from runtime.node.faults import FaultSettings, Injector
 
 FORM = "KEY=VALUE;KEY=VALUE, such as every=100;kinds=black|frozen, or a TOML file of such keys"
 

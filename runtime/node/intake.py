@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from denet.graph import Modality
-from runtime.health import Diagnosis, Health
 from runtime.node.announcer import Announcer, Say
 from runtime.node.backlog import Account, Backlog
+from runtime.node.health import Diagnosis, Health
 from runtime.node.moment import Moment
+from runtime.node.sources import Frame, Inbox, Notice, Synchronizer, Triplet
+from runtime.node.sources.frame import Pixels
 from runtime.node.stage import POLL
-from runtime.sources import Frame, Inbox, Notice, Synchronizer, Triplet
-from runtime.sources.frame import Pixels
 
 NOT_HEALTHY = "nothing healthy"
 """A triplet of which nothing may be used."""

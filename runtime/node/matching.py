@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import State
-from runtime.events import Match
 from runtime.gallery import Gallery, Scores, Space, read_scores
 from runtime.gallery.base import Match as Found
 from runtime.gallery.scores import least_score
+from runtime.node.events import Match
 from runtime.node.settings import GallerySettings
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from runtime.health.verdict import FAULTS
 from runtime.node.errors import NodeError
 from runtime.node.facts import Facts
+from runtime.node.health.verdict import FAULTS
 from runtime.node.latency import BOUNDS
 from runtime.node.settings import MetricsSettings
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from denet.graph import Modality, State
-from runtime.events import Box
-from runtime.health import Verdict
-from runtime.sources.frame import Frame, Pixels
+from runtime.node.events import Box
+from runtime.node.health import Verdict
+from runtime.node.sources.frame import Frame, Pixels
 
 
 @dataclass(frozen=True, eq=False)

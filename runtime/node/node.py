@@ -8,16 +8,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from runtime.events import open_sinks
-from runtime.faults import FaultSettings, FaultySource, Truth
 from runtime.gallery import open_gallery
-from runtime.health import Health
 from runtime.node.announcer import Announcer, Say
 from runtime.node.backlog import Backlog
+from runtime.node.boxes.finders import Persons, open_finder
+from runtime.node.boxes.views import read_views
 from runtime.node.cutter import Cutter
 from runtime.node.embedder import Embedder
+from runtime.node.events import open_sinks
 from runtime.node.facts import Facts
-from runtime.node.finders import Persons, open_finder
+from runtime.node.faults import FaultSettings, FaultySource, Truth
+from runtime.node.health import Health
 from runtime.node.intake import Intake
 from runtime.node.metrics import Metrics
 from runtime.node.moment import Crop, Moment
@@ -25,13 +26,12 @@ from runtime.node.page import Matches, snapshot
 from runtime.node.room import check_room
 from runtime.node.serving import first_serving, load_serving
 from runtime.node.settings import NodeSettings
+from runtime.node.sources import Feed, Inbox, Synchronizer, open_sources
 from runtime.node.stage import Stage
+from runtime.node.status import StatusPage
 from runtime.node.swap import Swapper
 from runtime.node.thresholds import limits
-from runtime.node.views import read_views
 from runtime.node.watchdog import Watchdog
-from runtime.sources import Feed, Inbox, Synchronizer, open_sources
-from runtime.status import StatusPage
 
 MOMENTS = 4
 """Moments that wait at most for their boxes: old ones are worth less than new ones."""

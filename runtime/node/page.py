@@ -9,8 +9,8 @@ from denet.graph import Modality
 from runtime.node.announcer import Sighting, since_1970
 from runtime.node.facts import Facts
 from runtime.node.serving import Serving
-from runtime.sources.frame import Pixels
-from runtime.status import Seen, Snapshot
+from runtime.node.sources.frame import Pixels
+from runtime.node.status import Seen, Snapshot
 
 KEPT = 20
 """Matches that are shown."""

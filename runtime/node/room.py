@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtime.events import EventSettings
 from runtime.node.errors import NodeError
+from runtime.node.events import EventSettings
 
 SIZE = 1 << 16
 """Bytes that must find room: some events."""

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from denet.graph import MODALITIES, Modality
-from runtime.events import EventSettings
-from runtime.health import Limits
 from runtime.node.errors import NodeError
+from runtime.node.events import EventSettings
+from runtime.node.health import Limits
 from runtime.node.placeholders import filled
-from runtime.sources import SourceSettings, Timing
-from runtime.status import StatusSettings
+from runtime.node.sources import SourceSettings, Timing
+from runtime.node.status import StatusSettings
 
 T = TypeVar("T")
 

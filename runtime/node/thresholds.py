@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from denet.graph import Modality
 from runtime.bundle import Manifest
-from runtime.health import Limits
+from runtime.node.boxes.views import Views
+from runtime.node.health import Limits
 from runtime.node.settings import NodeSettings
-from runtime.node.views import Views
 
 
 def limits(

@@ -1,0 +1,139 @@
+"""Where a place of the RGB frame is in the frames of the other modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from denet.graph import MODALITIES, Modality
+from runtime.node.errors import NodeError
+from runtime.node.events import Box
+
+Length = Annotated[int, msgspec.Meta(ge=1)]
+Row = tuple[float, float, float]
+
+GRID = 33
+"""Points across and down the RGB frame at which a homography is looked at."""
+
+SINGULAR = 1e6
+"""Condition, in units of the two frames, from which on a homography cannot be inverted."""
+
+OVERLAP = 0.05
+"""Share of the RGB frame that another modality must see at least."""
+
+BEND = 100.0
+"""How many times nearer one corner of the RGB frame may be than another, in perspective."""
+
+
+class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How one modality sees what the RGB frame shows.
+
+    Attributes:
+        size: (width, height) of its frames in pixels.
+        homography: 3 x 3, from pixels of the RGB frame to pixels of this one; None where they are
+            the same. Pixels are counted from the upper left corner of the frame.
+    """
+
+    size: tuple[Length, Length]
+    homography: tuple[Row, Row, Row] | None = None
+
+    def place(self, box: Box) -> Box:
+        """The upright box around a box of the RGB frame, in this one.
+
+        A corner behind the camera, which only a box far outside of the frame can have, is nowhere:
+        the box is then empty.
+        """
+        if self.homography is None:
+            return box
+        corners = [(x, y) for x in (box.left, box.right) for y in (box.top, box.bottom)]
+        found = project(np.array(self.homography), np.array(corners, np.float64))
+        if not np.all(np.isfinite(found)):
+            return Box(0.0, 0.0, 0.0, 0.0)
+        (left, top), (right, bottom) = found.min(axis=0), found.max(axis=0)
+        return Box(float(left), float(top), float(right), float(bottom))
+
+
+Views = Mapping[Modality, View]
+"""By modality; RGB's has the size of the frame that boxes are given in."""
+
+
+def project(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (N, 2) through a homography: (N, 2), and NaN for what is behind the camera.
+
+    In front is where the origin of the frame is.
+    """
+    raised = np.column_stack((points, np.ones(len(points)))) @ matrix.T
+    depth = raised[:, 2] * np.sign(matrix[2, 2])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(depth[:, None] > 0, raised[:, :2] / raised[:, 2:], np.nan)
+
+
+def read_views(path: Path) -> dict[Modality, View]:
+    """The views in a calibration file, TOML or JSON by its name: a table for each modality.
+
+    Raises:
+        NodeError: it cannot be read, or a homography in it cannot be one; names it.
+    """
+    try:
+        content = path.read_bytes()
+        if path.suffix.lower() == ".json":
+            views = msgspec.json.decode(content, type=dict[Modality, View])
+        else:
+            views = msgspec.toml.decode(content, type=dict[Modality, View])
+    except OSError as error:
+        raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NodeError(f"{path}: not a calibration: {error}") from None
+    try:
+        check_views(views)
+    except NodeError as error:
+        raise NodeError(f"{path}: {error}") from None
+    return {m: views[m] for m in MODALITIES if m in views}
+
+
+def check_views(views: Views) -> None:
+    """See that homographies can be inverted, and that the frames show the same at least in part.
+
+    Raises:
+        NodeError: RGB's size is not given, or a homography cannot be one; names the modality.
+    """
+    if "rgb" not in views:
+        raise NodeError("no [rgb]: boxes are in its pixels, so give its size")
+    if views["rgb"].homography is not None:
+        raise NodeError("rgb.homography: remove it: homographies start at the RGB frame")
+    for m, view in views.items():
+        if view.homography is not None:
+            _check(m, np.array(view.homography, np.float64), views["rgb"].size, view.size)
+
+
+def _check(
+    modality: Modality,
+    matrix: NDArray[np.float64],
+    source: tuple[int, int],
+    target: tuple[int, int],
+) -> None:
+    name = f"{modality}.homography"
+    if not np.all(np.isfinite(matrix)):
+        raise NodeError(f"{name}: has a number that is not finite")
+    # In units of the frames, so that pixels and their squares do not count as different.
+    unit = np.diag([1 / target[0], 1 / target[1], 1]) @ matrix @ np.diag([*source, 1])
+    if matrix[2, 2] == 0 or not np.linalg.cond(unit) < SINGULAR:
+        raise NodeError(f"{name}: cannot be inverted")
+    width, height = source
+    x, y = np.meshgrid(np.linspace(0, width, GRID), np.linspace(0, height, GRID))
+    points = np.column_stack((x.ravel(), y.ravel()))
+    depths = (points @ matrix[2, :2] + matrix[2, 2]) / matrix[2, 2]
+    if depths.min() <= 0 or depths.max() > BEND * depths.min():
+        raise NodeError(f"{name}: bends the RGB frame of {width}x{height} behind the camera")
+    found = project(matrix, points)
+    inside = np.all((found >= 0) & (found <= target), axis=1).mean()
+    if inside < OVERLAP:
+        raise NodeError(
+            f"{name}: {100 * inside:.0f} % of the RGB frame is inside of {modality}'s "
+            f"{target[0]}x{target[1]} pixels: is it the matrix from RGB to {modality}?"
+        )

@@ -1,0 +1,31 @@
+"""Several sinks as one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from runtime.node.events.event import Event
+from runtime.node.events.sink import Counters, Sink
+
+
+class Fanout:
+    """A `sink.Sink` that gives each event to all of `sinks`; they may be none."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = tuple(sinks)
+
+    def publish(self, event: Event) -> None:
+        """See `sink.Sink`."""
+        for sink in self._sinks:
+            sink.publish(event)
+
+    def counters(self) -> list[Counters]:
+        """See `sink.Sink`."""
+        return [counters for sink in self._sinks for counters in sink.counters()]
+
+    def close(self, timeout: float = 5.0) -> None:
+        """See `sink.Sink`; the time is for all of them together."""
+        end = time.monotonic() + timeout
+        for sink in self._sinks:
+            sink.close(max(0.0, end - time.monotonic()))

@@ -1,0 +1,40 @@
+"""A source with faults."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+
+from runtime.node.faults.injector import FaultSettings, Injector, Truth
+from runtime.node.sources.base import Source
+from runtime.node.sources.frame import Item
+
+
+class FaultySource(Source):
+    """Another source, some of whose frames are damaged, withheld or dated wrongly."""
+
+    def __init__(
+        self, source: Source, settings: FaultSettings, record: Callable[[Truth], None]
+    ) -> None:
+        """Wrap a source.
+
+        Args:
+            source: where the frames come from.
+            settings: which faults, and how often.
+            record: is told the truth of every frame, in the thread of the source, before the
+                frame goes on.
+
+        Raises:
+            FaultError: see `Injector`.
+        """
+        super().__init__(source.modality, f"{source.name} with faults", live=source.live)
+        self._source, self._record = source, record
+        self._injector = Injector(source.modality, settings)
+
+    def frames(self, stop: threading.Event) -> Generator[Item, None, None]:
+        """See `Source.frames`."""
+        for item in self._source.frames(stop):
+            seen, truth = self._injector(item)
+            self._record(truth)
+            if seen is not None:
+                yield seen

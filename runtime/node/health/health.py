@@ -1,0 +1,58 @@
+"""All sensors of a node: what of each triplet may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from denet.graph import MODALITIES, Modality, State
+from runtime.node.health.limits import Limits
+from runtime.node.health.sensor import Sensor
+from runtime.node.health.verdict import Diagnosis
+from runtime.node.sources.frame import Notice
+from runtime.node.sources.triplet import Triplet
+
+
+class Health:
+    """Judges every triplet of a node, in their order."""
+
+    def __init__(
+        self,
+        modalities: Collection[Modality],
+        limits: Mapping[Modality, Limits] | None = None,
+    ) -> None:
+        """Make one.
+
+        Args:
+            modalities: that the node has.
+            limits: of those for which others than the usual ones hold.
+        """
+        given = limits or {}
+        self._sensors = {
+            m: Sensor(m, given.get(m, Limits())) for m in MODALITIES if m in modalities
+        }
+        self._notices: dict[Modality, Notice] = {}
+
+    def hear(self, notice: Notice) -> None:
+        """Know what became of a source, so that an absence can be explained."""
+        self._notices[notice.modality] = notice
+
+    def judge(self, triplet: Triplet, now: float) -> Diagnosis:
+        """The verdict on each sensor, and the state that is left.
+
+        Args:
+            triplet: what was seen; frames of modalities that the node does not have are ignored.
+            now: seconds of the monotonic clock.
+        """
+        verdicts = {}
+        for m, sensor in self._sensors.items():
+            absence = triplet.absent.get(m)
+            if absence is None:
+                verdicts[m] = sensor.judge(triplet.frames[m], now)
+            else:
+                notice = self._notices.get(m)
+                if notice is not None and notice.stage != "running":
+                    absence = replace(absence, reason=f"{absence.reason}; {notice.reason}")
+                verdicts[m] = sensor.judge(absence, now)
+        healthy = [m for m, verdict in verdicts.items() if verdict.healthy]
+        return Diagnosis(triplet.time, verdicts, State.of(healthy) if healthy else None)

@@ -1,0 +1,102 @@
+"""Which source stands behind a setting that looks like a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from denet.graph import Modality
+from runtime.node.sources.base import Source
+from runtime.node.sources.film import FilmSource
+from runtime.node.sources.folder import Recording
+from runtime.node.sources.frame import SourceError
+from runtime.node.sources.gstreamer import GStreamerSource
+from runtime.node.sources.pace import Start
+from runtime.node.sources.secrets import redacted
+from runtime.node.sources.stream import StreamSource
+
+FORMS = "folder:PATH, file:VIDEO, rtsp://HOST/PATH, v4l2:/dev/videoN or gst:PIPELINE"
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the frames of one modality come from.
+
+    Attributes:
+        url: one of `FORMS`.
+        rate: frames a second of a recording. A folder needs one; a file has its own.
+        loop: of a recording: begin again at its end, for ever.
+        timeout: of a camera: seconds without data after which it counts as lost.
+        delay: of a camera: seconds from capture to arrival, as far as they are known. Cameras of
+            different make differ by tenths of seconds, and only a measurement shows it.
+        options: of RTSP and V4L2, for FFmpeg, such as {"pixel_format": "gray16le"}.
+    """
+
+    url: str
+    rate: Positive | None = None
+    loop: bool = False
+    timeout: Positive = 5.0
+    delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    options: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"SourceSettings({redacted(self.url)!r})"
+
+
+def open_sources(settings: Mapping[Modality, SourceSettings]) -> dict[Modality, Source]:
+    """A source for each modality; recordings among them begin at one moment.
+
+    Nothing is connected yet, but what can be known is checked: files, folders, packages.
+
+    Raises:
+        SourceError: one cannot be; names it.
+    """
+    start = Start()
+    return {m: open_source(m, wanted, start) for m, wanted in settings.items()}
+
+
+def open_source(modality: Modality, wanted: SourceSettings, start: Start | None = None) -> Source:
+    """The source of one modality.
+
+    Args:
+        modality: of its frames.
+        wanted: where they come from.
+        start: when a recording begins.
+
+    Raises:
+        SourceError: see `open_sources`.
+    """
+    scheme, colon, rest = wanted.url.partition(":")
+    scheme = scheme.lower()
+    if not colon or not rest:
+        raise SourceError(f"{modality}: {wanted.url!r} is no source: write {FORMS}")
+    if scheme == "folder":
+        if wanted.rate is None:
+            raise SourceError(f"{modality}: {wanted.url}: a folder has no pace: give a rate")
+        return Recording(Path(rest), wanted.rate, loop=wanted.loop, start=start).source(modality)
+    if scheme == "file":
+        return FilmSource(modality, Path(rest), rate=wanted.rate, loop=wanted.loop, start=start)
+    if wanted.rate is not None or wanted.loop:
+        raise SourceError(
+            f"{modality}: {redacted(wanted.url)}: a camera has its own rate and no end: "
+            "remove rate and loop"
+        )
+    if scheme == "gst":
+        return GStreamerSource(modality, rest, timeout=wanted.timeout, delay=wanted.delay)
+    if scheme in ("rtsp", "rtsps", "v4l2"):
+        device = scheme == "v4l2"
+        return StreamSource(
+            modality,
+            rest if device else wanted.url,
+            form="v4l2" if device else "rtsp",
+            options=wanted.options,
+            timeout=wanted.timeout,
+            delay=wanted.delay,
+        )
+    raise SourceError(
+        f"{modality}: {redacted(wanted.url)}: there is no kind of source {scheme!r}: write {FORMS}"
+    )

@@ -1,0 +1,58 @@
+"""What the status page shows of a node at a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from denet.graph import Modality, State
+from runtime.node.events.event import Match
+from runtime.node.health import Verdict
+from runtime.node.sources.frame import Pixels
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A match of a moment ago.
+
+    Attributes:
+        time: of the capture, in seconds since 1970 (UTC).
+        state: in which it was seen.
+        match: whom it shows.
+    """
+
+    time: float
+    state: State
+    match: Match
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A node at a moment. It is only referred to; nothing is copied or drawn until someone looks.
+
+    Attributes:
+        node: its name.
+        time: seconds since 1970 (UTC).
+        verdicts: one for each sensor of the node.
+        frames: the last pixels of each sensor, whatever their verdict; nobody writes to them.
+        state: of the newest triplet; None if no sensor is healthy.
+        plan: names of the engines that run for it, in their order, with the precision of each.
+        latency_p50, latency_p99: milliseconds from capture to event; None before the first.
+        matches: the newest first.
+        counters: whatever is counted, by name, in the order to show.
+        bundle: what runs, for a person.
+        backend: where it runs.
+    """
+
+    node: str
+    time: float
+    verdicts: Mapping[Modality, Verdict]
+    frames: Mapping[Modality, Pixels] = field(default_factory=dict)
+    state: State | None = None
+    plan: Mapping[str, str] = field(default_factory=dict)
+    latency_p50: float | None = None
+    latency_p99: float | None = None
+    matches: Sequence[Seen] = ()
+    counters: Mapping[str, float] = field(default_factory=dict)
+    bundle: str = ""
+    backend: str = ""
