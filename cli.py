@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from calibration.project import Projected, ProjectionRequest
     from denet.graph import Modality
     from denet.subject import Subject
+    from runtime.backends.tensorrt.target import BuildOptions
     from runtime.benchmark.grid import Grid
     from runtime.gallery.sightings import Sightings
-    from runtime.trttarget import BuildOptions
 
 app = typer.Typer(
     name="denet",

@@ -27,11 +27,11 @@ from denet.errors import DenetError
 from denet.graph import COMPLETE, STATES, Modality, State
 from export.tensorrt import build_engines
 from runtime import Bundle, Runtime
-from runtime.backends.tensorrt import TensorRTBackend
+from runtime.backends.tensorrt.backend import TensorRTBackend
+from runtime.backends.tensorrt.target import BuildOptions
 from runtime.composer import Composer
 from runtime.cosine import row_cosines
 from runtime.doctor import describe_diagnosis, diagnose
-from runtime.trttarget import BuildOptions
 
 Inputs = list[dict[Modality, NDArray[np.float32]]]
 Lines = Iterator[str]

@@ -20,11 +20,11 @@ from denet.data.records import open_data
 from denet.evaluate import Split
 from denet.files import replaced_folder
 from denet.graph import STATES
+from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle import Bundle, Projection
 from runtime.head import normalized
 from runtime.preprocess import Preprocessor
 from runtime.runtime import CanaryError, Runtime
-from runtime.trtfiles import FOLDER as BUILT
 from runtime.writing import link, link_folder, store, store_manifest
 
 SAMPLES = 512

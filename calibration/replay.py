@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from denet.graph import ENGINES, STACKED, Call, Modality, State, image_value, plan
 from runtime.backends.base import BackendError
-from runtime.backends.providers import CPU
-from runtime.backends.session import Pool, open_session
+from runtime.backends.onnxruntime.providers import CPU
+from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.forms import Form, Forms
 
 Arrays = dict[str, NDArray[np.float32]]

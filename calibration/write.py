@@ -10,9 +10,9 @@ from calibration.emit import Emitted
 from calibration.errors import CalibrationError
 from calibration.table import PATH
 from denet.files import replaced_folder
+from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle import Bundle, Calibration, Engine, File, Manifest, Mixed
 from runtime.forms import Form, Precision, Target
-from runtime.trtfiles import FOLDER as BUILT
 from runtime.writing import link, link_folder, store, store_manifest
 
 

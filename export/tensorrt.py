@@ -20,10 +20,8 @@ from denet.files import written_whole
 from export import trtprocess
 from export.trtcheck import check_engines
 from export.trtrequest import BuildError, Progress, Request, parse_batch
-from runtime.backends.device import Device
-from runtime.bundle import Bundle
-from runtime.forms import PRECISIONS, Form, Forms, Precision, cpu_targets
-from runtime.trtfiles import (
+from runtime.backends.tensorrt.device import Device
+from runtime.backends.tensorrt.files import (
     FOLDER,
     AbsentError,
     BuildSpec,
@@ -36,7 +34,15 @@ from runtime.trtfiles import (
     profile_of,
     why_stale,
 )
-from runtime.trttarget import AMPERE, BuildOptions, BuildTarget, load_tensorrt, this_target
+from runtime.backends.tensorrt.target import (
+    AMPERE,
+    BuildOptions,
+    BuildTarget,
+    load_tensorrt,
+    this_target,
+)
+from runtime.bundle import Bundle
+from runtime.forms import PRECISIONS, Form, Forms, Precision, cpu_targets
 from runtime.writing import store
 
 try:
@@ -185,7 +191,7 @@ def choose_forms(bundle: Bundle, precision: str) -> tuple[Precision, Forms]:
 
 
 def _open_device() -> Device:
-    from runtime.backends.cuda import CudaDevice
+    from runtime.backends.tensorrt.cuda import CudaDevice
 
     return CudaDevice()
 

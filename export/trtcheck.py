@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import MODALITIES, STACKED, State, image_value, plan
-from runtime.backends.device import Device
-from runtime.backends.providers import CPU
-from runtime.backends.session import Pool, open_session
-from runtime.backends.tensorrt import TensorRTBackend
+from runtime.backends.onnxruntime.providers import CPU
+from runtime.backends.onnxruntime.session import Pool, open_session
+from runtime.backends.tensorrt.backend import TensorRTBackend
+from runtime.backends.tensorrt.device import Device
+from runtime.backends.tensorrt.files import BuiltEngine
 from runtime.bundle import Bundle
 from runtime.composer import Composer
 from runtime.cosine import row_cosines
 from runtime.forms import Form
 from runtime.preprocess import Preprocessor
-from runtime.trtfiles import BuiltEngine
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -15,9 +15,9 @@ import tensorrt as trt
 
 from denet.graph import PAIRS, dem_engine
 from export.trtrequest import BuildError
+from runtime.backends.tensorrt.files import Layers
 from runtime.bundle import Engine, TensorSpec
 from runtime.forms import Form
-from runtime.trtfiles import Layers
 
 EDGES = frozenset(dem_engine(source, target) for source, target in PAIRS)
 

@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from denet.errors import DenetError
-from runtime.trtfiles import BuildSpec, Layers
+from runtime.backends.tensorrt.files import BuildSpec, Layers
 
 
 class BuildError(DenetError):

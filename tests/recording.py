@@ -21,7 +21,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from denet.graph import ENGINES
-from runtime.backends.device import (
+from runtime.backends.onnxruntime.providers import CPU
+from runtime.backends.onnxruntime.session import Pool, open_session
+from runtime.backends.tensorrt.device import (
     Addresses,
     CaptureError,
     Device,
@@ -31,8 +33,6 @@ from runtime.backends.device import (
     Shapes,
     Tensor,
 )
-from runtime.backends.providers import CPU
-from runtime.backends.session import Pool, open_session
 
 Span = tuple[int, int]
 Load = Callable[[bytes], bytes]

@@ -38,8 +38,8 @@ from denet.data.records import open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.graph import ENGINES, MODALITIES, STATES, Modality, State, plan
 from runtime import BackendError, Bundle, BundleError, Runtime
-from runtime.backends.providers import CPU
-from runtime.backends.session import Pool, open_session
+from runtime.backends.onnxruntime.providers import CPU
+from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.forms import Form, Forms, cpu_targets
 from runtime.head import Head
 from runtime.preprocess import Preprocessor

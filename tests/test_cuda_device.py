@@ -1,4 +1,4 @@
-"""`runtime.backends.cuda` on a played PyCUDA, TensorRT and cuda-python: that it calls them as they
+"""`runtime.backends.tensorrt.cuda` on a played PyCUDA, TensorRT and cuda-python: that it calls them as they
 are to be called. Their memory is the host's, and they do at once what they are told."""
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import pytest
 
 from denet.graph import COMPLETE, ENGINES, STATES
 from runtime import BackendError, Runtime
-from runtime.backends import cuda as subject
-from runtime.backends.cuda import CudaDevice
-from runtime.backends.device import DeviceError
-from runtime.backends.tensorrt import TensorRTBackend
+from runtime.backends.tensorrt import cuda as subject
+from runtime.backends.tensorrt.backend import TensorRTBackend
+from runtime.backends.tensorrt.cuda import CudaDevice
+from runtime.backends.tensorrt.device import DeviceError
+from runtime.backends.tensorrt.files import find_engines
 from runtime.composer import Composer
-from runtime.trtfiles import find_engines
 from tests.recording import Engine, RecordingDevice, Stream, at
 from tests.test_tensorrt_backend import HERE, MIXED, Machine, inputs, machine, root, same
 

@@ -20,12 +20,14 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from rich.console import Console
 
-import runtime.trttarget
+import runtime.backends.tensorrt.target
 from denet.errors import DenetError
 from denet.graph import ENGINES, MODALITIES
 from runtime.backends import BACKENDS, BackendError, choose
-from runtime.backends.providers import CPU
-from runtime.backends.session import Pool, open_session
+from runtime.backends.onnxruntime.providers import CPU
+from runtime.backends.onnxruntime.session import Pool, open_session
+from runtime.backends.tensorrt.files import BuildSpec, EngineFacts, Layers, engine_path, facts_path
+from runtime.backends.tensorrt.target import BuildOptions, BuildTarget
 from runtime.bundle import (
     MANIFEST,
     Bundle,
@@ -42,10 +44,8 @@ from runtime.doctor.advice import advise, advise_bundle
 from runtime.doctor.diagnosis import AUTO, why_not
 from runtime.doctor.software import PROVIDERS, RELU, Chosen, Package, Software, inspect_software
 from runtime.forms import FORMS, Form, cpu_targets
-from runtime.gpu import Gpu, find_gpu
 from runtime.machine import Machine, read_machine
-from runtime.trtfiles import BuildSpec, EngineFacts, Layers, engine_path, facts_path
-from runtime.trttarget import BuildOptions, BuildTarget
+from runtime.machine.gpu import Gpu, find_gpu
 from tests.command import denet, refused
 from tests.test_machine import RTX, become, desktop, orin, thor, write
 
@@ -83,7 +83,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mac
         files: Callable[[Path], Path], gpu: Gpu | None, cuda: str | None, found: Software
     ) -> Machine:
         become(monkeypatch, gpu, cuda)
-        monkeypatch.setattr(runtime.trttarget, "find_gpu", lambda: gpu)
+        monkeypatch.setattr(runtime.backends.tensorrt.target, "find_gpu", lambda: gpu)
         machine = read_machine(files(tmp_path / "machine"))
         monkeypatch.setattr(diagnosis, "read_machine", lambda: machine)
         monkeypatch.setattr(diagnosis, "inspect_software", lambda _: found)

@@ -13,9 +13,9 @@ from denet.graph import COMPLETE, STATES, State
 from export.tensorrt import build_engines
 from runtime import BackendError, Bundle, Runtime
 from runtime.backends.choose import nvidia_gpu_present
-from runtime.backends.tensorrt import TensorRTBackend
+from runtime.backends.tensorrt.backend import TensorRTBackend
+from runtime.backends.tensorrt.target import BuildOptions
 from runtime.forms import Precision
-from runtime.trttarget import BuildOptions
 from tests.conftest import copied
 from tests.test_tensorrt_backend import MIXED, inputs, program_of
 

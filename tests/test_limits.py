@@ -19,7 +19,7 @@ from denet.graph import COMPLETE, ENGINES, State
 from denet.model import DENet
 from export.engines import engine_graphs
 from runtime import Bundle, Runtime
-from runtime.backends.providers import CPU
+from runtime.backends.onnxruntime.providers import CPU
 from runtime.benchmark import roofs
 from runtime.benchmark.bound import Bound
 from runtime.benchmark.costs import Roofs

@@ -20,7 +20,6 @@ import runtime.machine.facts
 import runtime.machine.files
 import runtime.machine.nvidia
 import runtime.machine.power
-from runtime.gpu import Gpu
 from runtime.machine import (
     Machine,
     PowerMeter,
@@ -30,6 +29,7 @@ from runtime.machine import (
     throttle_counts,
 )
 from runtime.machine.files import ask
+from runtime.machine.gpu import Gpu
 from runtime.machine.nvidia import cuda_version
 from runtime.machine.power import find_rails
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.schedule import Placed, Range, Schedule, Work, schedule
+from runtime.backends.tensorrt.schedule import Placed, Range, Schedule, Work, schedule
 
 patient = settings(deadline=None)
 

@@ -15,18 +15,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import runtime.backends.streams as streams
-import runtime.backends.tensorrt as tensorrt
-import runtime.trttarget
+import runtime.backends.tensorrt.backend as tensorrt
+import runtime.backends.tensorrt.streams as streams
+import runtime.backends.tensorrt.target
 from denet.graph import COMPLETE, ENGINES, STATES, Modality, State, plan
 from export.trtcheck import check_engines
 from runtime import BackendError, Bundle, Runtime
 from runtime.backends.base import DeviceLostError, Trace
-from runtime.backends.device import CaptureError, DeviceError, Tensor
-from runtime.composer import Composer
-from runtime.forms import Forms
-from runtime.schedule import Placed, Schedule, Work, schedule
-from runtime.trtfiles import (
+from runtime.backends.tensorrt.device import CaptureError, DeviceError, Tensor
+from runtime.backends.tensorrt.files import (
     BuildSpec,
     EngineFacts,
     EngineFileError,
@@ -36,7 +33,10 @@ from runtime.trtfiles import (
     find_engines,
     profile_of,
 )
-from runtime.trttarget import BuildOptions, BuildTarget
+from runtime.backends.tensorrt.schedule import Placed, Schedule, Work, schedule
+from runtime.backends.tensorrt.target import BuildOptions, BuildTarget
+from runtime.composer import Composer
+from runtime.forms import Forms
 from tests.conftest import copied
 from tests.recording import Context, Engine, RecordingDevice, Stream, races
 
@@ -607,8 +607,8 @@ def gpu(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """This machine has the GPU that the engines were built for."""
     monkeypatch.setattr(choosing, "nvidia_gpu_present", lambda: True)
     monkeypatch.setattr(choosing, "_cuda_device", lambda context: machine.open())
-    monkeypatch.setattr(runtime.trttarget, "load_tensorrt", lambda: None)
-    monkeypatch.setattr(runtime.trttarget, "this_target", lambda _: HERE)
+    monkeypatch.setattr(runtime.backends.tensorrt.target, "load_tensorrt", lambda: None)
+    monkeypatch.setattr(runtime.backends.tensorrt.target, "this_target", lambda _: HERE)
     return machine
 
 
@@ -648,7 +648,7 @@ def test_stale_engines_are_refused_with_the_reason(
     gpu: Machine, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = msgspec.structs.replace(HERE, tensorrt="10.7.0", backend="TensorRT 10.7.0")
-    monkeypatch.setattr(runtime.trttarget, "this_target", lambda _: later)
+    monkeypatch.setattr(runtime.backends.tensorrt.target, "this_target", lambda _: later)
     with pytest.raises(BackendError, match=r"branch_rgb: .*15 such engines.*denet build"):
         Runtime.load(root, "tensorrt")
 

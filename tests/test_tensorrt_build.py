@@ -25,16 +25,14 @@ import msgspec
 import onnx
 import pytest
 
-import runtime.gpu
+import runtime.machine.gpu
 from calibration import Outcome
 from denet.graph import ENGINES
 from export import tensorrt, trtprocess
 from export.tensorrt import Build, build_engines, check_machine, choose_forms
 from export.trtrequest import BuildError, Built, Progress, Request, parse_batch
 from runtime import BackendError, Bundle
-from runtime.forms import Form, Precision
-from runtime.gpu import Gpu, find_gpu
-from runtime.trtfiles import (
+from runtime.backends.tensorrt.files import (
     EngineFileError,
     Layers,
     engine_path,
@@ -43,7 +41,7 @@ from runtime.trtfiles import (
     open_engine,
     profile_of,
 )
-from runtime.trttarget import (
+from runtime.backends.tensorrt.target import (
     BuildOptions,
     BuildTarget,
     TensorRTMissingError,
@@ -51,6 +49,8 @@ from runtime.trttarget import (
     this_target,
     why_foreign,
 )
+from runtime.forms import Form, Precision
+from runtime.machine.gpu import Gpu, find_gpu
 from tests.command import denet, refused
 from tests.conftest import copied
 from tests.test_tensorrt_backend import Machine
@@ -292,7 +292,7 @@ def module_with(**names: Any) -> ModuleType:
 
 
 def test_what_stands_in_for_tensorrt_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.gpu.ctypes, "CDLL", lambda name: Driver("cuInit"))
+    monkeypatch.setattr(runtime.machine.gpu.ctypes, "CDLL", lambda name: Driver("cuInit"))
     module = module_with(__version__="11.4.0", __backend__="TensorRT-RTX 1.7")
     here = this_target(module)
     assert (here.tensorrt, here.backend) == ("11.4.0", "TensorRT-RTX 1.7")

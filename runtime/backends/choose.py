@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from denet.errors import DenetError
 from runtime.backends.base import Backend, BackendError
+from runtime.backends.tensorrt.files import FOLDER, Found, find_engines
 from runtime.bundle import Bundle
 from runtime.forms import PRECISIONS, Forms, Precision, Target, cpu_targets, variant
-from runtime.trtfiles import FOLDER, Found, find_engines
 
 if TYPE_CHECKING:
-    from runtime.backends.device import Device
+    from runtime.backends.tensorrt.device import Device
 
 BACKENDS = ("auto", "tensorrt", "ort-trt", "ort-trt-rtx", "ort-cuda", "ort-cpu")
 
@@ -90,7 +90,7 @@ def choose(
         precision: "auto", or one that the bundle has.
         threads: CPU threads of the process-wide pool; None leaves the choice to ONNX Runtime.
         max_batch: the largest batch that is wanted.
-        cuda_context: that the backend "tensorrt" runs in: `runtime.backends.cuda.CudaContext`.
+        cuda_context: that the backend "tensorrt" runs in: `runtime.backends.tensorrt.cuda.CudaContext`.
 
     Raises:
         BackendError: it cannot be had here, or the bundle lacks the precision.
@@ -116,8 +116,8 @@ def _make(wish: _Wish, backend: str, reason: str) -> Choice:
 
 
 def _ort(wish: _Wish, name: str, reason: str) -> Choice:
-    from runtime.backends.onnxruntime import OnnxRuntimeBackend
-    from runtime.backends.providers import PROVIDERS
+    from runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
+    from runtime.backends.onnxruntime.providers import PROVIDERS
 
     provider = PROVIDERS[name]
     targets = cpu_targets() if provider.is_cpu else (provider.target,)
@@ -130,8 +130,8 @@ def _ort(wish: _Wish, name: str, reason: str) -> Choice:
 
 
 def _tensorrt(wish: _Wish, reason: str) -> Choice:
-    from runtime.backends.tensorrt import TensorRTBackend
-    from runtime.trttarget import load_tensorrt, this_target
+    from runtime.backends.tensorrt.backend import TensorRTBackend
+    from runtime.backends.tensorrt.target import load_tensorrt, this_target
 
     bundle = wish.bundle
     if not (bundle.root / FOLDER).is_dir():
@@ -157,7 +157,7 @@ def _build(bundle: Bundle) -> str:
 
 
 def _cuda_device(context: Any) -> Device:
-    from runtime.backends.cuda import CudaDevice
+    from runtime.backends.tensorrt.cuda import CudaDevice
 
     return CudaDevice(context)
 

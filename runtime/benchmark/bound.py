@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from runtime.backends.providers import Provider
-from runtime.backends.session import open_session
+from runtime.backends.onnxruntime.providers import Provider
+from runtime.backends.onnxruntime.session import open_session
 
 Arrays = Mapping[str, NDArray[Any]]
 

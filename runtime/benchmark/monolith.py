@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from denet.graph import PARTS, STATES, State
 from runtime.backends.base import BackendError
-from runtime.backends.providers import PROVIDERS
+from runtime.backends.onnxruntime.providers import PROVIDERS
 from runtime.benchmark.bound import Bound
 from runtime.benchmark.costs import MonolithCost
 from runtime.benchmark.errors import BenchmarkError

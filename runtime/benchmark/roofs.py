@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.backends.providers import Provider
+from runtime.backends.onnxruntime.providers import Provider
 from runtime.benchmark.bound import Bound
 from runtime.benchmark.costs import Roofs
 from runtime.benchmark.turns import Clock, Notify, Side, timed

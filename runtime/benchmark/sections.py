@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from denet.graph import STATES, State, plan
-from runtime.backends.providers import PROVIDERS
+from runtime.backends.onnxruntime.providers import PROVIDERS
 from runtime.benchmark import limits
 from runtime.benchmark.assemble import batch_costs, engine_costs, state_costs
 from runtime.benchmark.child import Asked

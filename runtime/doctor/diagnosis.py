@@ -12,6 +12,8 @@ import msgspec
 
 from denet.errors import DenetError
 from runtime.backends import BACKENDS, BackendError
+from runtime.backends.tensorrt.files import find_engines
+from runtime.backends.tensorrt.target import this_target
 from runtime.bundle import Bundle
 from runtime.doctor.advice import Advice, advise, advise_bundle
 from runtime.doctor.software import (
@@ -24,8 +26,6 @@ from runtime.doctor.software import (
 )
 from runtime.forms import PRECISIONS, cpu_targets, variant
 from runtime.machine import Machine, read_machine
-from runtime.trtfiles import find_engines
-from runtime.trttarget import this_target
 
 AUTO = ("tensorrt", "ort-cuda", "ort-cpu")
 """What "auto" tries, in this order."""

@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 
 from runtime.backends import choose
+from runtime.backends.tensorrt.target import this_target
 from runtime.bundle import Bundle
-from runtime.trttarget import this_target
 
 PATIENCE = 180.0
 """Seconds that a package has to answer: TensorRT takes many to load on a small machine."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.gpu import Gpu, find_gpu
 from runtime.machine.files import ROOT, number, text
+from runtime.machine.gpu import Gpu, find_gpu
 from runtime.machine.jetson import Jetson, read_jetson
 from runtime.machine.nvidia import (
     GpuState,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.gpu import find_gpu
 from runtime.machine.files import ask, text
+from runtime.machine.gpu import find_gpu
 
 NVIDIA, DISPLAY = "0x10de", "0x03"
 """A PCI vendor, and how the class of a graphics card begins."""

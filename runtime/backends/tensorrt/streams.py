@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.backends.base import Program, Span, Trace
-from runtime.backends.device import CaptureError, Device, DeviceError, Handle
-from runtime.backends.parts import Part, Transfer
-from runtime.schedule import schedule
+from runtime.backends.tensorrt.device import CaptureError, Device, DeviceError, Handle
+from runtime.backends.tensorrt.parts import Part, Transfer
+from runtime.backends.tensorrt.schedule import schedule
 
 if TYPE_CHECKING:
-    from runtime.backends.tensorrt import TensorRTBackend
+    from runtime.backends.tensorrt.backend import TensorRTBackend
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Graph:
 
 
 class StreamProgram(Program):
-    """Parts that are placed on streams by `runtime.schedule`.
+    """Parts that are placed on streams by `runtime.backends.tensorrt.schedule`.
 
     The first run queues them one by one. The second captures them into a graph, and from then on
     the graph is queued as a whole: what runs once, a rare mix of states, is not worth the capture.

@@ -15,9 +15,9 @@ from typing import Any
 import onnxruntime as ort
 
 from runtime.backends.base import BackendError
+from runtime.backends.tensorrt.files import Profile, profile_of
 from runtime.bundle import Bundle
 from runtime.forms import Form, Target
-from runtime.trtfiles import Profile, profile_of
 
 RTX_PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
 """The package that brings TensorRT-RTX to ONNX Runtime 1.24 or later."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import onnxruntime as ort
 
 from runtime.backends.base import BackendError
-from runtime.backends.providers import Provider
+from runtime.backends.onnxruntime.providers import Provider
 
 
 class Pool:

@@ -9,7 +9,7 @@ from types import ModuleType
 import msgspec
 
 from denet.errors import DenetError
-from runtime.gpu import find_gpu
+from runtime.machine.gpu import find_gpu
 
 AMPERE = (8, 0)
 

@@ -20,9 +20,9 @@ from runtime.backends.base import (
     Span,
     Trace,
 )
-from runtime.backends.memory import CudaMemory, HostMemory, Memory
-from runtime.backends.providers import Provider
-from runtime.backends.session import Pool, open_session
+from runtime.backends.onnxruntime.memory import CudaMemory, HostMemory, Memory
+from runtime.backends.onnxruntime.providers import Provider
+from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.bundle import Bundle
 from runtime.forms import Forms
 

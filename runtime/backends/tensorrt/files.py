@@ -20,9 +20,9 @@ import msgspec
 
 from denet.errors import DenetError
 from denet.graph import MAX_TARGETS
+from runtime.backends.tensorrt.target import BuildOptions, BuildTarget, why_foreign
 from runtime.bundle import Bundle, Engine
 from runtime.forms import Form, Forms
-from runtime.trttarget import BuildOptions, BuildTarget, why_foreign
 
 FOLDER = "trt"
 

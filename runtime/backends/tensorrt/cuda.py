@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.backends.base import BackendError
-from runtime.backends.device import (
+from runtime.backends.tensorrt.device import (
     Addresses,
     CaptureError,
     Device,
@@ -26,7 +26,7 @@ from runtime.backends.device import (
     Shapes,
     Tensor,
 )
-from runtime.trttarget import load_tensorrt
+from runtime.backends.tensorrt.target import load_tensorrt
 
 CudaContext = Literal["own", "primary"] | Any
 """A context of the backend's own; the device's primary one, which PyTorch, CuPy, ONNX Runtime and

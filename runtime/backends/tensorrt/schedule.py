@@ -5,7 +5,7 @@ A program is a list of works that read and write memory. Run one after the other
 says where a lane has to wait for another, so that whatever two works touch in common, and one of
 them writes, is touched in the order of the list.
 
-Nothing here touches a device. `runtime.backends.tensorrt` executes what this decides.
+Nothing here touches a device. `runtime.backends.tensorrt.backend` executes what this decides.
 """
 
 from __future__ import annotations

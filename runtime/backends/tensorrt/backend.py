@@ -1,5 +1,5 @@
 """TensorRT engines: which are loaded, what they take, the memory they share, and what to do when
-the GPU fails. All of it is decided here, without touching a GPU (`runtime.backends.cuda` does).
+the GPU fails. All of it is decided here, without touching a GPU (`runtime.backends.tensorrt.cuda` does).
 
 Features stay on the device between engines. Scratch memory belongs to a stream: the engines that
 run on it never run at once.
@@ -25,11 +25,19 @@ from runtime.backends.base import (
     DeviceLostError,
     Program,
 )
-from runtime.backends.device import Device, DeviceEngine, DeviceError
-from runtime.backends.parts import CopyPart, EnginePart, Lane, Loaded, Memory, Part, Transfer
-from runtime.backends.streams import StreamProgram
+from runtime.backends.tensorrt.device import Device, DeviceEngine, DeviceError
+from runtime.backends.tensorrt.files import BuiltEngine
+from runtime.backends.tensorrt.parts import (
+    CopyPart,
+    EnginePart,
+    Lane,
+    Loaded,
+    Memory,
+    Part,
+    Transfer,
+)
+from runtime.backends.tensorrt.streams import StreamProgram
 from runtime.bundle import Engine
-from runtime.trtfiles import BuiltEngine
 
 LANES = 3
 """Streams: as many as there are branches, the only engines that are worth running at once."""

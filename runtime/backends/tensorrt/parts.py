@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.backends.base import Buffer, CopyCall, EngineCall
-from runtime.backends.device import Device, DeviceContext, DeviceEngine, Handle
-from runtime.schedule import Range, Work
+from runtime.backends.tensorrt.device import Device, DeviceContext, DeviceEngine, Handle
+from runtime.backends.tensorrt.schedule import Range, Work
 
 COSTS = {"branch": 100.0, "cmft": 12.0, "dem": 3.0}
 """About what engines cost, for the schedule (docs/performance.md has the shares of a branch)."""

@@ -1,0 +1,1 @@
+"""TensorRT: engines built for this machine, run on streams of a CUDA device."""
