@@ -689,7 +689,7 @@ def shown_build(
     """Build TensorRT engines with a progress bar, and say what came of it."""
     from export.tensorrt import build_engines
     from export.trtreport import build_facts, build_notes, build_table
-    from runtime.bundle import Bundle
+    from runtime.bundle.bundle import Bundle
 
     opened = Bundle.open(bundle)
     bar, task = progress(len(opened.manifest.engines), "building")
@@ -901,8 +901,8 @@ def slim(
 ) -> None:
     """Copy one precision of a bundle, for a camera node."""
     from runtime.backends.choose import choose
-    from runtime.bundle import Bundle
-    from runtime.slim import slim as run
+    from runtime.bundle.bundle import Bundle
+    from runtime.bundle.slim import slim as run
 
     whole = Bundle.open(bundle)
     wanted = precision or choose(whole, "ort-cpu", "auto", None).variant
@@ -922,8 +922,8 @@ def inspect(
 ) -> None:
     """Show a bundle's engines, and what runs in each missing state."""
     from denet.graph import STATES, State
-    from runtime.bundle import Bundle
-    from runtime.describe import bundle_facts, describe_bundle
+    from runtime.bundle.bundle import Bundle
+    from runtime.bundle.describe import bundle_facts, describe_bundle
 
     states = STATES if state is None else (State.parse(state),)
     opened = Bundle.open(bundle)
@@ -947,7 +947,7 @@ def verify(
 ) -> None:
     """Check a bundle's files, and its golden inputs on this machine."""
     from runtime import Bundle, Runtime
-    from runtime.describe import canary_table
+    from runtime.bundle.describe import canary_table
 
     opened = Bundle.open(bundle)
     opened.verify()
@@ -1036,7 +1036,7 @@ def embed(
 ) -> None:
     """Embed images with a bundle, each in the missing state it is in."""
     from runtime import Runtime
-    from runtime.describe import embedded_facts, embedded_table
+    from runtime.bundle.describe import embedded_facts, embedded_table
     from runtime.embeddings import check_output, embed_files, save_embeddings
     from runtime.samples import choose_samples, missing_everywhere
 
@@ -1156,7 +1156,7 @@ def bench_run(
     from runtime.benchmark.stream import SAMPLES
     from runtime.benchmark.summary import summary
     from runtime.benchmark.tables import grids
-    from runtime.bundle import Bundle
+    from runtime.bundle.bundle import Bundle
 
     if to is not None:
         check_output(to, ".json", BenchmarkError, replace=force)

@@ -3,9 +3,9 @@
     python benchmarks/health.py [--frames 20000] [--seed 0] [--roadscene FOLDER]
 
 Persons walk before drawn cameras, 200 moments each, at 25 Hz; each of the three streams gets
-faults of its own at random (`runtime.node.faults`), goes through the synchronizer, and is judged. Then
-the same without faults: by night, after coding as H.264, and on real frames where a folder with
-`RGB` and `TI` is given. A moment is left out of "the state is right" while the documented
+faults of its own at random (`runtime.node.faults`), goes through the synchronizer, and is judged.
+Then the same without faults: by night, after coding as H.264, and on real frames where a folder
+with `RGB` and `TI` is given. A moment is left out of "the state is right" while the documented
 hysteresis of one of its sensors lasts. The result is Markdown, for docs/node.md.
 """
 

@@ -17,7 +17,7 @@ from denet.model import DENet
 from export.monolith import Monolith
 from runtime import Bundle
 from runtime.benchmark.turns import Side
-from runtime.forms import Forms
+from runtime.bundle.forms import Forms
 from runtime.layout import VECTORS, Copy, Run, Span, layout
 
 Tensors = Mapping[Modality, NDArray[np.float32]]

@@ -25,8 +25,8 @@ from rich.table import Table
 
 from denet.graph import ENGINES, MODALITIES, STATES, plan
 from runtime import Bundle, Runtime
-from runtime.forms import FORMS, Form
-from runtime.slim import slim
+from runtime.bundle.forms import FORMS, Form
+from runtime.bundle.slim import slim
 
 
 def states_table(fp32: Runtime, reduced: Runtime, rounds: int) -> Table:

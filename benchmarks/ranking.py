@@ -21,7 +21,7 @@ from denet.data.records import open_data
 from denet.graph import COMPLETE, STATES
 from denet.testset import all_samples, open_split
 from runtime import Bundle
-from runtime.forms import PRECISIONS, TARGETS, Forms, cpu_targets, variant
+from runtime.bundle.forms import PRECISIONS, TARGETS, Forms, cpu_targets, variant
 from runtime.head import Head
 from runtime.preprocess import Preprocessor
 

@@ -18,8 +18,9 @@ from calibration.table import weights_digest
 from calibration.timing import engine_times
 from calibration.write import write
 from denet.graph import ENGINES
-from runtime.bundle import Bundle, Mixed, StateEvidence
-from runtime.forms import INT8, Form, Forms, Precision, Target, cpu_targets, variant
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import INT8, Form, Forms, Precision, Target, cpu_targets, variant
+from runtime.bundle.manifest import Mixed, StateEvidence
 from runtime.head import Head
 from runtime.preprocess import Preprocessor
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from calibration.replay import Engines, Replay
 from denet.graph import State
-from runtime.bundle import Bundle
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import Forms
 from runtime.canary import golden_cosines
-from runtime.forms import Forms
 from runtime.head import Head
 from runtime.preprocess import Preprocessor
 

@@ -16,7 +16,7 @@ from calibration.emit import Emitted
 from calibration.errors import CalibrationError
 from calibration.judge import Effects, worst
 from denet.graph import ENGINES, State, plan
-from runtime.forms import INT8, Form, Forms, Target
+from runtime.bundle.forms import INT8, Form, Forms, Target
 
 UNITS = {True: "mAP points", False: "of the cosine to FP32"}
 """Of a loss, with labels and without."""

@@ -9,8 +9,8 @@ from calibration.half import half_engine, overflow
 from calibration.int8 import int8_edge, int8_engine
 from calibration.table import Method, Table
 from denet.graph import ENGINES
-from runtime.bundle import Bundle
-from runtime.forms import INT8, Form, Target
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import INT8, Form, Target
 
 
 @dataclass

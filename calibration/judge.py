@@ -14,7 +14,7 @@ from calibration.samples import Chosen
 from denet.evaluate import Split
 from denet.graph import State
 from denet.metrics import Ranking
-from runtime.forms import Forms
+from runtime.bundle.forms import Forms
 from runtime.head import Head
 
 NEAREST = 10

@@ -17,8 +17,8 @@ from calibration.errors import CalibrationError
 from calibration.replay import Arrays, Engines, Replay, all_in
 from calibration.samples import Chosen
 from calibration.table import PERCENTILE, Ranges
-from runtime.bundle import Bundle
-from runtime.forms import Form
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import Form
 
 BINS = 256
 """Of a histogram, from minus to plus the largest magnitude that was seen first. The time that the

@@ -17,7 +17,7 @@ from calibration.table import (
     read_table,
     weights_digest,
 )
-from runtime.bundle import Bundle
+from runtime.bundle.bundle import Bundle
 
 
 def obtain_table(

@@ -13,8 +13,8 @@ from calibration.errors import CalibrationError
 from calibration.judge import Effects
 from calibration.samples import Samples
 from calibration.table import Method
-from runtime.bundle import Bundle
-from runtime.forms import TARGETS, Form, Forms, Target
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import TARGETS, Form, Forms, Target
 
 Wanted = Literal["auto", "int8", "fp16"]
 

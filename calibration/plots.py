@@ -28,7 +28,7 @@ from denet.figures.style import (  # noqa: F401  # the whole look, for whoever r
     render,
 )
 from denet.graph import ENGINES, STATES, State
-from runtime.forms import FORMS, Form
+from runtime.bundle.forms import FORMS, Form
 
 WIDTH = 9.8
 """Of a plot, in inches."""

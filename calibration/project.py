@@ -21,11 +21,12 @@ from denet.evaluate import Split
 from denet.files import replaced_folder
 from denet.graph import STATES
 from runtime.backends.tensorrt.files import FOLDER as BUILT
-from runtime.bundle import Bundle, Projection
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import Projection
+from runtime.bundle.writing import link, link_folder, store, store_manifest
 from runtime.head import normalized
 from runtime.preprocess import Preprocessor
 from runtime.runtime import CanaryError, Runtime
-from runtime.writing import link, link_folder, store, store_manifest
 
 SAMPLES = 512
 """Fitted on by default: in seven states, 3,584 embeddings."""

@@ -19,7 +19,7 @@ from denet.graph import ENGINES, STACKED, Call, Modality, State, image_value, pl
 from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
-from runtime.forms import Form, Forms
+from runtime.bundle.forms import Form, Forms
 
 Arrays = dict[str, NDArray[np.float32]]
 

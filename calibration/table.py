@@ -12,7 +12,8 @@ import msgspec
 
 from calibration.errors import CalibrationError
 from denet.graph import ENGINES
-from runtime.bundle import Bundle, Manifest
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import Manifest
 
 PATH = "calibration.json"
 

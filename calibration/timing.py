@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from calibration.replay import Arrays, Engines, Replay, all_in
 from calibration.samples import Chosen
-from runtime.forms import Form
+from runtime.bundle.forms import Form
 
 ROUNDS = 15
 

@@ -11,9 +11,10 @@ from calibration.errors import CalibrationError
 from calibration.table import PATH
 from denet.files import replaced_folder
 from runtime.backends.tensorrt.files import FOLDER as BUILT
-from runtime.bundle import Bundle, Calibration, Engine, File, Manifest, Mixed
-from runtime.forms import Form, Precision, Target
-from runtime.writing import link, link_folder, store, store_manifest
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import Form, Precision, Target
+from runtime.bundle.manifest import Calibration, Engine, File, Manifest, Mixed
+from runtime.bundle.writing import link, link_folder, store, store_manifest
 
 
 def write(

@@ -21,9 +21,9 @@ from export.engines import Shape, engine_graphs
 from export.golden import make_canary, npz
 from export.onnx import Traced, to_onnx
 from export.parity import ParityError, check_parity
-from runtime.bundle import (
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import (
     MANIFEST,
-    Bundle,
     Canary,
     Engine,
     File,
@@ -33,9 +33,9 @@ from runtime.bundle import (
     Preprocessing,
     TensorSpec,
 )
+from runtime.bundle.writing import store, store_manifest
 from runtime.preprocess import Preprocessor
 from runtime.runtime import CanaryError, Runtime
-from runtime.writing import store, store_manifest
 
 MIN_COSINE_FP32 = 0.9999
 """What the canary asks of FP32 engines on any device: far under it lie a wrong image size or

@@ -17,7 +17,7 @@ from denet.initialize import random_images
 from denet.model import DENet
 from export.engines import BATCH
 from export.onnx import to_onnx_model
-from runtime.bundle import Bundle
+from runtime.bundle.bundle import Bundle
 
 
 class MonolithError(DenetError):

@@ -41,9 +41,9 @@ from runtime.backends.tensorrt.target import (
     load_tensorrt,
     this_target,
 )
-from runtime.bundle import Bundle
-from runtime.forms import PRECISIONS, Form, Forms, Precision, cpu_targets
-from runtime.writing import store
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import PRECISIONS, Form, Forms, Precision, cpu_targets
+from runtime.bundle.writing import store
 
 try:
     import fcntl

@@ -25,7 +25,7 @@ from denet.files import written_whole
 from export.trtproof import check_signature, count_layers, products, prove_precision
 from export.trtrequest import BuildError, Built, Event, Failed, Progress, Request
 from runtime.backends.tensorrt.target import BuildOptions
-from runtime.bundle import Bundle
+from runtime.bundle.bundle import Bundle
 
 STEP = 0.01
 """How much more must be done to be worth a message."""

@@ -19,10 +19,10 @@ from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.backends.tensorrt.backend import TensorRTBackend
 from runtime.backends.tensorrt.device import Device
 from runtime.backends.tensorrt.files import BuiltEngine
-from runtime.bundle import Bundle
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import Form
 from runtime.composer import Composer
 from runtime.cosine import row_cosines
-from runtime.forms import Form
 from runtime.preprocess import Preprocessor
 
 Arrays = dict[str, NDArray[np.float32]]

@@ -16,8 +16,8 @@ import tensorrt as trt
 from denet.graph import PAIRS, dem_engine
 from export.trtrequest import BuildError
 from runtime.backends.tensorrt.files import Layers
-from runtime.bundle import Engine, TensorSpec
-from runtime.forms import Form
+from runtime.bundle.forms import Form
+from runtime.bundle.manifest import Engine, TensorSpec
 
 EDGES = frozenset(dem_engine(source, target) for source, target in PAIRS)
 

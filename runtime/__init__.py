@@ -9,7 +9,8 @@ embedding = runtime.embed({"rgb": "person.jpg", "tir": thermal_array})
 from __future__ import annotations
 
 from runtime.backends import BackendError
-from runtime.bundle import Bundle, BundleError
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import BundleError
 from runtime.preprocess import ImageError
 from runtime.runtime import CanaryError, Runtime
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import MODALITIES, STATES
-from runtime.bundle import Bundle, BundleError
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import BundleError
 from runtime.cosine import row_cosines
 
 Embed = Callable[[Sequence[dict[Any, Any]]], NDArray[np.float32]]

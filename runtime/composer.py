@@ -19,7 +19,7 @@ from runtime.backends.base import (
     Program,
     Trace,
 )
-from runtime.bundle import Manifest
+from runtime.bundle.manifest import Manifest
 from runtime.layout import MOST_VECTORS, VECTORS, Copy, Run, Span, batch_order, layout
 
 Fill = Callable[[int, Modality, NDArray[np.float32]], None]

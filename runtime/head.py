@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import PARTS
-from runtime.bundle import Bundle, BundleError
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import BundleError
 
 Floats = NDArray[np.float32]
 

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from denet import pixels
 from denet.errors import DenetError
 from denet.graph import Modality
-from runtime.bundle import Normalization, Preprocessing
+from runtime.bundle.manifest import Normalization, Preprocessing
 
 ImageLike = Union[str, "PathLike[str]", Image.Image, NDArray[Any]]
 """A path, a Pillow image, or an array (H, W), (H, W, 1) or (H, W, 3) of uint8 or uint16; three

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from denet.errors import DenetError
 from denet.graph import PARTS, STATES, Modality, State
 from runtime.backends import Choice, choose
-from runtime.bundle import Bundle
+from runtime.bundle.bundle import Bundle
 from runtime.canary import CanaryReport, check_canary
 from runtime.composer import Composer
 from runtime.head import Head

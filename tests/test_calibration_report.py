@@ -39,8 +39,9 @@ from calibration.samples import Chosen, Samples
 from denet.data.records import Record
 from denet.figures import style
 from denet.graph import COMPLETE, ENGINES, STATES, State, plan
-from runtime.bundle import (
-    Bundle,
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import FORMS, Form
+from runtime.bundle.manifest import (
     Canary,
     Engine,
     File,
@@ -49,7 +50,6 @@ from runtime.bundle import (
     Normalization,
     Preprocessing,
 )
-from runtime.forms import FORMS, Form
 from runtime.preprocess import Preprocessor
 
 TIR = State.parse("tir")

@@ -36,8 +36,8 @@ from denet.data.transforms import (
 from denet.graph import MODALITIES, Modality, State
 from denet.pixels import to_rgb
 from runtime import preprocess
-from runtime.bundle import Normalization as Normalized
-from runtime.bundle import Preprocessing
+from runtime.bundle.manifest import Normalization as Normalized
+from runtime.bundle.manifest import Preprocessing
 
 # No 8-bit value becomes exactly 0 with these means: what is 0 was erased.
 CONFIG = ModelConfig(

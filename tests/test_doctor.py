@@ -28,9 +28,10 @@ from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.backends.tensorrt.files import BuildSpec, EngineFacts, Layers, engine_path, facts_path
 from runtime.backends.tensorrt.target import BuildOptions, BuildTarget
-from runtime.bundle import (
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import FORMS, Form, cpu_targets
+from runtime.bundle.manifest import (
     MANIFEST,
-    Bundle,
     Canary,
     Engine,
     File,
@@ -43,7 +44,6 @@ from runtime.doctor import Diagnosis, describe_diagnosis, diagnose, diagnosis, s
 from runtime.doctor.advice import advise, advise_bundle
 from runtime.doctor.diagnosis import AUTO, why_not
 from runtime.doctor.software import PROVIDERS, RELU, Chosen, Package, Software, inspect_software
-from runtime.forms import FORMS, Form, cpu_targets
 from runtime.machine import Machine, read_machine
 from runtime.machine.gpu import Gpu, find_gpu
 from tests.command import denet, refused

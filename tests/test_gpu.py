@@ -15,7 +15,7 @@ from runtime import BackendError, Bundle, Runtime
 from runtime.backends.choose import nvidia_gpu_present
 from runtime.backends.tensorrt.backend import TensorRTBackend
 from runtime.backends.tensorrt.target import BuildOptions
-from runtime.forms import Precision
+from runtime.bundle.forms import Precision
 from tests.conftest import copied
 from tests.test_tensorrt_backend import MIXED, inputs, program_of
 

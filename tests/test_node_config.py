@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from denet.graph import COMPLETE
-from runtime.bundle import Bundle
+from runtime.bundle.bundle import Bundle
 from runtime.gallery import Enrolment, Space, open_gallery
 from runtime.node import NodeError, read_settings
 from runtime.node.boxes.views import View

@@ -18,7 +18,7 @@ from denet.config import ModelConfig, Normalization
 from denet.data.transforms import evaluation_transform
 from denet.graph import MODALITIES, Modality
 from runtime import ImageError
-from runtime import bundle as schema
+from runtime.bundle import manifest as schema
 from runtime.preprocess import Preprocessor, to_pillow
 
 # Another mean and std in each channel: a channel order mixed up would be seen.

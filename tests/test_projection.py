@@ -26,12 +26,12 @@ from denet.errors import DenetError
 from denet.evaluate import Split
 from denet.graph import COMPLETE, STATES
 from runtime import Bundle, BundleError, Runtime
-from runtime.bundle import MANIFEST, Calibration
+from runtime.bundle.manifest import MANIFEST, Calibration
+from runtime.bundle.slim import slim
+from runtime.bundle.writing import store, store_manifest
 from runtime.gallery import Space
 from runtime.head import Head, projected
 from runtime.preprocess import Preprocessor
-from runtime.slim import slim
-from runtime.writing import store, store_manifest
 from tests.command import denet, refused
 from tests.conftest import copied
 

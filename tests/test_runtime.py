@@ -30,7 +30,7 @@ from export import export_bundle
 from runtime import BackendError, Bundle, BundleError, CanaryError, ImageError, Runtime
 from runtime.backends.base import EngineCall
 from runtime.backends.choose import nvidia_gpu_present
-from runtime.bundle import Manifest
+from runtime.bundle.manifest import Manifest
 from tests.test_bundle import edit_manifest, npz, put_listed
 
 REPOSITORY = Path(__file__).parents[1]

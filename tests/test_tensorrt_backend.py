@@ -35,8 +35,8 @@ from runtime.backends.tensorrt.files import (
 )
 from runtime.backends.tensorrt.schedule import Placed, Schedule, Work, schedule
 from runtime.backends.tensorrt.target import BuildOptions, BuildTarget
+from runtime.bundle.forms import Forms
 from runtime.composer import Composer
-from runtime.forms import Forms
 from tests.conftest import copied
 from tests.recording import Context, Engine, RecordingDevice, Stream, races
 

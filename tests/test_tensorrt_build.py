@@ -49,7 +49,7 @@ from runtime.backends.tensorrt.target import (
     this_target,
     why_foreign,
 )
-from runtime.forms import Form, Precision
+from runtime.bundle.forms import Form, Precision
 from runtime.machine.gpu import Gpu, find_gpu
 from tests.command import denet, refused
 from tests.conftest import copied

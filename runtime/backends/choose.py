@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from denet.errors import DenetError
 from runtime.backends.base import Backend, BackendError
 from runtime.backends.tensorrt.files import FOLDER, Found, find_engines
-from runtime.bundle import Bundle
-from runtime.forms import PRECISIONS, Forms, Precision, Target, cpu_targets, variant
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import PRECISIONS, Forms, Precision, Target, cpu_targets, variant
 
 if TYPE_CHECKING:
     from runtime.backends.tensorrt.device import Device
@@ -90,7 +90,7 @@ def choose(
         precision: "auto", or one that the bundle has.
         threads: CPU threads of the process-wide pool; None leaves the choice to ONNX Runtime.
         max_batch: the largest batch that is wanted.
-        cuda_context: that the backend "tensorrt" runs in: `runtime.backends.tensorrt.cuda.CudaContext`.
+        cuda_context: that the backend "tensorrt" runs in: a `CudaContext` of its `cuda` module.
 
     Raises:
         BackendError: it cannot be had here, or the bundle lacks the precision.

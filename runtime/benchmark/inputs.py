@@ -12,7 +12,7 @@ from PIL import Image
 
 from denet.graph import COMPLETE, MODALITIES, Modality, State
 from runtime.benchmark.errors import BenchmarkError
-from runtime.bundle import Preprocessing
+from runtime.bundle.manifest import Preprocessing
 from runtime.samples import find_samples
 
 Tensors = Mapping[Modality, NDArray[np.float32]]

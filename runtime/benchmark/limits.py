@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from denet.graph import State, plan
 from runtime.benchmark.costs import Limit, Roofs
 from runtime.benchmark.errors import BenchmarkError
-from runtime.bundle import Engine
-from runtime.forms import Form
+from runtime.bundle.forms import Form
+from runtime.bundle.manifest import Engine
 
 if TYPE_CHECKING:
     import onnx

@@ -34,7 +34,7 @@ from runtime.benchmark.sections import (
 )
 from runtime.benchmark.stream import BATCH, SAMPLES
 from runtime.benchmark.turns import Clock, Notify
-from runtime.bundle import Bundle
+from runtime.bundle.bundle import Bundle
 from runtime.machine import Machine
 from runtime.runtime import Runtime
 

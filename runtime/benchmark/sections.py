@@ -24,8 +24,8 @@ from runtime.benchmark.states import Runtimes, embedder, joules, latencies, swee
 from runtime.benchmark.stats import timing
 from runtime.benchmark.stream import BATCH, dropout_costs, stream_cost
 from runtime.benchmark.turns import Clock, Notify
-from runtime.bundle import Bundle
-from runtime.forms import Form
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import Form
 from runtime.machine import PowerMeter
 from runtime.runtime import Runtime
 

@@ -14,7 +14,8 @@ from denet.errors import DenetError
 from runtime.backends import BACKENDS, BackendError
 from runtime.backends.tensorrt.files import find_engines
 from runtime.backends.tensorrt.target import this_target
-from runtime.bundle import Bundle
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import PRECISIONS, cpu_targets, variant
 from runtime.doctor.advice import Advice, advise, advise_bundle
 from runtime.doctor.software import (
     PROVIDERS,
@@ -24,7 +25,6 @@ from runtime.doctor.software import (
     inspect_software,
     would_run,
 )
-from runtime.forms import PRECISIONS, cpu_targets, variant
 from runtime.machine import Machine, read_machine
 
 AUTO = ("tensorrt", "ort-cuda", "ort-cpu")

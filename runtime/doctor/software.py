@@ -19,7 +19,7 @@ import numpy as np
 
 from runtime.backends import choose
 from runtime.backends.tensorrt.target import this_target
-from runtime.bundle import Bundle
+from runtime.bundle.bundle import Bundle
 
 PATIENCE = 180.0
 """Seconds that a package has to answer: TensorRT takes many to load on a small machine."""

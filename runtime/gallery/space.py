@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from denet.errors import DenetError
-from runtime.bundle import Manifest
+from runtime.bundle.manifest import Manifest
 
 
 class GalleryError(DenetError):

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from denet.graph import STATES, State, plan
-from runtime.bundle import MANIFEST, Bundle
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import MANIFEST
 from runtime.gallery import Gallery, GalleryError, Space
 from runtime.node.matching import Matcher
 from runtime.node.settings import NodeSettings

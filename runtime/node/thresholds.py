@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from denet.graph import Modality
-from runtime.bundle import Manifest
+from runtime.bundle.manifest import Manifest
 from runtime.node.boxes.views import Views
 from runtime.node.health import Limits
 from runtime.node.settings import NodeSettings

@@ -23,8 +23,8 @@ from runtime.backends.base import (
 from runtime.backends.onnxruntime.memory import CudaMemory, HostMemory, Memory
 from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.session import Pool, open_session
-from runtime.bundle import Bundle
-from runtime.forms import Forms
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import Forms
 
 
 @dataclass(frozen=True)

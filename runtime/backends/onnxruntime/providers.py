@@ -16,8 +16,8 @@ import onnxruntime as ort
 
 from runtime.backends.base import BackendError
 from runtime.backends.tensorrt.files import Profile, profile_of
-from runtime.bundle import Bundle
-from runtime.forms import Form, Target
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import Form, Target
 
 RTX_PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
 """The package that brings TensorRT-RTX to ONNX Runtime 1.24 or later."""

@@ -1,5 +1,5 @@
 """TensorRT engines: which are loaded, what they take, the memory they share, and what to do when
-the GPU fails. All of it is decided here, without touching a GPU (`runtime.backends.tensorrt.cuda` does).
+the GPU fails. All of it is decided here, without touching a GPU (`cuda` beside it does).
 
 Features stay on the device between engines. Scratch memory belongs to a stream: the engines that
 run on it never run at once.
@@ -37,7 +37,7 @@ from runtime.backends.tensorrt.parts import (
     Transfer,
 )
 from runtime.backends.tensorrt.streams import StreamProgram
-from runtime.bundle import Engine
+from runtime.bundle.manifest import Engine
 
 LANES = 3
 """Streams: as many as there are branches, the only engines that are worth running at once."""

@@ -1,6 +1,6 @@
 """What the TensorRT backend needs of a CUDA device, and no more.
 
-`runtime.backends.tensorrt.cuda` is the real one; tests have another, which records what it is told. Streams,
+`cuda` beside it is the real one; tests have another, which records what it is told. Streams,
 events, graphs and pieces of memory are handles that only their device understands. They free what
 they stand for when the last reference goes, and that must happen inside `Device.entered`.
 """

@@ -21,8 +21,9 @@ import msgspec
 from denet.errors import DenetError
 from denet.graph import MAX_TARGETS
 from runtime.backends.tensorrt.target import BuildOptions, BuildTarget, why_foreign
-from runtime.bundle import Bundle, Engine
-from runtime.forms import Form, Forms
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import Form, Forms
+from runtime.bundle.manifest import Engine
 
 FOLDER = "trt"
 

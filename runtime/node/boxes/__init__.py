@@ -1,1 +1,1 @@
-"""Where persons are in a frame, where that is in the frames of other modalities, and their pixels."""
+"""Where persons are in a frame, where that is in the other modalities' frames, and their pixels."""

@@ -24,8 +24,8 @@ Fault = Literal[
 ]
 """What can be wrong with a sensor:
 
-- absent, stale, out of step: no frame for this moment; see `runtime.node.sources.triplet.Want`. Stale
-  is also a frame that came in time for the others, and too old for all.
+- absent, stale, out of step: no frame for this moment; see `sources.triplet.Want`. Stale is
+  also a frame that came in time for the others, and too old for all.
 - undecodable: its data is damaged.
 - size, channels: another size; grey where there was colour or the other way round, or other bits.
 - black, saturated, uniform: a picture that shows nothing.

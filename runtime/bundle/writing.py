@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.bundle import MANIFEST, File, Manifest
+from runtime.bundle.manifest import MANIFEST, File, Manifest
 
 
 def store(root: Path, path: str, content: bytes) -> File:

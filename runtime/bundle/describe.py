@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from denet.graph import ENGINES, MODALITIES, PAIRS, State, plan
-from runtime.bundle import Bundle, Engine
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import FORMS, Form
+from runtime.bundle.manifest import Engine
 from runtime.canary import CanaryReport
 from runtime.embeddings import Embedded
-from runtime.forms import FORMS, Form
 
 
 def bundle_facts(bundle: Bundle, states: Iterable[State]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 
 from denet.files import replaced_folder
-from runtime.bundle import MANIFEST, Bundle, BundleError
-from runtime.forms import PRECISIONS, TARGETS, Form, variant
-from runtime.writing import link, store_manifest
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.forms import PRECISIONS, TARGETS, Form, variant
+from runtime.bundle.manifest import MANIFEST, BundleError
+from runtime.bundle.writing import link, store_manifest
 
 
 def slim(bundle: Bundle, out: Path, wanted: str, *, replace: bool = False) -> Bundle:
