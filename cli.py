@@ -592,7 +592,7 @@ def export(
     hardware_compatible: HardwareOpt = False,
 ) -> None:
     """Export a checkpoint to 15 ONNX engines, checked against PyTorch."""
-    from export.tensorrt import calibration_target, check_machine, check_unused, parse_options
+    from export.tensorrt.build import calibration_target, check_machine, check_unused, parse_options
 
     options = parse_options(
         profile, opt_level, workspace, tf32, version_compatible, hardware_compatible
@@ -670,7 +670,7 @@ def build(
     as_json: JsonOpt = False,
 ) -> None:
     """Build TensorRT engines of a bundle, for this machine's GPU."""
-    from export.tensorrt import parse_options
+    from export.tensorrt.build import parse_options
 
     options = parse_options(
         profile, opt_level, workspace, tf32, version_compatible, hardware_compatible
@@ -687,8 +687,8 @@ def shown_build(
     as_json: bool = False,
 ) -> None:
     """Build TensorRT engines with a progress bar, and say what came of it."""
-    from export.tensorrt import build_engines
-    from export.trtreport import build_facts, build_notes, build_table
+    from export.tensorrt.build import build_engines
+    from export.tensorrt.report import build_facts, build_notes, build_table
     from runtime.bundle.bundle import Bundle
 
     opened = Bundle.open(bundle)

@@ -25,7 +25,7 @@ from rich.console import Console
 
 from denet.errors import DenetError
 from denet.graph import COMPLETE, STATES, Modality, State
-from export.tensorrt import build_engines
+from export.tensorrt.build import build_engines
 from runtime import Bundle, Runtime
 from runtime.backends.tensorrt.backend import TensorRTBackend
 from runtime.backends.tensorrt.target import BuildOptions

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from denet.graph import COMPLETE, STATES, State
-from export.tensorrt import build_engines
+from export.tensorrt.build import build_engines
 from runtime import BackendError, Bundle, Runtime
 from runtime.backends.choose import nvidia_gpu_present
 from runtime.backends.tensorrt.backend import TensorRTBackend

@@ -19,7 +19,7 @@ import runtime.backends.tensorrt.backend as tensorrt
 import runtime.backends.tensorrt.streams as streams
 import runtime.backends.tensorrt.target
 from denet.graph import COMPLETE, ENGINES, STATES, Modality, State, plan
-from export.trtcheck import check_engines
+from export.tensorrt.check import check_engines
 from runtime import BackendError, Bundle, Runtime
 from runtime.backends.base import DeviceLostError, Trace
 from runtime.backends.tensorrt.device import CaptureError, DeviceError, Tensor

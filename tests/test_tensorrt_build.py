@@ -28,9 +28,10 @@ import pytest
 import runtime.machine.gpu
 from calibration import Outcome
 from denet.graph import ENGINES
-from export import tensorrt, trtprocess
-from export.tensorrt import Build, build_engines, check_machine, choose_forms
-from export.trtrequest import BuildError, Built, Progress, Request, parse_batch
+from export.tensorrt import build as tensorrt
+from export.tensorrt import process as trtprocess
+from export.tensorrt.build import Build, build_engines, check_machine, choose_forms
+from export.tensorrt.request import BuildError, Built, Progress, Request, parse_batch
 from runtime import BackendError, Bundle
 from runtime.backends.tensorrt.files import (
     EngineFileError,
@@ -1267,7 +1268,7 @@ BARE = """
 import sys
 for absent in ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "lightning_fabric"):
     sys.modules[absent] = None  # importing it now raises ImportError
-import export.tensorrt, export.trtreport, export.trtprocess
+import export.tensorrt.build, export.tensorrt.report, export.tensorrt.process
 assert not hasattr(export, "nothing")
 import cli
 cli.app(["build", sys.argv[1], "--json"])

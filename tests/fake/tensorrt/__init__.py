@@ -1,7 +1,7 @@
 """A `tensorrt` that builds nothing: it reads ONNX, and does what FAKE_TENSORRT says.
 
-As much of the API as `export.trtbuild` and `export.trtproof` use, on the numbers of 10.3; a name
-that is not here does not exist. FAKE_TENSORRT is a list of words: "no-builder", "weak",
+As much of the API as `export.tensorrt` uses, on the numbers of 10.3; a name that is not here does
+not exist. FAKE_TENSORRT is a list of words: "no-builder", "weak",
 "no-profile", "none", "memory", "kill", "abort", "noise", "hang", "raise".
 """
 

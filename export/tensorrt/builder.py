@@ -2,7 +2,7 @@
 
 A process of its own, because what a build takes of a Jetson's memory is only given back when the
 process ends, and because a crash inside TensorRT is then an error like any other. `main` is
-called by `export.tensorrt`. The API used is that of TensorRT 10.3 and of 11.4.
+called by `export.tensorrt.build`. The API used is that of TensorRT 10.3 and of 11.4.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import tensorrt as trt
 
 from denet.errors import DenetError
 from denet.files import written_whole
-from export.trtproof import check_signature, count_layers, products, prove_precision
-from export.trtrequest import BuildError, Built, Event, Failed, Progress, Request
+from export.tensorrt.proof import check_signature, count_layers, products, prove_precision
+from export.tensorrt.request import BuildError, Built, Event, Failed, Progress, Request
 from runtime.backends.tensorrt.target import BuildOptions
 from runtime.bundle.bundle import Bundle
 

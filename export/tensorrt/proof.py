@@ -14,7 +14,7 @@ from typing import Any
 import tensorrt as trt
 
 from denet.graph import PAIRS, dem_engine
-from export.trtrequest import BuildError
+from export.tensorrt.request import BuildError
 from runtime.backends.tensorrt.files import Layers
 from runtime.bundle.forms import Form
 from runtime.bundle.manifest import Engine, TensorSpec

@@ -17,9 +17,9 @@ import msgspec
 import denet
 from denet.errors import DenetError
 from denet.files import written_whole
-from export import trtprocess
-from export.trtcheck import check_engines
-from export.trtrequest import BuildError, Progress, Request, parse_batch
+from export.tensorrt import process as trtprocess
+from export.tensorrt.check import check_engines
+from export.tensorrt.request import BuildError, Progress, Request, parse_batch
 from runtime.backends.tensorrt.device import Device
 from runtime.backends.tensorrt.files import (
     FOLDER,

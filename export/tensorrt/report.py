@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
-from export.tensorrt import Build
+from export.tensorrt.build import Build
 
 
 def build_facts(build: Build) -> dict[str, Any]:

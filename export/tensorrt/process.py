@@ -10,9 +10,9 @@ from typing import IO
 
 import msgspec
 
-from export.trtrequest import BuildError, Built, Event, Failed, Progress, Request
+from export.tensorrt.request import BuildError, Built, Event, Failed, Progress, Request
 
-BOOT = "import sys; sys.path[:] = sys.argv[1:]; from export.trtbuild import main; main()"
+BOOT = "import sys; sys.path[:] = sys.argv[1:]; from export.tensorrt.builder import main; main()"
 """The modules are looked for where this process finds them, not in the current directory."""
 
 KILLED = 9
