@@ -1524,8 +1524,8 @@ def node_run(
     from runtime.node import Facts, Node, read_settings
     from runtime.node.injection import read_faults
     from runtime.node.memory import share_one_arena
+    from runtime.node.printer import Teller
     from runtime.node.running import Signals, run_node
-    from runtime.node.teller import Teller
 
     share_one_arena()
     settings = read_settings(config)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from calibration.everywhere import Embeddings, embed_everywhere
+from calibration.embed import Embeddings, embed_everywhere
 from calibration.scores import measure_pairs
 from denet.data.records import Record, open_data
 from denet.evaluate import Split

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from calibration.everywhere import Embeddings, embed_everywhere
+from calibration.embed import Embeddings, embed_everywhere
 from calibration.project import SAMPLES
 from calibration.projection import POWERS, principal_axes
 from calibration.samples import choose_samples

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from calibration.half import half_engine, overflow
+from calibration.fp16 import half_engine, overflow
 from calibration.int8 import int8_edge, int8_engine
 from calibration.table import Method, Table
 from denet.graph import ENGINES

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.embed import embed_everywhere
 from calibration.errors import CalibrationError
-from calibration.everywhere import embed_everywhere
 from calibration.outcome import POINTS, Notify
 from calibration.projection import Choice, check_axes, choose_projection, mean_map
 from calibration.samples import Samples, choose_samples

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from calibration.embed import Embeddings
 from calibration.errors import CalibrationError
-from calibration.everywhere import Embeddings
 from denet.evaluate import Split
 from denet.graph import State
 from runtime.head import projected

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.embed import embed_everywhere
 from calibration.errors import CalibrationError
-from calibration.everywhere import embed_everywhere
 from denet.data.records import Record, open_data
 from denet.evaluate import Split
 from denet.files import written_whole

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from denet.embedding_cache import Remembered
 from denet.evaluate import Embed, Split, evaluate_rates, evaluate_states, state_matrix
 from denet.graph import STATES, Edge, State
 from denet.metrics import Ranking
 from denet.recovery import Recovery, check_recovery
-from denet.remember import Remembered
 from denet.subject import Subject
 from denet.tables import ranking_facts, recovery_facts
 from denet.testset import all_samples

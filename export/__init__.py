@@ -1,7 +1,7 @@
 """From a DENet in PyTorch to a bundle of 15 engines, and from its ONNX to TensorRT's.
 
-The names below are loaded when they are first used: `export.tensorrt` builds engines on machines that
-have no torch.
+The names below are loaded when they are first used: `export.tensorrt` works on machines that have
+no torch.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from calibration import CalibrationError, Outcome, Request, calibrate
 from calibration.choose import fastest_first, select
-from calibration.half import half_engine, overflow
+from calibration.fp16 import half_engine, overflow
 from calibration.int8 import int8_edge, int8_engine
 from calibration.judge import Effect, Judge, overlap, paired_change
 from calibration.observe import BINS, Observer, observe

@@ -1,5 +1,8 @@
-"""`runtime.backends.tensorrt.cuda` on a played PyCUDA, TensorRT and cuda-python: that it
-calls them as they are to be called. Their memory is the host's, and they do at once what they are told."""
+"""`runtime.backends.tensorrt.cuda` on a played PyCUDA, TensorRT and cuda-python.
+
+That it calls them as they are to be called: their memory is the host's, and they do at once what
+they are told.
+"""
 
 from __future__ import annotations
 

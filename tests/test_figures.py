@@ -24,6 +24,7 @@ from denet.data.records import DataSet, Record, open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.data.transforms import evaluation_transform
 from denet.embed import TorchEmbedder
+from denet.embedding_cache import Remembered
 from denet.evaluate import Split, evaluate_rates, evaluate_states
 from denet.figures import NEED_CHECKPOINT, FigureError, check_folder, draw_figures, write_figures
 from denet.figures.accuracy import rate_curve, state_bars
@@ -39,7 +40,6 @@ from denet.graph import COMPLETE, MODALITIES, PAIRS, STATES, State, branch_engin
 from denet.initialize import initial_model, random_images
 from denet.metrics import Ranking
 from denet.model import DENet
-from denet.remember import Remembered
 from tests.conftest import TINY
 
 RANGES = dict.fromkeys(MODALITIES, (0, 65535))

@@ -38,12 +38,12 @@ from runtime.node.intake import NOT_HEALTHY
 from runtime.node.latency import BOUNDS, Latencies
 from runtime.node.metrics import Metrics
 from runtime.node.moment import Crop, Moment
+from runtime.node.printer import DEPTH, Teller
 from runtime.node.running import Signals, run_node
 from runtime.node.serving import Serving
 from runtime.node.settings import BatchSettings, MetricsSettings, convert
 from runtime.node.sources import Frame
 from runtime.node.stage import Stage
-from runtime.node.teller import DEPTH, Teller
 from runtime.node.watchdog import Watchdog, notify_systemd
 from runtime.runtime import Runtime
 from runtime.samples import find_samples

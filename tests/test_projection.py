@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import calibration.project
 import cli
 from calibration import CalibrationError, Request, calibrate
-from calibration.everywhere import Embeddings, embed_everywhere
+from calibration.embed import Embeddings, embed_everywhere
 from calibration.project import ProjectionRequest, project
 from calibration.projection import POWERS, choose_projection, principal_axes
 from calibration.samples import choose_samples

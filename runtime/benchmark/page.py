@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from denet.figures.drawing import Drawing
-    from denet.figures.speed import Line, Point, Stack
+    from runtime.benchmark.plots import Line, Point, Stack
 
 HEADINGS = {
     "latency": "Latency of each missing state",
@@ -94,9 +94,9 @@ def cards(variant: Variant) -> list[tuple[str, str, str]]:
 
 def draw(report: Report) -> list[Drawing]:
     """The plots that the report allows, each named by its kind, and by what it is of."""
-    from denet.figures import speed
     from denet.figures.drawing import Drawing
     from denet.figures.style import render
+    from runtime.benchmark import plots
 
     figures: dict[str, Callable[[], Figure]] = {}
     stacks = {
@@ -105,13 +105,13 @@ def draw(report: Report) -> list[Drawing]:
         if variant.states
     }
     if stacks:
-        figures["latency"] = partial(speed.latency_figure, stacks)
+        figures["latency"] = partial(plots.latency_figure, stacks)
     lines: dict[str, dict[str, Line]] = {}
     for name, variant in report.variants.items():
         for state, batches in variant.batches.items():
             lines.setdefault(state, {})[name] = line(batches)
     if lines:
-        figures["throughput"] = partial(speed.throughput_figure, lines)
+        figures["throughput"] = partial(plots.throughput_figure, lines)
     for backend, roofs in report.roofs.items():
         marks = points(report, backend)
         if marks:
@@ -120,7 +120,7 @@ def draw(report: Report) -> list[Drawing]:
                 f"copy of {size >> 20} MiB": roofs.copies[size] for size in (sizes[-1], sizes[0])
             }
             figures[f"roofline of {backend}"] = partial(
-                speed.roofline_figure, roofs.rates, slopes, marks
+                plots.roofline_figure, roofs.rates, slopes, marks
             )
     return [
         Drawing(name, CAPTIONS[name.partition(" ")[0]], render(make))
@@ -130,7 +130,7 @@ def draw(report: Report) -> list[Drawing]:
 
 def stack(cost: StateCost) -> Stack:
     """A state's bar: its median, divided as its traced runs divide."""
-    from denet.figures.speed import Stack
+    from runtime.benchmark.plots import Stack
 
     parts = dict(cost.breakdown.engines) | {"outside": cost.breakdown.outside}
     whole = sum(parts.values())
@@ -141,7 +141,7 @@ def stack(cost: StateCost) -> Stack:
 
 def line(batches: dict[int, BatchCost]) -> Line:
     """A state's line of throughput."""
-    from denet.figures.speed import Line
+    from runtime.benchmark.plots import Line
 
     return Line(
         list(batches),
@@ -153,7 +153,7 @@ def line(batches: dict[int, BatchCost]) -> Line:
 
 def points(report: Report, backend: str) -> list[Point]:
     """The engines whose limits are known."""
-    from denet.figures.speed import Point
+    from runtime.benchmark.plots import Point
 
     return [
         Point(

@@ -18,11 +18,11 @@ from runtime.node.errors import NodeError
 from runtime.node.events import open_sinks
 from runtime.node.facts import Facts
 from runtime.node.metrics import Metrics
-from runtime.node.room import check_room
 from runtime.node.serving import first_serving
 from runtime.node.settings import NodeSettings
 from runtime.node.sources import SourceError, SourceSettings, open_source
 from runtime.node.status import StatusPage
+from runtime.node.writable import check_room
 
 T = TypeVar("T")
 

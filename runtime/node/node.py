@@ -23,7 +23,6 @@ from runtime.node.intake import Intake
 from runtime.node.metrics import Metrics
 from runtime.node.moment import Crop, Moment
 from runtime.node.page import Matches, snapshot
-from runtime.node.room import check_room
 from runtime.node.serving import first_serving, load_serving
 from runtime.node.settings import NodeSettings
 from runtime.node.sources import Feed, Inbox, Synchronizer, open_sources
@@ -32,6 +31,7 @@ from runtime.node.status import StatusPage
 from runtime.node.swap import Swapper
 from runtime.node.thresholds import limits
 from runtime.node.watchdog import Watchdog
+from runtime.node.writable import check_room
 
 MOMENTS = 4
 """Moments that wait at most for their boxes: old ones are worth less than new ones."""
