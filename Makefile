@@ -31,8 +31,8 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/.train
-	$(VENV)/bin/python benchmarks/composed.py
-	$(VENV)/bin/python benchmarks/training.py
+	$(VENV)/bin/python measurements/composed.py
+	$(VENV)/bin/python measurements/training.py
 
 # On a machine with an NVIDIA GPU and the headers of CUDA: the whole TensorRT path, from an untrained
 # ResNet-50 to docs/gpu-report.md, and the tests marked `gpu`. See docs/gpu.md.
@@ -43,7 +43,7 @@ gpu: $(VENV)/.dev
 	test -f gpu/model.safetensors || $(DENET) init gpu/model.safetensors
 	test -d gpu/model.denet || $(DENET) export gpu/model.safetensors --out gpu/model.denet --precision int8 --calibration-data gpu/synthetic --target trt
 	$(VENV)/bin/python -m pytest -m gpu
-	$(VENV)/bin/python benchmarks/gpu.py gpu/model.denet --out docs/gpu-report.md
+	$(VENV)/bin/python measurements/gpu.py gpu/model.denet --out docs/gpu-report.md
 
 $(VENV)/.train $(VENV)/.dev: $(VENV)/.%: pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

@@ -1,6 +1,6 @@
 """What precision buys: INT8 against FP32 composed, per state, and per engine and form.
 
-    python benchmarks/precision.py BUNDLE [--precision int8] [--threads 2] [--rounds 30]
+    python measurements/precision.py BUNDLE [--precision int8] [--threads 2] [--rounds 30]
 
 BUNDLE was calibrated (`denet calibrate`). Both sides run in turn (A B A B ...) in one process, at
 batch 1, in one thread pool, on the same input; ratios are medians, pair by pair. Both copy

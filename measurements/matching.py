@@ -1,6 +1,6 @@
 """What storage costs in mAP, and whether one threshold is one false-match rate.
 
-    python benchmarks/matching.py BUNDLE DATA [--rates 0.01,0.001] [--splits 10]
+    python measurements/matching.py BUNDLE DATA [--rates 0.01,0.001] [--splits 10]
 
 All samples of the test split, in all states. Storage: mAP with the gallery's embeddings as they
 come out of each storage. False matches: the people are cut in halves at random; scores are measured

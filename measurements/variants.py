@@ -1,8 +1,8 @@
 """Ideas to make engines faster on a CPU, each measured against the way without it, in one run.
 
-    python benchmarks/ideas.py --work FOLDER [--threads 2] [--rounds 60]
+    python measurements/variants.py --work FOLDER [--threads 2] [--rounds 60]
 
-FOLDER holds what `benchmarks/goals.py --work FOLDER` has made, or gets it. A ratio under 1 is a
+FOLDER holds what `measurements/goals.py --work FOLDER` has made, or gets it. A ratio under 1 is a
 gain. What denet does has `kept`; the rest was tried and left.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import torch
-from apart import apart
+from alternating import apart
 from goals import prepare
 from numpy.typing import NDArray
 from PIL import Image

@@ -1,6 +1,6 @@
 """Which linear projection ranks best: what `denet project` does, and what else was tried.
 
-    python benchmarks/projection.py BUNDLE DATA [--dims 512,256,128]
+    python measurements/projection.py BUNDLE DATA [--dims 512,256,128]
 
 BUNDLE is not projected. Each projection is fitted on the samples that `denet project` takes, and
 ranks the identities that it holds out, and then the test split. mAP in per cent: the mean over the

@@ -1,6 +1,6 @@
 """What composing costs: 15 engines against one graph for each state, and against PyTorch.
 
-    python benchmarks/composed.py [--config FILE.toml] [--threads 2] [--rounds 30]
+    python measurements/composed.py [--config FILE.toml] [--threads 2] [--rounds 30]
 
 Every comparison runs both sides in turn (A B A B ...) in one process, at batch 1, with the same
 ONNX Runtime, the same shared thread pool and the same input, and reports the median of the

@@ -1,6 +1,6 @@
 """What each precision of a bundle does to the ranking of a test split, in all missing states.
 
-    python benchmarks/ranking.py BUNDLE DATA [--threads 2]
+    python measurements/ranking.py BUNDLE DATA [--threads 2]
 
 All samples of the test split are queries and gallery; none of them calibrated or chose anything.
 mAP of FP32, and of each variant its change in points with a paired 95 % interval (bootstrap over

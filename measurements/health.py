@@ -1,6 +1,6 @@
 """What the health of sensors finds and misses, on drawn persons with faults at random.
 
-    python benchmarks/health.py [--frames 20000] [--seed 0] [--roadscene FOLDER]
+    python measurements/health.py [--frames 20000] [--seed 0] [--roadscene FOLDER]
 
 Persons walk before drawn cameras, 200 moments each, at 25 Hz; each of the three streams gets
 faults of its own at random (`runtime.node.faults`), goes through the synchronizer, and is judged.

@@ -1,7 +1,7 @@
 """Everything that only a GPU can show, in one report: parity of engines and states with the CPU,
 time in every state, device memory, CUDA graphs against queueing, and a soak.
 
-    python benchmarks/gpu.py model.denet --out docs/gpu-report.md
+    python measurements/gpu.py model.denet --out docs/gpu-report.md
 
 `make gpu` makes such a bundle first. Without a GPU, `--backends ort-cpu --soak 5` shows that the
 script works.

@@ -1,6 +1,6 @@
 """What training costs: images per second, waiting for data, memory, and the collapsed DEM.
 
-    python benchmarks/training.py [--preset small] [--config FILE.toml] [--threads 2]
+    python measurements/training.py [--preset small] [--config FILE.toml] [--threads 2]
         [--identities 40] [--height 128] [--width 64] [--epochs 3] [--rounds 10]
 
 A synthetic set of the given size is drawn into a temporary directory, and half of its people are

@@ -1,6 +1,6 @@
 """What events cost, and whether they survive a broker that is killed and a node that is.
 
-    python benchmarks/events.py [--outage 60] [--kills 50] [--rate 25] [--dim 512]
+    python measurements/events.py [--outage 60] [--kills 50] [--rate 25] [--dim 512]
 
 Needs mosquitto (Debian's package) and paho-mqtt. Everything runs on loopback and in a temporary
 folder under the working directory, so that the disk is a real one.
@@ -209,7 +209,7 @@ def _kill(broker: Broker, receiver: Receiver, folder: Path, count: int, dim: int
     kept: set[str] = set()
     away = 0
     url = f"mqtt://127.0.0.1:{broker.port}"
-    place = str(ROOT / "benchmarks")
+    place = str(ROOT / "measurements")
     command = [sys.executable, "-c", CHILD, place, url, str(outbox), str(dim)]
     for _ in range(count):
         _run_and_kill(command, chance.uniform(0.0, 0.6))

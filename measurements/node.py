@@ -1,7 +1,7 @@
 """Whether a node lasts: hours at the highest rate that a machine sustains, and `kill -9`.
 
-    python benchmarks/node.py soak BUNDLE [--minutes 30] [--rate R] [--plot PNG] [--readings FILE]
-    python benchmarks/node.py kills BUNDLE [--kills 50]
+    python measurements/node.py soak BUNDLE [--minutes 30] [--rate R] [--plot PNG] [--readings FILE]
+    python measurements/node.py kills BUNDLE [--kills 50]
 
 - Soak: drawn persons walk by, three streams from a folder in a loop, with faults at random in all
   three. The rate is raised until something overflows; nine tenths of the last one that did not is
@@ -36,7 +36,7 @@ import numpy as np
 from composed import processor
 from health import walks
 from PIL import Image
-from resident import resident
+from process_memory import resident
 from scipy import stats
 
 from denet.data.synthetic import SyntheticConfig, World

@@ -1,6 +1,6 @@
 """What a backbone costs and what it is worth: accuracy, FLOPs, megabytes, milliseconds per state.
 
-    python benchmarks/backbones.py DATA --out DIR [--preset small] [--config FILE.toml]
+    python measurements/backbones.py DATA --out DIR [--preset small] [--config FILE.toml]
         [--backbones resnet18,timm:regnety_002] [--threads 2] [--rounds 30]
 
 Each backbone is trained with the same recipe on DATA, exported, and measured as a bundle, through

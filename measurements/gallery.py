@@ -1,6 +1,6 @@
 """What searching a gallery costs: time, memory, and the size of its file.
 
-    python benchmarks/gallery.py [--entries 100000] [--dim 512] [--identities 50000] [--rounds 200]
+    python measurements/gallery.py [--entries 100000] [--dim 512] [--identities 50000] [--rounds 200]
         [--beside BUNDLE]
 
 Random embeddings: a search is exact, so what they hold does not change its time. Each storage is
@@ -26,7 +26,7 @@ import numpy as np
 from composed import processor
 from node import config, recording
 from numpy.typing import NDArray
-from resident import resident
+from process_memory import resident
 from rich.console import Console
 from rich.table import Table
 

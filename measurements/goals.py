@@ -1,6 +1,6 @@
 """What denet holds itself to, measured: each goal with both sides in one run.
 
-    python benchmarks/goals.py [--threads 2] [--rounds 30] [--work FOLDER] [--only NAME,...]
+    python measurements/goals.py [--threads 2] [--rounds 30] [--work FOLDER] [--only NAME,...]
 
 The model is an untrained ResNet-50 at 256x128; what it knows does not change its speed. It is made,
 exported and calibrated in --work (a temporary folder by default; give one to keep it). Needs the
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from apart import apart
+from alternating import apart
 from numpy.typing import NDArray
 from peers import OpenVino, torch_side
 from rich.console import Console
