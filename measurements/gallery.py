@@ -1,7 +1,7 @@
 """What searching a gallery costs: time, memory, and the size of its file.
 
-    python measurements/gallery.py [--entries 100000] [--dim 512] [--identities 50000] [--rounds 200]
-        [--beside BUNDLE]
+    python measurements/gallery.py [--entries 100000] [--dim 512] [--identities 50000]
+        [--rounds 200] [--beside BUNDLE]
 
 Random embeddings: a search is exact, so what they hold does not change its time. Each storage is
 made, closed, and opened in a fresh process: the time to open is that of reading the file into

@@ -1,6 +1,7 @@
 """Whether two runs of `denet bench` agree within the spread that they state.
 
-    python measurements/repeatability.py BUNDLE [--threads 2] [--pause SECONDS] [-- OPTIONS OF denet bench]
+    python measurements/repeatability.py BUNDLE [--threads 2] [--pause SECONDS]
+        [-- OPTIONS OF denet bench]
 
 Runs it twice. Each thing that both have is compared: by how much the second differs from the first,
 and the spread, which is from the least to the greatest of its stretches (or of its repetitions) in

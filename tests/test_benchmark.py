@@ -46,8 +46,8 @@ from runtime.benchmark.monolith import find_monoliths, monolith_costs
 from runtime.machine import PowerMeter
 from tests.clock import Tick
 from tests.conftest import SMALL
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 RGB, TIR = State.parse("rgb"), State.parse("tir")
 
 times = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=60)

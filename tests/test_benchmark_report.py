@@ -45,8 +45,7 @@ from runtime.benchmark.summary import summary
 from runtime.benchmark.tables import grids
 from tests.clock import Tick
 from tests.command import denet, refused
-
-ROOT = Path(__file__).parents[1]
+from tests.paths import ROOT
 
 
 def taken(ms: float, spread: float = 0.02) -> Timing:

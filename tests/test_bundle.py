@@ -35,8 +35,8 @@ from denet.model import DENet
 from export.engines import engine_graphs
 from runtime import Bundle, BundleError, Runtime
 from tests.conftest import SMALL
+from tests.paths import ROOT
 
-REPOSITORY = Path(__file__).parents[1]
 BRANCH = "onnx/fp32/branch_rgb.onnx"
 CHANNELS, FEATURE = 512, (4, 2)  # ResNet-18, 64x32 at stride 16
 
@@ -389,7 +389,7 @@ def test_another_export_of_the_checkpoint_gives_the_same_bytes(
     subprocess.run(
         [sys.executable, "-c", EXPORT_AGAIN, str(checkpoint)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": "7"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"},
         check=True,
     )
     first = {p.relative_to(bundle_path): p for p in bundle_path.rglob("*") if p.is_file()}
@@ -434,7 +434,7 @@ def test_an_engine_is_a_clean_onnx_model_with_the_signature_of_the_manifest(
         assert not getattr(message, "doc_string", None)
         assert not getattr(message, "external_data", None)
         assert getattr(message, "data_location", 0) == onnx.TensorProto.DEFAULT
-    for note in (b"/work/", b"site-packages", b"/home/", str(REPOSITORY).encode()):
+    for note in (b"/work/", b"site-packages", b"/home/", str(ROOT).encode()):
         assert note not in content
 
     listed = bundle.manifest.engines[engine]

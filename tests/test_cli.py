@@ -19,8 +19,7 @@ from denet.graph import MODALITIES, STATES, plan
 from denet.model import DENet
 from runtime import Bundle, Runtime
 from tests.command import denet, refused
-
-SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
+from tests.paths import SAMPLES
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.paths import ROOT
+
 PROJECT = msgspec.toml.decode((ROOT / "pyproject.toml").read_bytes())
 DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
 

@@ -47,9 +47,8 @@ from runtime.doctor.software import PROVIDERS, RELU, Chosen, Package, Software, 
 from runtime.machine import Machine, read_machine
 from runtime.machine.gpu import Gpu, find_gpu
 from tests.command import denet, refused
+from tests.paths import FAKE
 from tests.test_machine import RTX, become, desktop, orin, thor, write
-
-FAKE = Path(__file__).parent / "fake"
 
 ORIN = Gpu("Orin", (8, 7), 8, True)
 

@@ -42,8 +42,8 @@ from runtime.node.events.outbox import Outbox
 from runtime.node.events.tally import Tally
 from runtime.node.health import Verdict
 from tests.disk import files_of_at_most
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 MB = 1_000_000
 
 

@@ -42,11 +42,11 @@ from runtime.gallery import (
 from runtime.gallery.scores import LEAST_ERRORS, Pair, Table, rates_for
 from runtime.gallery.storage import STORAGES, Storage, decode, encode, size
 from tests.command import denet, refused
+from tests.paths import ROOT
 
 DIM = 8
 SPACE = Space(DIM, "a" * 64, "b" * 64)
 COMPLETE, TIR = STATES[0], STATES[-1]
-ROOT = Path(__file__).parents[1]
 
 relaxed = settings(
     max_examples=60,

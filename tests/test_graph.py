@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +22,7 @@ from denet.graph import (
     StateError,
     plan,
 )
+from tests.paths import ROOT
 
 NAMES = ("rgb", "nir", "tir")
 
@@ -233,7 +233,7 @@ def test_importing_the_nodes_modules_does_not_import_torch(module: str) -> None:
     heavy = {"torch", "torchvision", "onnx", "safetensors"}
     done = subprocess.run(
         [sys.executable, "-c", f"import sys, {module}; print(*{heavy} & sys.modules.keys())"],
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,

@@ -37,12 +37,12 @@ from runtime.node.events.outbox import Outbox
 from runtime.node.events.sink import Counters
 from tests.broker import MOSQUITTO, Broker, Receiver, free_port, until
 from tests.disk import files_of_at_most
+from tests.paths import ROOT
 
 needs_mosquitto = pytest.mark.skipif(
     MOSQUITTO is None, reason="needs mosquitto: apt-get install mosquitto"
 )
 
-ROOT = Path(__file__).parents[1]
 NODE = "gate-3"
 SECRET = "correct horse"
 

@@ -25,8 +25,7 @@ from runtime.node.thresholds import limits
 from runtime.runtime import Runtime
 from tests.command import denet, refused
 from tests.nodes import config_file, document, settings, written
-
-DOCS = Path(__file__).parents[1] / "docs"
+from tests.paths import DOCS
 
 
 def small(extra: str = "", sources: str = '[sources.rgb]\nurl = "folder:x"\nrate = 5\n') -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.node import memory
+from tests.paths import ROOT
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -62,7 +63,7 @@ def test_threads_share_one_arena_unless_others_are_wanted(chosen: str, expected:
     ran = subprocess.run(
         [sys.executable, "-c", ARENAS],
         env=environment,
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from denet.graph import MODALITIES
+from tests.paths import ROOT
 from tests.rtsp import RtspCamera, system_python
-
-ROOT = Path(__file__).parents[1]
 
 
 class RunningNode:

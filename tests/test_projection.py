@@ -34,10 +34,10 @@ from runtime.head import Head, projected
 from runtime.preprocess import Preprocessor
 from tests.command import denet, refused
 from tests.conftest import copied
+from tests.paths import SAMPLES
 
 DIM = 24
 WIDE = 3072
-SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 
 
 def request(data: Path, **changes: Any) -> ProjectionRequest:

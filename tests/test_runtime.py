@@ -31,9 +31,9 @@ from runtime import BackendError, Bundle, BundleError, CanaryError, ImageError, 
 from runtime.backends.base import EngineCall
 from runtime.backends.choose import nvidia_gpu_present
 from runtime.bundle.manifest import Manifest
+from tests.paths import ROOT
 from tests.test_bundle import edit_manifest, npz, put_listed
 
-REPOSITORY = Path(__file__).parents[1]
 CHOOSE = sys.modules["runtime.backends.choose"]  # the package's `choose` is the function
 DIM = 6 * 512
 
@@ -678,7 +678,7 @@ def test_a_camera_node_needs_no_torch(bundle_path: Path, runtime: Runtime, tmp_p
             *(sys.executable, "-c", CAMERA_NODE),
             *(str(bundle_path), str(tmp_path / "rgb.png"), str(tmp_path / "found.npy")),
         ],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )

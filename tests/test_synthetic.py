@@ -24,6 +24,7 @@ from denet.data.synthetic import (
 from denet.data.synthetic.person import Look, Material, Person
 from denet.errors import DenetError
 from denet.graph import MODALITIES, Modality
+from tests.paths import ROOT
 
 SMALL = SyntheticConfig(
     identities=5, cameras=3, shots=2, height=64, width=32, train_share=0.4, seed=3
@@ -109,7 +110,7 @@ def test_another_process_without_torch_writes_the_same_bytes(written: Path, tmp_
         f"write_synthetic(Path({str(tmp_path / 'set')!r}), {SMALL!r})\n"
         "assert 'torch' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     assert contents(tmp_path / "set") == contents(written)
 
 

@@ -54,10 +54,9 @@ from runtime.bundle.forms import Form, Precision
 from runtime.machine.gpu import Gpu, find_gpu
 from tests.command import denet, refused
 from tests.conftest import copied
+from tests.paths import FAKE, ROOT
 from tests.test_tensorrt_backend import Machine
 
-ROOT = Path(__file__).parents[1]
-FAKE = Path(__file__).parent / "fake"
 KIT = ROOT.parent / "shared" / "trt-cpu"
 
 FORMS: tuple[Form, ...] = ("fp32", "fp16", "int8-trt")

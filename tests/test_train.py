@@ -47,6 +47,7 @@ from denet.train import Progress, hold_out, learning_rate, phase_of, train
 from runtime import Runtime
 from tests.command import tiny_recipe
 from tests.conftest import TINY
+from tests.paths import ROOT
 
 QUICK = TrainConfig(
     epochs=2,
@@ -597,7 +598,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
 
 
 def test_every_key_of_a_recipe_is_documented_with_its_default() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
+    text = (ROOT / "docs" / "training.md").read_text()
     rows = {match[1]: match[2] for match in re.finditer(r"^\| `(\w+)` \| (.*?) \|", text, re.M)}
     for table in (TrainConfig, ModelConfig, Normalization, AugmentConfig):
         for field in msgspec.structs.fields(table):
