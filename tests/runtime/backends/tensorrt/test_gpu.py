@@ -17,7 +17,7 @@ from runtime.backends.tensorrt.backend import TensorRTBackend
 from runtime.backends.tensorrt.target import BuildOptions
 from runtime.bundle.forms import Precision
 from tests.conftest import copied
-from tests.test_tensorrt_backend import MIXED, inputs, program_of
+from tests.runtime.backends.tensorrt.test_backend import MIXED, inputs, program_of
 
 pytestmark = [
     pytest.mark.gpu,

@@ -48,7 +48,7 @@ from runtime.machine import Machine, read_machine
 from runtime.machine.gpu import Gpu, find_gpu
 from tests.command import denet, refused
 from tests.paths import FAKE
-from tests.test_machine import RTX, become, desktop, orin, thor, write
+from tests.runtime.machine.test_machine import RTX, become, desktop, orin, thor, write
 
 ORIN = Gpu("Orin", (8, 7), 8, True)
 

@@ -25,7 +25,15 @@ from runtime.backends.tensorrt.device import DeviceError
 from runtime.backends.tensorrt.files import find_engines
 from runtime.composer import Composer
 from tests.recording import Engine, RecordingDevice, Stream, at
-from tests.test_tensorrt_backend import HERE, MIXED, Machine, inputs, machine, root, same
+from tests.runtime.backends.tensorrt.test_backend import (
+    HERE,
+    MIXED,
+    Machine,
+    inputs,
+    machine,
+    root,
+    same,
+)
 
 __all__ = ["machine", "root"]
 

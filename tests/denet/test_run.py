@@ -238,7 +238,7 @@ def test_a_full_disk_is_one_line_and_the_run_stays(tmp_path: Path) -> None:
     run.begin(ORIGIN)
     save(run, 50.0)
     script = (
-        "import resource, sys, tests.test_run as t\n"
+        "import resource, sys, tests.denet.test_run as t\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "try: t.save(t.Run(t.Path(sys.argv[1])), 50.0, 60.0)\n"
         "except t.TrainingError as error: print(error)\n"

@@ -32,7 +32,7 @@ from runtime.backends.base import EngineCall
 from runtime.backends.choose import nvidia_gpu_present
 from runtime.bundle.manifest import Manifest
 from tests.paths import ROOT
-from tests.test_bundle import edit_manifest, npz, put_listed
+from tests.runtime.bundle.test_bundle import edit_manifest, npz, put_listed
 
 CHOOSE = sys.modules["runtime.backends.choose"]  # the package's `choose` is the function
 DIM = 6 * 512
