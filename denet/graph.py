@@ -1,17 +1,20 @@
 """Modalities, missing states, the enhancement graph, and the plan of a state.
 
-This module alone knows how DENet is composed (paper, Fig. 3 and Eq. 7-9). The network, the
-exporter and the runtime all execute `plan(state)` and decide nothing themselves. It is plain
-Python: a camera node imports it without torch.
+This module alone knows how DENet is composed (paper, Fig. 3 and Eq. 7-9), what its engines and the
+values between them are called, and how a plan is executed. The network, the exporter, calibration,
+the benchmark and the runtime follow it and decide nothing themselves. It is plain Python: a camera
+node imports it without torch.
 
-The composition of a state S, with anchor a = the first available of rgb, nir, tir:
+A `Graph` is made of the modalities that a model has. The composition of a state S of it, with
+anchor a = the first modality of the graph that is available:
 
 - `g_t` is the pooled feature of branch t; `r_t` is the pooled feature of t recovered from the
   anchor by CMFT a2t.
-- c(S) concatenates, over the three targets t, the base of t (`g_t` where t is available, else
-  `r_t`) plus the enhancement of every uncut edge s -> t. A missing modality is enhanced but
-  enhances nobody: its outgoing edges are cut.
-- The embedding is concat(c(S), c({a})): six parts. c({a}) is the paper's Eq. 8 for any anchor.
+- c(S) concatenates, over all targets t, the base of t (`g_t` where t is available, else `r_t`)
+  plus the enhancement of every uncut edge s -> t. A missing modality is enhanced but enhances
+  nobody: its outgoing edges are cut.
+- The embedding is concat(c(S), c({a})): two parts for each modality. c({a}) is the paper's Eq. 8
+  for any anchor.
 
 That is the "dynamic" composition, the paper's and the only one that is exported. The others are
 what the paper compares it with; they exist for experiments (`denet experiment`).
@@ -19,26 +22,19 @@ what the paper compares it with; they exist for experiments (`denet experiment`)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import combinations, permutations
-from typing import Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from denet.errors import DenetError
 
-Modality = Literal["rgb", "nir", "tir"]
-
-MODALITIES: tuple[Modality, ...] = get_args(Modality)
+Modality = str
+"""What a sensor sees in, by name: "rgb", "nir", "tir"."""
 
 Edge = tuple[Modality, Modality]
 """A directed pair (source, target) of different modalities."""
-
-PAIRS: tuple[Edge, ...] = tuple(permutations(MODALITIES, 2))
-"""The six directions, of CMFTs and of DEM edges alike."""
-
-PARTS = 2 * len(MODALITIES)
-"""Parts of an embedding: c(S) has one for each modality, and so has c({anchor})."""
 
 Composition = Literal["dynamic", "fixed", "single", "none", "concat"]
 """How a state is composed:
@@ -47,17 +43,27 @@ Composition = Literal["dynamic", "fixed", "single", "none", "concat"]
 - fixed: the graph does not follow the state: a missing modality enhances the others, too, with
   the feature map recovered for it.
 - single: as dynamic, but of each pair of modalities only the first enhances the other, in the
-  order rgb, nir, tir.
+  order of the graph.
 - none: recovery without enhancement.
-- concat: the three-branch baseline; pooled features side by side, zero for a missing one. It has
-  three parts, c(S) alone.
+- concat: the baseline of branches alone; pooled features side by side, zero for a missing one. It
+  has c(S) alone.
 """
+
+Kind = Literal["branch", "cmft", "dem"]
+"""What an engine is: the branch of a modality, a CMFT, or an edge of the DEM."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MAX_TARGETS = 2
 """Most vectors that one edge enhances in one call: a real and a recovered target feature."""
 
 STACKED = frozenset({"base", "sum", "enhanced"})
 """An edge's inputs and outputs that hold T target vectors, (T, B, C)."""
+
+ZERO = "zero"
+"""The value that stands for a missing modality in the "concat" composition: zeros (B, C)."""
+
+_LOST = ("complete", "one missing", "two missing", "three missing")
 
 
 class StateError(DenetError):
@@ -68,104 +74,116 @@ class StateError(DenetError):
 class State:
     """A missing state, named by what is available; never empty.
 
-    Build it with `State.of` or `State.parse`, which put the modalities in their fixed order.
+    `Graph.state` and `Graph.parse` make it, with the modalities in the order of their graph.
     """
 
     available: tuple[Modality, ...]
-
-    @classmethod
-    def of(cls, modalities: Iterable[str]) -> State:
-        """The state in which exactly `modalities` are available.
-
-        Raises:
-            StateError: no modality is given, or one is unknown.
-        """
-        given = set(modalities)
-        unknown = sorted(given.difference(MODALITIES))
-        if unknown:
-            raise StateError(
-                f"unknown modality {', '.join(map(repr, unknown))}: "
-                f"choose from {', '.join(MODALITIES)}"
-            )
-        if not given:
-            raise StateError("no modality is available: there is nothing to embed")
-        return cls(tuple(m for m in MODALITIES if m in given))
-
-    @classmethod
-    def parse(cls, name: str) -> State:
-        """The state called `name`, such as "rgb+tir" (in any order).
-
-        Raises:
-            StateError: `name` is not the name of a state.
-        """
-        try:
-            return cls.of(m.strip() for m in name.lower().split("+"))
-        except StateError:
-            known = ", ".join(state.name for state in STATES)
-            raise StateError(f"unknown state {name!r}: the states are {known}") from None
 
     @property
     def name(self) -> str:
         return "+".join(self.available)
 
     @property
-    def missing(self) -> tuple[Modality, ...]:
-        return tuple(m for m in MODALITIES if m not in self.available)
-
-    @property
     def anchor(self) -> Modality:
         """The modality from which missing ones are recovered: the first that is available."""
         return self.available[0]
 
-    @property
-    def edges(self) -> tuple[Edge, ...]:
-        """The uncut edges of the enhancement graph: those that start at an available modality."""
-        return tuple((s, t) for s, t in PAIRS if s in self.available)
-
     def __str__(self) -> str:
         return self.name
 
+    # TEMPORARY: callers that do not know their graph yet.
+    @classmethod
+    def of(cls, modalities: Iterable[str]) -> State:
+        return RGB_NIR_TIR.state(modalities)
 
-STATES: tuple[State, ...] = tuple(
-    State(chosen) for size in (3, 2, 1) for chosen in combinations(MODALITIES, size)
-)
-"""All seven states, the complete one first."""
+    @classmethod
+    def parse(cls, name: str) -> State:
+        return RGB_NIR_TIR.parse(name)
 
-COMPLETE: State = STATES[0]
+    @property
+    def missing(self) -> tuple[Modality, ...]:
+        return RGB_NIR_TIR.missing(self)
 
-GROUPS: dict[str, tuple[State, ...]] = {
-    name: tuple(state for state in STATES if len(state.missing) == lost)
-    for lost, name in enumerate(("complete", "one missing", "two missing"))
-}
-"""All states by how many modalities they lack; each is in one group."""
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        return RGB_NIR_TIR.edges(self)
+
+
+@dataclass(frozen=True)
+class Component:
+    """What an engine is of: a branch of `source` (then also the target), or source -> target."""
+
+    kind: Kind
+    source: Modality
+    target: Modality
+
+    @property
+    def engine(self) -> str:
+        """The name of its engine: `branch_rgb`, `cmft_rgb2nir`, `dem_rgb2nir`."""
+        ends = self.source if self.kind == "branch" else f"{self.source}2{self.target}"
+        return f"{self.kind}_{ends}"
 
 
 def branch_engine(modality: Modality) -> str:
     """The engine of a modality's branch."""
-    return f"branch_{modality}"
+    return Component("branch", modality, modality).engine
 
 
 def cmft_engine(source: Modality, target: Modality) -> str:
     """The engine that recovers `target` from `source`."""
-    return f"cmft_{source}2{target}"
+    return Component("cmft", source, target).engine
 
 
 def dem_engine(source: Modality, target: Modality) -> str:
     """The engine of the edge from `source` to `target`."""
-    return f"dem_{source}2{target}"
+    return Component("dem", source, target).engine
 
 
-ENGINES: tuple[str, ...] = (
-    *(branch_engine(m) for m in MODALITIES),
-    *(cmft_engine(s, t) for s, t in PAIRS),
-    # Edges into one target in the order of their sources: the order in which a chain adds them.
-    *(dem_engine(s, t) for t in MODALITIES for s in MODALITIES if s != t),
-)
-"""The 15 engines in an order in which every plan can run them, each engine once."""
+@cache
+def component(engine: str) -> Component:
+    """What the engine called `engine` is.
+
+    Raises:
+        ValueError: it is not the name of an engine.
+    """
+    kind, _, ends = engine.partition("_")
+    source, two, target = ends.partition("2")
+    if kind in KINDS and source and bool(target) == bool(two) == (kind != "branch"):
+        return Component(kind, source, target or source)
+    raise ValueError(f"{engine!r} is not the name of an engine")
 
 
-ZERO = "zero"
-"""The value that stands for a missing modality in the "concat" composition: zeros (B, C)."""
+def kind_of(engine: str) -> Kind:
+    """The kind of the engine called `engine`. Raises: as `component`."""
+    return component(engine).kind
+
+
+ValueKind = Literal["image", "feature", "pooled", "recovered"]
+"""What a value of a plan can be, before edges enhance it."""
+
+
+def image_value(modality: Modality) -> str:
+    """The name of a modality's image in a plan: an input of it, (B, 3, H, W)."""
+    return f"image_{modality}"
+
+
+def feature_value(modality: Modality) -> str:
+    """The name of the feature map of a modality's branch, (B, C, h, w)."""
+    return f"feature_{modality}"
+
+
+def pooled_value(modality: Modality) -> str:
+    """The name of the pooled feature of a modality's branch, (B, C)."""
+    return f"pooled_{modality}"
+
+
+def recovered_value(modality: Modality) -> str:
+    """The name of what the anchor's CMFT recovers for a modality, pooled, (B, C)."""
+    return f"recovered_{modality}"
+
+
+def _recovered_map(modality: Modality) -> str:
+    return f"recovered_map_{modality}"
 
 
 @dataclass(frozen=True)
@@ -187,7 +205,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Plan:
-    """The engine calls of a state in order, and the six values that make its embedding."""
+    """The engine calls of a state in order, and the values that make its embedding."""
 
     state: State
     calls: tuple[Call, ...]
@@ -198,9 +216,44 @@ class Plan:
         return tuple(call.engine for call in self.calls)
 
 
-def image_value(modality: Modality) -> str:
-    """The name of a modality's image in a plan."""
-    return f"image_{modality}"
+Value = TypeVar("Value")
+
+Run = Callable[[Call, dict[str, tuple[Value, ...]]], Mapping[str, Sequence[Value]]]
+"""Runs a call on the values of each of its inputs, by name: the values of each of its outputs."""
+
+
+def execute(calls: Iterable[Call], values: dict[str, Value], run: Run[Value]) -> None:
+    """Run `calls` in order, and put what they make among `values`, by the names of the plan.
+
+    A call whose outputs are all among the values already is not run. What a value is does not
+    matter here: a tensor, an array, or how it could be made.
+
+    Args:
+        calls: of one plan or of several that mean the same by a name.
+        values: what the calls start from, such as images; gets what they make.
+        run: runs one call; `stacked` and `unstacked` are between it and an engine.
+
+    Raises:
+        KeyError: a call reads what is not there.
+    """
+    for call in calls:
+        if all(name in values for names in call.outputs.values() for name in names):
+            continue
+        made = run(call, {n: tuple(values[v] for v in names) for n, names in call.inputs.items()})
+        for output, names in call.outputs.items():
+            values.update(zip(names, made[output], strict=True))
+
+
+def stacked(
+    inputs: Mapping[str, Sequence[Value]], stack: Callable[[Sequence[Value]], Value]
+) -> dict[str, Value]:
+    """What an engine takes for the `inputs` of a call: one value each, or the targets stacked."""
+    return {n: stack(each) if n in STACKED else each[0] for n, each in inputs.items()}
+
+
+def unstacked(outputs: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """What an engine made, as the values of each output; the first axis of a stack is targets."""
+    return {n: made if n in STACKED else [made] for n, made in outputs.items()}
 
 
 @dataclass(frozen=True)
@@ -214,97 +267,219 @@ class _Step:
 
     @property
     def feature(self) -> str:
-        return f"feature_{self.source}" if self.real else f"recovered_map_{self.source}"
+        return feature_value(self.source) if self.real else _recovered_map(self.source)
 
     @property
     def after(self) -> str:
         return f"{self.before}+{self.source}" + ("" if self.real else "'")
 
 
-def _sources(target: Modality, state: State, composition: Composition) -> list[Modality]:
-    """The modalities whose edges enhance `target` in c(state), in order."""
-    if composition == "none":
-        return []
-    among = MODALITIES if composition == "fixed" else state.available
-    if composition == "single":
-        among = tuple(m for m in among if MODALITIES.index(m) < MODALITIES.index(target))
-    return [m for m in among if m != target]
+@dataclass(frozen=True)
+class Graph:
+    """The enhancement graph over the modalities of a model.
+
+    Attributes:
+        modalities: in the order in which an anchor is chosen.
+    """
+
+    modalities: tuple[Modality, ...]
+
+    def __post_init__(self) -> None:
+        if not self.modalities or len(set(self.modalities)) != len(self.modalities):
+            raise ValueError(f"a graph has one or more different modalities: {self.modalities}")
+
+    @cached_property
+    def pairs(self) -> tuple[Edge, ...]:
+        """All directions, of CMFTs and of DEM edges alike."""
+        return tuple(permutations(self.modalities, 2))
+
+    @cached_property
+    def states(self) -> tuple[State, ...]:
+        """All states, the complete one first, those that lack most last."""
+        sizes = range(len(self.modalities), 0, -1)
+        return tuple(State(c) for size in sizes for c in combinations(self.modalities, size))
+
+    @property
+    def complete(self) -> State:
+        """The state in which nothing is missing."""
+        return State(self.modalities)
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[State, ...]]:
+        """All states by how many modalities they lack; each is in one group."""
+        return {
+            _LOST[lost]: tuple(s for s in self.states if len(self.missing(s)) == lost)
+            for lost in range(len(self.modalities))
+        }
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """What the graph is made of, in an order in which every plan can run it, each once."""
+        order = self.modalities
+        return (
+            *(Component("branch", m, m) for m in order),
+            *(Component("cmft", s, t) for s, t in self.pairs),
+            # Edges into one target in the order of their sources: in which a chain adds them.
+            *(Component("dem", s, t) for t in order for s in order if s != t),
+        )
+
+    @cached_property
+    def engines(self) -> tuple[str, ...]:
+        """The engines of all components, in their order: 15 of three modalities."""
+        return tuple(component.engine for component in self.components)
+
+    @property
+    def parts(self) -> int:
+        """Parts of an embedding: c(S) has one for each modality, and so has c({anchor})."""
+        return 2 * len(self.modalities)
+
+    def state(self, modalities: Iterable[Modality]) -> State:
+        """The state in which exactly `modalities` are available.
+
+        Raises:
+            StateError: no modality is given, or one is not of this graph.
+        """
+        given = set(modalities)
+        if unknown := sorted(given.difference(self.modalities)):
+            raise StateError(
+                f"unknown modality {', '.join(map(repr, unknown))}: "
+                f"choose from {', '.join(self.modalities)}"
+            )
+        if not given:
+            raise StateError("no modality is available: there is nothing to embed")
+        return State(tuple(m for m in self.modalities if m in given))
+
+    def parse(self, name: str) -> State:
+        """The state called `name`, such as "rgb+tir" (in any order).
+
+        Raises:
+            StateError: `name` is not the name of a state of this graph.
+        """
+        try:
+            return self.state(m.strip() for m in name.lower().split("+"))
+        except StateError:
+            known = ", ".join(state.name for state in self.states)
+            raise StateError(f"unknown state {name!r}: the states are {known}") from None
+
+    def missing(self, state: State) -> tuple[Modality, ...]:
+        """The modalities that `state` lacks."""
+        return tuple(m for m in self.modalities if m not in state.available)
+
+    def edges(self, state: State) -> tuple[Edge, ...]:
+        """The uncut edges: those that start at an available modality."""
+        return tuple((s, t) for s, t in self.pairs if s in state.available)
+
+    def plan(
+        self, state: State, anchor: Modality | None = None, composition: Composition = "dynamic"
+    ) -> Plan:
+        """The engine calls that yield concat(c(S), c({anchor})) for `state`, each call once.
+
+        `anchor` is the state's own unless another available modality is named, as training does.
+        Of the compositions, "concat" yields c(S) alone, in which the part of a missing modality
+        is called `ZERO`.
+
+        What c(S) and c({anchor}) share is computed once: where a target is missing, its chain in
+        c({anchor}) is the beginning of its chain in c(S). Where it is available, the anchor's
+        edge enhances the real and the recovered feature in one call, since its cost is the
+        reading of its weights and of the source feature, not the arithmetic on a second vector.
+
+        Raises:
+            StateError: the anchor is missing.
+        """
+        return _plan(self, state, anchor or state.anchor, composition)
+
+    def _sources(self, target: Modality, state: State, composition: Composition) -> list[Modality]:
+        """The modalities whose edges enhance `target` in c(state), in order."""
+        if composition == "none":
+            return []
+        among = self.modalities if composition == "fixed" else state.available
+        if composition == "single":
+            order = self.modalities.index
+            among = tuple(m for m in among if order(m) < order(target))
+        return [m for m in among if m != target]
+
+    def _chain(
+        self, target: Modality, state: State, composition: Composition
+    ) -> tuple[str, list[_Step]]:
+        """The base of `target` in c(state), and the steps that enhance it, in order."""
+        available = target in state.available
+        base = pooled_value(target) if available else recovered_value(target)
+        steps: list[_Step] = []
+        for source in self._sources(target, state, composition):
+            before = steps[-1].after if steps else base
+            steps.append(_Step(source, source in state.available, base, before))
+        return base, steps
+
+    def _edge_calls(
+        self, target: Modality, states: Sequence[State], composition: Composition
+    ) -> tuple[list[Call], list[str]]:
+        """The calls that enhance `target` in c(state) of all `states`, and its part in each."""
+        steps: dict[_Step, None] = {}  # in order, shared ones once
+        parts: list[str] = []
+        for state in states:
+            base, chain = self._chain(target, state, composition)
+            steps.update(dict.fromkeys(chain))
+            parts.append(chain[-1].after if chain else base)
+        # In the order of the sources, real before recovered: every chain follows it.
+        order = self.modalities.index
+        features = {(order(step.source), not step.real): step for step in steps}
+        calls: list[Call] = []
+        for first in (features[key] for key in sorted(features)):
+            mine = [step for step in steps if step.feature == first.feature]
+            inputs = {
+                "feature": (first.feature,),
+                "base": tuple(step.base for step in mine),
+                "sum": tuple(step.before for step in mine),
+            }
+            enhanced = {"enhanced": tuple(step.after for step in mine)}
+            calls.append(Call(dem_engine(first.source, target), inputs, enhanced))
+        return calls, parts
 
 
-def _chain(target: Modality, state: State, composition: Composition) -> tuple[str, list[_Step]]:
-    """The base of `target` in c(state), and the steps that enhance it, in order."""
-    base = f"pooled_{target}" if target in state.available else f"recovered_{target}"
-    steps: list[_Step] = []
-    for source in _sources(target, state, composition):
-        before = steps[-1].after if steps else base
-        steps.append(_Step(source, source in state.available, base, before))
-    return base, steps
+RGB_NIR_TIR = Graph(("rgb", "nir", "tir"))
+"""The paper's graph: what a model has that says nothing else."""
 
 
 @cache
-def plan(
-    state: State, anchor: Modality | None = None, composition: Composition = "dynamic"
-) -> Plan:
-    """The engine calls that yield concat(c(S), c({anchor})) for `state`, each call once.
-
-    `anchor` is the state's own unless another available modality is named, as training does.
-    Of the compositions, "concat" yields c(S) alone, in which the part of a missing modality is
-    called `ZERO`.
-
-    What c(S) and c({anchor}) share is computed once: where a target is missing, its chain in
-    c({anchor}) is the beginning of its chain in c(S). Where it is available, the anchor's edge
-    enhances the real and the recovered feature in one call, since its cost is the reading of
-    its weights and of the source feature, not the arithmetic on a second vector.
-    """
-    anchor = anchor or state.anchor
+def _plan(graph: Graph, state: State, anchor: Modality, composition: Composition) -> Plan:
     if anchor not in state.available:
         raise StateError(f"{anchor} is missing in state {state}: it cannot be the anchor")
     calls = [
         Call(
             branch_engine(m),
             {"image": (image_value(m),)},
-            {"feature": (f"feature_{m}",), "pooled": (f"pooled_{m}",)},
+            {"feature": (feature_value(m),), "pooled": (pooled_value(m),)},
         )
         for m in state.available
     ]
     if composition == "concat":
-        return Plan(
-            state,
-            tuple(calls),
-            tuple(f"pooled_{m}" if m in state.available else ZERO for m in MODALITIES),
-        )
-    for target in MODALITIES:
+        parts = (pooled_value(m) if m in state.available else ZERO for m in graph.modalities)
+        return Plan(state, tuple(calls), tuple(parts))
+    for target in graph.modalities:
         if target != anchor:
-            outputs: dict[str, tuple[str, ...]] = {"pooled": (f"recovered_{target}",)}
+            outputs: dict[str, tuple[str, ...]] = {"pooled": (recovered_value(target),)}
             if composition == "fixed":
-                outputs["feature"] = (f"recovered_map_{target}",)
-            calls.append(
-                Call(cmft_engine(anchor, target), {"feature": (f"feature_{anchor}",)}, outputs)
-            )
+                outputs["feature"] = (_recovered_map(target),)
+            inputs: dict[str, tuple[str, ...]] = {"feature": (feature_value(anchor),)}
+            calls.append(Call(cmft_engine(anchor, target), inputs, outputs))
+    whole: list[str] = []
+    alone: list[str] = []
+    for target in graph.modalities:
+        edges, (part, part_alone) = graph._edge_calls(
+            target, (state, State((anchor,))), composition
+        )
+        calls += edges
+        whole.append(part)
+        alone.append(part_alone)
+    return Plan(state, tuple(calls), (*whole, *alone))
 
-    parts: dict[tuple[State, Modality], str] = {}
-    alone = State((anchor,))
-    for target in MODALITIES:
-        steps: dict[_Step, None] = {}  # in order, shared ones once
-        for graph in (state, alone):
-            base, chain = _chain(target, graph, composition)
-            steps.update(dict.fromkeys(chain))
-            parts[graph, target] = chain[-1].after if chain else base
-        # In the order of the sources, real before recovered: every chain follows it.
-        features = {(MODALITIES.index(step.source), not step.real): step for step in steps}
-        for first in (features[key] for key in sorted(features)):
-            source, feature = first.source, first.feature
-            mine = [step for step in steps if step.feature == feature]
-            calls.append(
-                Call(
-                    dem_engine(source, target),
-                    {
-                        "feature": (feature,),
-                        "base": tuple(step.base for step in mine),
-                        "sum": tuple(step.before for step in mine),
-                    },
-                    {"enhanced": tuple(step.after for step in mine)},
-                )
-            )
-    order = [parts[graph, target] for graph in (state, alone) for target in MODALITIES]
-    return Plan(state, tuple(calls), tuple(order))
+
+# TEMPORARY: callers that do not know their graph yet.
+MODALITIES = RGB_NIR_TIR.modalities
+PAIRS = RGB_NIR_TIR.pairs
+PARTS = RGB_NIR_TIR.parts
+STATES = RGB_NIR_TIR.states
+COMPLETE = RGB_NIR_TIR.complete
+GROUPS = RGB_NIR_TIR.groups
+ENGINES = RGB_NIR_TIR.engines
+plan = RGB_NIR_TIR.plan

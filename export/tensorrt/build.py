@@ -17,7 +17,7 @@ import msgspec
 import denet
 from denet.errors import DenetError
 from denet.files import written_whole
-from export.tensorrt import process as trtprocess
+from export.tensorrt import process
 from export.tensorrt.check import check_engines
 from export.tensorrt.request import BuildError, Progress, Request, parse_batch
 from runtime.backends.tensorrt.device import Device
@@ -348,7 +348,7 @@ def _build(
                 timing_cache=str(folder / TIMING_CACHE),
             )
             try:
-                built = trtprocess.run(request, notify)
+                built = process.run(request, notify)
             except BuildError as error:
                 where = f"{bundle.root}: {spec.engine} ({spec.form})"
                 raise BuildError(f"{where}: not built: {error}") from None

@@ -29,7 +29,7 @@ import runtime.machine.gpu
 from calibration import Outcome
 from denet.graph import ENGINES
 from export.tensorrt import build as tensorrt
-from export.tensorrt import process as trtprocess
+from export.tensorrt import process
 from export.tensorrt.build import Build, build_engines, check_machine, choose_forms
 from export.tensorrt.request import BuildError, Built, Progress, Request, parse_batch
 from runtime import BackendError, Bundle
@@ -141,7 +141,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def builder(machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Builder:
     """This machine is a Jetson, and builds in no time."""
     builder = Builder()
-    monkeypatch.setattr(trtprocess, "run", builder)
+    monkeypatch.setattr(process, "run", builder)
     return builder
 
 
@@ -752,7 +752,7 @@ def test_a_process_builds_and_tells_how_far_it_is(
 ) -> None:
     played("noise")  # on standard output, where the events are
     told: list[Progress] = []
-    built = trtprocess.run(request_for(bundle_path, tmp_path), told.append)
+    built = process.run(request_for(bundle_path, tmp_path), told.append)
     content = (tmp_path / "out.engine").read_bytes()
     assert (built.bytes, built.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert built.layers.fp32 > 0
@@ -777,15 +777,15 @@ def test_a_process_that_fails_says_why(
 ) -> None:
     played(mode)
     with pytest.raises(BuildError, match=reason):
-        trtprocess.run(request_for(bundle_path, tmp_path), lambda _: None)
+        process.run(request_for(bundle_path, tmp_path), lambda _: None)
 
 
 def test_a_process_that_does_not_start_says_why(
     bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trtprocess, "BOOT", "raise SystemExit('no such module')")
+    monkeypatch.setattr(process, "BOOT", "raise SystemExit('no such module')")
     with pytest.raises(BuildError, match="the process that built it failed: no such module"):
-        trtprocess.run(request_for(bundle_path, tmp_path), lambda _: None)
+        process.run(request_for(bundle_path, tmp_path), lambda _: None)
 
 
 def test_a_damaged_onnx_file_is_found_by_the_process(
@@ -797,7 +797,7 @@ def test_a_damaged_onnx_file_is_found_by_the_process(
     path.unlink()
     path.write_bytes(content[:-1] + b"?")
     with pytest.raises(BuildError, match=f"{EDGE}.onnx: damaged"):
-        trtprocess.run(request, lambda _: None)
+        process.run(request, lambda _: None)
 
 
 def test_an_output_that_cannot_be_written_is_told(
@@ -807,29 +807,29 @@ def test_an_output_that_cannot_be_written_is_told(
         request_for(bundle_path, tmp_path), output=str(tmp_path / "no" / "such")
     )
     with pytest.raises(BuildError, match="cannot be written: No such file"):
-        trtprocess.run(request, lambda _: None)
+        process.run(request, lambda _: None)
 
 
 def test_the_process_ends_with_its_parent(
     bundle_path: Path, tmp_path: Path, played: Callable[[str], None]
 ) -> None:
     played("hang")
-    process = subprocess.Popen(
-        [sys.executable, "-c", trtprocess.BOOT, *sys.path],
+    worker = subprocess.Popen(
+        [sys.executable, "-c", process.BOOT, *sys.path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(msgspec.json.encode(request_for(bundle_path, tmp_path)) + b"\n")
-    process.stdin.flush()
-    assert b"timing" in process.stdout.readline()  # it is in the middle of it
-    process.stdin.close()  # as the system does when the parent is gone
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write(msgspec.json.encode(request_for(bundle_path, tmp_path)) + b"\n")
+    worker.stdin.flush()
+    assert b"timing" in worker.stdout.readline()  # it is in the middle of it
+    worker.stdin.close()  # as the system does when the parent is gone
     try:
-        assert process.wait(timeout=60) == 1
+        assert worker.wait(timeout=60) == 1
     finally:
-        process.kill()
-        process.stdout.close()
+        worker.kill()
+        worker.stdout.close()
 
 
 def test_an_interrupted_parent_takes_the_process_along(
@@ -851,7 +851,7 @@ def test_an_interrupted_parent_takes_the_process_along(
 
     monkeypatch.setattr(subprocess, "Popen", noted)
     with pytest.raises(KeyboardInterrupt):
-        trtprocess.run(request_for(bundle_path, tmp_path), interrupt)
+        process.run(request_for(bundle_path, tmp_path), interrupt)
     assert started[0].poll() is not None
 
 
@@ -867,7 +867,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     fake = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fake)
     monkeypatch.setitem(sys.modules, "tensorrt", fake)
-    modules = {name: f"export.{name}" for name in ("trtproof", "trtbuild")}
+    modules = {name: f"export.tensorrt.{name}" for name in ("proof", "builder")}
     for name in modules.values():
         sys.modules.pop(name, None)
     try:
@@ -884,7 +884,7 @@ def test_the_precision_that_is_delivered_is_counted(
     engine: str, form: Form, outcome: Outcome, tmp_path: Path, worker: SimpleNamespace
 ) -> None:
     request = request_for(outcome.bundle.root, tmp_path, engine, form)
-    layers = worker.trtbuild.build(request, lambda _: None).layers
+    layers = worker.builder.build(request, lambda _: None).layers
     products = (layers.int8, layers.fp16, layers.fp32)
     edge = engine == EDGE
     if form == "fp32":
@@ -930,12 +930,12 @@ def test_a_precision_that_is_not_delivered_is_an_error(
 ) -> None:
     root = with_forms(outcome, tmp_path, engine, form, instead)
     with pytest.raises(BuildError, match=reason):
-        worker.trtbuild.build(request_for(root, tmp_path, engine, form), lambda _: None)
+        worker.builder.build(request_for(root, tmp_path, engine, form), lambda _: None)
     assert not (tmp_path / "out.engine").exists()
 
 
 def test_one_float_convolution_among_int8_ones_is_an_error(worker: SimpleNamespace) -> None:
-    product, prove = worker.trtproof.Product, worker.trtproof.prove_precision
+    product, prove = worker.proof.Product, worker.proof.prove_precision
     good = [product("a", "int8", 64), product("gate", "fp32", 1), product("mlp", "fp32", None)]
     prove(BRANCH, "int8-trt", good)
     with pytest.raises(BuildError, match="1 of 2 layers are not: b is fp32"):
@@ -949,7 +949,7 @@ def test_one_float_convolution_among_int8_ones_is_an_error(worker: SimpleNamespa
 
 
 def test_int8_weights_alone_are_not_int8(worker: SimpleNamespace) -> None:
-    trt, proof = worker.fake, worker.trtproof
+    trt, proof = worker.fake, worker.proof
 
     def layer(kind: Any, name: str, inputs: list[Any], dtype: Any = trt.DataType.FLOAT) -> Any:
         output = SimpleNamespace(name=f"{name}_out", dtype=dtype, shape=(-1, 8, 4, 4))
@@ -1006,10 +1006,10 @@ def test_a_signature_that_is_not_the_manifests_is_refused(
         root, lambda manifest: manifest["engines"][BRANCH][side][0].update({field: value})
     )
     if reason is None:
-        worker.trtbuild.build(request, lambda _: None)
+        worker.builder.build(request, lambda _: None)
     else:
         with pytest.raises(BuildError, match=reason):
-            worker.trtbuild.build(request, lambda _: None)
+            worker.builder.build(request, lambda _: None)
 
 
 def test_a_frozen_batch_is_refused(root: Path, tmp_path: Path, worker: SimpleNamespace) -> None:
@@ -1018,7 +1018,7 @@ def test_a_frozen_batch_is_refused(root: Path, tmp_path: Path, worker: SimpleNam
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     replace_model(root, CMFT, model.SerializeToString())
     with pytest.raises(BuildError, match=r"feature is FLOAT of shape \(1, 512.*\(B, 512, 4, 2\)"):
-        worker.trtbuild.build(request_for(root, tmp_path, CMFT), lambda _: None)
+        worker.builder.build(request_for(root, tmp_path, CMFT), lambda _: None)
 
 
 def unsupported(root: Path, engine: str) -> None:
@@ -1035,10 +1035,10 @@ def test_what_the_parser_refuses_is_told_by_node(
 ) -> None:
     unsupported(root, CMFT)
     with pytest.raises(BuildError, match=r"^node node_relu \(Det\): unsupported node$"):
-        worker.trtbuild.build(request_for(root, tmp_path, CMFT), lambda _: None)
+        worker.builder.build(request_for(root, tmp_path, CMFT), lambda _: None)
     replace_model(root, CMFT, b"no ONNX")
     with pytest.raises(BuildError, match=r"^model deserialize failed: cannot be parsed$"):
-        worker.trtbuild.build(request_for(root, tmp_path, CMFT), lambda _: None)
+        worker.builder.build(request_for(root, tmp_path, CMFT), lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -1055,12 +1055,12 @@ def test_a_tensorrt_that_refuses_says_why(
 ) -> None:
     worker.fake.MODE.append(mode)
     with pytest.raises(BuildError, match=reason):
-        worker.trtbuild.build(request_for(bundle_path, tmp_path), lambda _: None)
+        worker.builder.build(request_for(bundle_path, tmp_path), lambda _: None)
     assert not (tmp_path / "out.engine").exists()
 
 
 def test_the_first_errors_and_the_last_are_told(worker: SimpleNamespace) -> None:
-    log = worker.trtbuild.Log()
+    log = worker.builder.Log()
     assert log.reason("nothing was said") == "nothing was said"
     for text in ("a", "a", "[file.cpp::function::12] Error Code 1:\n b", "c", "d"):
         log.log(worker.fake.ILogger.ERROR, text)
@@ -1073,10 +1073,10 @@ def test_a_silent_refusal_has_a_reason_too(
 ) -> None:
     monkeypatch.setattr(worker.fake.Builder, "build_serialized_network", lambda *_: None)
     with pytest.raises(BuildError, match="does not say why"):
-        worker.trtbuild.build(request_for(bundle_path, tmp_path), lambda _: None)
+        worker.builder.build(request_for(bundle_path, tmp_path), lambda _: None)
     monkeypatch.setattr(worker.fake.OnnxParser, "parse", lambda *_: False)
     with pytest.raises(BuildError, match="cannot parse it"):
-        worker.trtbuild.build(request_for(bundle_path, tmp_path), lambda _: None)
+        worker.builder.build(request_for(bundle_path, tmp_path), lambda _: None)
 
 
 def test_options_reach_the_builder(
@@ -1087,7 +1087,7 @@ def test_options_reach_the_builder(
 
     def config(**options: Any) -> Any:
         spec = msgspec.structs.replace(request.spec, options=BuildOptions(**options))
-        worker.trtbuild.build(msgspec.structs.replace(request, spec=spec), lambda _: None)
+        worker.builder.build(msgspec.structs.replace(request, spec=spec), lambda _: None)
         return trt.Builder.last.config
 
     plain = config()
@@ -1117,7 +1117,7 @@ def test_a_tensorrt_without_flags_needs_none(
     monkeypatch.setattr(worker.fake.Config, "__init__", lambda self: vars(self).update(profiles=[]))
     monkeypatch.setattr(worker.fake.Config, "set_timing_cache", lambda *_: False)
     monkeypatch.setattr(worker.fake.Config, "get_timing_cache", lambda _: None)
-    worker.trtbuild.build(request_for(bundle_path, tmp_path), lambda _: None)
+    worker.builder.build(request_for(bundle_path, tmp_path), lambda _: None)
     assert not (tmp_path / "timing.cache").exists()
 
 
@@ -1129,13 +1129,13 @@ def test_the_timing_cache_is_used_and_renewed(
     cache = Path(request.timing_cache)
     if known is not None:
         cache.write_bytes(known)
-    worker.trtbuild.build(request, lambda _: None)
+    worker.builder.build(request, lambda _: None)
     assert cache.read_bytes() == (b"known+" if known == b"known" else b"+")
 
 
 def test_phases_within_phases_make_one_number(worker: SimpleNamespace) -> None:
     told: list[Progress] = []
-    monitor = worker.trtbuild.Monitor(told.append)
+    monitor = worker.builder.Monitor(told.append)
     monitor.phase_start("all", None, 2)
     monitor.phase_start("one", "all", 2)
     monitor.step_complete("one", 0)
@@ -1419,13 +1419,13 @@ def calibrated(outcome: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def processes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The engines for which a process was started."""
     started: list[str] = []
-    run = trtprocess.run
+    run = process.run
 
     def noted(request: Request, notify: Callable[[Progress], None]) -> Built:
         started.append(f"{request.spec.engine} {request.spec.form}")
         return run(request, notify)
 
-    monkeypatch.setattr(trtprocess, "run", noted)
+    monkeypatch.setattr(process, "run", noted)
     return started
 
 
