@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from denet.errors import DenetError
-from denet.graph import Composition, Modality
+from denet.graph import RGB_NIR_TIR, Composition, Graph, Modality
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -78,6 +78,11 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     anchor_weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     composition: Composition = "dynamic"
     normalization: dict[Modality, Normalization] = {}
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of its modalities; the one place that says which a model has."""
+        return RGB_NIR_TIR
 
     def normalization_of(self, modality: Modality) -> Normalization:
         return self.normalization.get(modality, Normalization())

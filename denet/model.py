@@ -66,6 +66,7 @@ class DENet(nn.Module):
     def __init__(self, config: ModelConfig, *, pretrained: bool = False) -> None:
         super().__init__()
         self.config = config
+        self.graph = config.graph
         backbones = {
             m: build_backbone(
                 config.backbone, config.last_stride, config.image_size, pretrained=pretrained

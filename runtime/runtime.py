@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.errors import DenetError
-from denet.graph import PARTS, STATES, Modality, State
+from denet.graph import PARTS, STATES, Graph, Modality, State
 from runtime.backends import Choice, choose
 from runtime.bundle.bundle import Bundle
 from runtime.canary import CanaryReport, check_canary
@@ -117,6 +117,11 @@ class Runtime:
         if check:
             runtime.check()
         return runtime
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the bundle's modalities."""
+        return self.bundle.graph
 
     def embed(self, sample: Sample) -> NDArray[np.float32]:
         """The embedding (dim,) of one sample, L2-normalized. Raises: as `embed_batch`."""

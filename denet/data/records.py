@@ -22,7 +22,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from denet.errors import DenetError
-from denet.graph import MODALITIES, Modality, State
+from denet.graph import MODALITIES, RGB_NIR_TIR, Graph, Modality, State
 
 FOLDERS: dict[str, Modality] = {"rgb": "rgb", "ni": "nir", "nir": "nir", "ti": "tir", "tir": "tir"}
 """Names of modality folders, in lower case."""
@@ -156,6 +156,7 @@ class DataSet:
         train: samples to train on; empty where there is no such split.
         query: samples to search with; empty where there is no such split.
         gallery: samples to search in; the same tuple as `query` where both are one split.
+        graph: of the modalities that its layout has, whether or not a sample lacks some.
     """
 
     name: str
@@ -163,6 +164,7 @@ class DataSet:
     train: tuple[Record, ...]
     query: tuple[Record, ...]
     gallery: tuple[Record, ...]
+    graph: Graph = RGB_NIR_TIR
 
     def labels(self) -> dict[int, int]:
         """The class of each training identity: 0 to n-1, in the order of the identities."""

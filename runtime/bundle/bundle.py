@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.graph import Graph
 from runtime.bundle.forms import Form, Forms
 from runtime.bundle.manifest import MANIFEST, BundleError, File, Manifest, read_manifest
 
@@ -26,6 +27,11 @@ class Bundle:
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root = root
         self.manifest = manifest
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the model's modalities."""
+        return self.manifest.graph
 
     @classmethod
     def open(cls, root: Path | str) -> Bundle:

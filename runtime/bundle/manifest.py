@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from denet.errors import DenetError
-from denet.graph import ENGINES, MODALITIES, Modality
+from denet.graph import ENGINES, MODALITIES, Graph, Modality
 from runtime.bundle.forms import INT8, PRECISIONS, TARGETS, Form, Forms, Precision, Target, variant
 
 FORMAT = "denet-bundle"
@@ -193,6 +193,11 @@ class Manifest(_Strict, frozen=True):
     canary: Canary
     calibration: Calibration | None = None
     mixed: dict[Target, Mixed] = {}
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of its modalities: those that it has preprocessing for, in their order."""
+        return Graph(tuple(self.preprocessing.modalities))
 
     @property
     def variants(self) -> tuple[str, ...]:
