@@ -1047,7 +1047,7 @@ def embed(
     with Runtime.load(
         bundle, backend, precision, check=check, threads=threads, max_batch=batch
     ) as runtime:
-        runtime.prepare({sample.state for sample in samples})
+        runtime.prepare({runtime.graph.state(sample.files) for sample in samples})
         bar, task = progress(len(samples), "embedding")
         with bar:
             result = embed_files(runtime, samples, notify=lambda n: bar.advance(task, n))
@@ -1060,13 +1060,13 @@ def embed(
                 "reason": runtime.reason,
                 "precision": runtime.precision,
                 "out": str(to) if to else None,
-                "missing_everywhere": missing_everywhere(samples),
+                "missing_everywhere": missing_everywhere(samples, runtime.graph),
                 "states": embedded_facts(result),
             }
             print(json.dumps(facts, indent=2))
             return
         out.print(embedded_table(result))
-        if never := missing_everywhere(samples):
+        if never := missing_everywhere(samples, runtime.graph):
             out.print(f"no sample has an image of {', '.join(never)}", highlight=False)
         out.print(f"{runtime.backend}, {runtime.precision}: {runtime.reason}", highlight=False)
         if to is not None:
@@ -1482,7 +1482,7 @@ def sightings(
     assert bundle is not None
     samples = choose_samples(images, single, state=None, every_state=False)
     with Runtime.load(bundle, backend, precision, threads=threads, max_batch=batch) as runtime:
-        runtime.prepare({sample.state for sample in samples})
+        runtime.prepare({runtime.graph.state(sample.files) for sample in samples})
         bar, task = progress(len(samples), "embedding")
         with bar:
             return of_images(

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
-from denet.data.records import FOLDERS, DataError, ImageRef, Record, open_data, unmatched
+from denet.data.records import DataError, ImageRef, Record, open_data, unmatched
+from denet.folders import modality_of
 from denet.graph import STATES, Modality, State
 from runtime.preprocess import Preprocessor
 from runtime.samples import find_samples
@@ -165,7 +166,7 @@ def choose_samples(
 
 def _training(data: Path) -> tuple[tuple[Record, ...], bool]:
     """The samples to take from, and whether their identities are known."""
-    if data.is_dir() and any(p.name.lower() in FOLDERS for p in data.iterdir() if p.is_dir()):
+    if data.is_dir() and any(modality_of(p.name) for p in data.iterdir() if p.is_dir()):
         return tuple(
             Record(s.name, 0, 0, {m: ImageRef(path) for m, path in s.files.items()})
             for s in find_samples(data)

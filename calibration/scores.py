@@ -18,8 +18,8 @@ from calibration.embed import embed_everywhere
 from calibration.errors import CalibrationError
 from denet.data.records import Record, open_data
 from denet.evaluate import Split
-from denet.files import written_whole
 from denet.graph import STATES, State
+from denet.outputs import check_output, write_output
 from denet.testset import all_samples, open_split
 from runtime.gallery.scores import LEAST_ERRORS, Pair, Scores, Table, rates_for
 from runtime.gallery.space import Space
@@ -67,11 +67,7 @@ def measure_scores(
         pairs=measure_pairs(split, queries, gallery),
     )
     encoded = msgspec.json.format(msgspec.json.encode(table, order="deterministic"), indent=1)
-    try:
-        with written_whole(out) as temporary:
-            temporary.write_bytes(encoded + b"\n")
-    except OSError as error:
-        raise CalibrationError(f"{out}: cannot be written: {error.strerror or error}") from None
+    write_output(out, encoded + b"\n", CalibrationError)
     return Scores(table, str(out))
 
 
@@ -81,10 +77,7 @@ def check_scores_file(out: Path) -> None:
     Raises:
         CalibrationError: they cannot.
     """
-    if out.suffix != ".json":
-        raise CalibrationError(f"{out}: scores are written as .json: choose such a name")
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise CalibrationError(f"{out}: is a folder, or in one that does not exist")
+    check_output(out, ".json", CalibrationError, replace=True, what="scores are")
 
 
 def measure_pairs(

@@ -18,7 +18,7 @@ from denet.examine import RATES, Examination, examine
 from denet.figures import Drawing, draw_figures
 from denet.graph import COMPLETE, STATES, State
 from denet.metrics import Ranking
-from denet.outputs import write_output
+from denet.outputs import check_output, write_output
 from denet.page import templates
 from denet.recovery import mean_recovery, recovers
 from denet.subject import Subject
@@ -88,15 +88,8 @@ def check_report(out: Path, *, replace: bool) -> None:
     Raises:
         ReportError: it cannot, or is there and `replace` is false.
     """
-    if out.suffix != ".html":
-        raise ReportError(f"{out}: a report is written as .html: choose such a name")
-    if not out.absolute().parent.is_dir():
-        raise ReportError(f"{out}: is in a folder that does not exist")
-    for path in (out, out.with_suffix(".json")):
-        if path.is_dir():
-            raise ReportError(f"{path}: is a folder: choose another name")
-        if path.exists() and not replace:
-            raise ReportError(f"{path}: exists already: choose another name, or use --force")
+    check_output(out, ".html", ReportError, replace=replace)
+    check_output(out.with_suffix(".json"), ".json", ReportError, replace=replace)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

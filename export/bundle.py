@@ -16,6 +16,7 @@ from denet.errors import DenetError
 from denet.files import replaced_folder
 from denet.graph import ENGINES, MODALITIES, PARTS
 from denet.model import DENet
+from denet.outputs import check_free, check_parent
 from export import parity
 from export.engines import Shape, engine_graphs
 from export.golden import make_canary, npz
@@ -116,13 +117,10 @@ def check_target(out: Path, replace: bool) -> None:
         ExportError: it may not; says why.
     """
     if not out.exists():
-        if not out.absolute().parent.is_dir():
-            raise ExportError(f"{out.absolute().parent}: there is no such directory to export to")
-        return
+        return check_parent(out, ExportError)
     if not (out / MANIFEST).is_file():
         raise ExportError(f"{out}: exists and is not a bundle: choose another name")
-    if not replace:
-        raise ExportError(f"{out}: exists already: choose another name, or replace it with --force")
+    return check_free(out, ExportError, replace=replace)
 
 
 def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[str], None]) -> None:

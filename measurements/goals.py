@@ -253,6 +253,7 @@ def disk(setup: Setup) -> Goals:
 
 def cold(setup: Setup) -> Goals:
     """First embedding of `rgb` in a fresh process, against loading all engines."""
+    graph = setup.bundle.graph
     asked = Asked(
         bundle=str(setup.root),
         backend="ort-cpu",
@@ -261,7 +262,7 @@ def cold(setup: Setup) -> Goals:
         states=(),
         batch=1,
     )
-    found = start_costs(asked, 1, 5, [State.parse("rgb")])
+    found = start_costs(asked, graph, 1, 5, [graph.parse("rgb")])
     first, every = found["rgb"], found["all"]
     value = first.first.median / every.load.median
     yield Goal("cold start of INT8 rgb to its embedding / loading all engines", value, 0.5)

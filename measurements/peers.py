@@ -12,7 +12,7 @@ import openvino
 import torch
 from numpy.typing import NDArray
 
-from denet.graph import STACKED, Modality, State
+from denet.graph import STACKED, Modality, State, image_value
 from denet.model import DENet
 from export.monolith import Monolith
 from runtime import Bundle
@@ -64,16 +64,16 @@ class OpenVino:
 
     def side(self, states: Sequence[State], samples: Sequence[Tensors]) -> Side:
         """A batch in `states`, which must be in `runtime.layout.batch_order`."""
-        rows = layout(states)
+        rows = layout(self._bundle.graph, states)
         manifest = self._bundle.manifest
         size = manifest.preprocessing
         shapes = {
             "image": (3, size.height, size.width),
             "feature": (manifest.channels, *manifest.feature_size),
-            VECTORS: (manifest.channels,),
+            "vector": (manifest.channels,),
         }
         tables = {
-            name: np.empty((count, *shapes[name.partition("_")[0]]), np.float32)
+            name: np.empty((count, *shapes[rows.kinds[name]]), np.float32)
             for name, count in rows.tables.items()
         }
 
@@ -98,7 +98,7 @@ class OpenVino:
         def run() -> NDArray[np.float32]:
             for m, held in rows.images.items():
                 for row, i in enumerate(held):
-                    np.copyto(tables[f"image_{m}"][row], samples[i][m])
+                    np.copyto(tables[image_value(m)][row], samples[i][m])
             for step in steps:
                 step()
             made: NDArray[np.float32] = tables[VECTORS][parts]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import MODALITIES, STATES
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import BundleError
 from runtime.cosine import row_cosines
@@ -54,7 +53,7 @@ def golden_cosines(bundle: Bundle, embed: Embed) -> dict[str, float]:
     arrays = bundle.read_arrays(bundle.manifest.canary.file)
     _check_shapes(bundle, arrays)
     cosines: dict[str, float] = {}
-    for state in STATES:
+    for state in bundle.graph.states:
         expected = arrays[f"embedding_{state}"]
         samples = [
             {m: arrays[f"image_{m}"][i] for m in state.available} for i in range(len(expected))
@@ -64,11 +63,13 @@ def golden_cosines(bundle: Bundle, embed: Embed) -> dict[str, float]:
 
 
 def _check_shapes(bundle: Bundle, arrays: dict[str, NDArray[Any]]) -> None:
-    count = len(arrays["image_rgb"]) if "image_rgb" in arrays else 0
+    modalities, states = bundle.graph.modalities, bundle.graph.states
+    first = f"image_{modalities[0]}"
+    count = len(arrays[first]) if first in arrays else 0
     expected: dict[str, tuple[int | None, ...]] = {}
-    for m in MODALITIES:
+    for m in modalities:
         expected[f"image_{m}"] = (count, None, None, 3)
-    for state in STATES:
+    for state in states:
         expected[f"embedding_{state}"] = (count, bundle.manifest.head.dim)
     for name, shape in expected.items():
         found = arrays[name].shape if name in arrays else ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import ENGINES, STACKED, Modality, State, image_value, plan
+from denet.graph import STACKED, Modality, State, image_value
 from runtime.backends.base import (
     Backend,
     Buffer,
@@ -20,7 +20,17 @@ from runtime.backends.base import (
     Trace,
 )
 from runtime.bundle.manifest import Manifest
-from runtime.layout import MOST_VECTORS, VECTORS, Copy, Run, Span, batch_order, layout
+from runtime.layout import (
+    VECTORS,
+    Copy,
+    Layout,
+    Run,
+    Span,
+    TableKind,
+    batch_order,
+    layout,
+    most_vectors,
+)
 
 Fill = Callable[[int, Modality, NDArray[np.float32]], None]
 """Writes the network input (3, H, W) of a sample's modality into the given array."""
@@ -38,7 +48,7 @@ class _Bound:
 
     program: Program
     images: dict[Modality, tuple[int, ...]]  # as in the layout
-    part_rows: NDArray[np.intp]  # (B, 6)
+    part_rows: NDArray[np.intp]  # (B, P)
 
 
 @dataclass(frozen=True)
@@ -66,13 +76,14 @@ class Composer:
 
     def __init__(self, backend: Backend, manifest: Manifest) -> None:
         self.backend = backend
+        self.graph = manifest.graph
         self._engines = manifest.engines
         self._channels = manifest.channels
         size = manifest.preprocessing
-        self._row_shapes = {
+        self._row_shapes: dict[TableKind, tuple[int, ...]] = {
             "image": (3, size.height, size.width),
             "feature": (manifest.channels, *manifest.feature_size),
-            VECTORS: (manifest.channels,),
+            "vector": (manifest.channels,),
         }
         self._tables: dict[str, Buffer] = {}
         self._programs: dict[tuple[State, ...], _Bound] = {}
@@ -81,9 +92,9 @@ class Composer:
 
     def load(self, states: Iterable[State]) -> None:
         """Load the engines of `states` now instead of each when it is first needed."""
-        needed = {engine for state in states for engine in plan(state).engines}
+        needed = {engine for state in states for engine in self.graph.plan(state).engines}
         with self._guard:
-            for engine in ENGINES:
+            for engine in self.graph.engines:
                 if engine in needed:
                     self.backend.load(engine)
 
@@ -93,13 +104,13 @@ class Composer:
         self.backend.close()
 
     def run(self, states: Sequence[State], fill: Fill) -> NDArray[np.float32]:
-        """The parts (B, 6, C) of B samples in `states`, in any order and mix.
+        """The parts (B, P, C) of B samples in `states`, in any order and mix.
 
         Args:
             states: the state of each sample.
             fill: called once for each available modality of each sample.
         """
-        order = batch_order(states)
+        order = batch_order(self.graph, states)
         with self._guard:
             bound = self._fill(states, order, fill)
             (vectors,) = bound.program.run()
@@ -112,17 +123,17 @@ class Composer:
     def trace(self, states: Sequence[State], fill: Fill) -> Trace:
         """Run as `run` does, and tell when each part of it ran."""
         with self._guard:
-            return self._fill(states, batch_order(states), fill).program.trace()
+            return self._fill(states, batch_order(self.graph, states), fill).program.trace()
 
     def run_tensors(
         self, samples: Sequence[Mapping[Modality, NDArray[np.float32]]]
     ) -> NDArray[np.float32]:
-        """The parts (B, 6, C) of samples whose images are already network input (3, H, W)."""
+        """The parts (B, P, C) of samples whose images are already network input (3, H, W)."""
 
         def fill(sample: int, modality: Modality, out: NDArray[np.float32]) -> None:
             np.copyto(out, samples[sample][modality])
 
-        return self.run([State.of(sample) for sample in samples], fill)
+        return self.run([self.graph.state(sample) for sample in samples], fill)
 
     def run_engine(
         self, engine: str, inputs: Mapping[str, NDArray[np.float32]]
@@ -171,8 +182,8 @@ class Composer:
         if bound := self._programs.get(states):
             return bound
         self._unknown += 1
-        rows = layout(states)
-        self._reserve(rows.tables, len(states))
+        rows = layout(self.graph, states)
+        self._reserve(rows, len(states))
         program = self.backend.program(
             [self._view(Span(image_value(m), 0, len(held))) for m, held in rows.images.items()],
             [self._call(step) for step in rows.steps],
@@ -197,15 +208,14 @@ class Composer:
         self._programs.clear()
         self._tables.clear()
 
-    def _reserve(self, tables: Iterable[str], samples: int) -> None:
+    def _reserve(self, rows: Layout, samples: int) -> None:
         """Have each table hold what any batch of so many samples can need, so that only a larger
         batch than all before moves it. Programs bound to a table that moves are forgotten."""
-        for table in tables:
-            count = samples * (MOST_VECTORS if table == VECTORS else 1)
+        for table, kind in rows.kinds.items():
+            count = samples * (most_vectors(self.graph) if kind == "vector" else 1)
             if table not in self._tables or self._tables[table].shape[0] < count:
                 if self._tables.pop(table, None):
                     self._programs.clear()
-                kind = table.partition("_")[0]
                 self._tables[table] = self.backend.allocate((count, *self._row_shapes[kind]))
 
     def _view(self, span: Span) -> Buffer:

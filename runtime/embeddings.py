@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from denet import outputs
 from denet.errors import DenetError
 from denet.files import written_whole
-from denet.graph import STATES, State
+from denet.graph import Graph, State
 from runtime.runtime import Runtime
 from runtime.samples import ImageFiles
 
@@ -26,6 +27,7 @@ class Embedded:
     """Embeddings of samples on disk, one row for each.
 
     Attributes:
+        graph: of the bundle.
         names: of the samples.
         states: in which each was embedded.
         embeddings: (N, dim) float32, as `Runtime.embed_batch` gives them.
@@ -34,6 +36,7 @@ class Embedded:
             batch of a state may include loading its engines.
     """
 
+    graph: Graph
     names: tuple[str, ...]
     states: tuple[State, ...]
     embeddings: NDArray[np.float32]
@@ -57,8 +60,9 @@ def embed_files(
     embeddings = np.empty((len(samples), runtime.dim), np.float32)
     norms = np.empty(len(samples), np.float32)
     seconds: dict[State, float] = {}
-    for state in STATES:
-        mine = [i for i, sample in enumerate(samples) if sample.state == state]
+    states = tuple(runtime.graph.state(sample.files) for sample in samples)
+    for state in runtime.graph.states:
+        mine = [i for i, own in enumerate(states) if own == state]
         for start in range(0, len(mine), runtime.max_batch):
             rows = mine[start : start + runtime.max_batch]
             began = time.perf_counter()
@@ -68,8 +72,9 @@ def embed_files(
             norms[rows] = np.linalg.norm(parts.reshape(len(rows), -1), axis=1)
             notify(len(rows))
     return Embedded(
+        runtime.graph,
         tuple(sample.name for sample in samples),
-        tuple(sample.state for sample in samples),
+        states,
         embeddings,
         norms,
         seconds,
@@ -82,12 +87,8 @@ def check_output(out: Path | None) -> None:
     Raises:
         OutputError: they cannot.
     """
-    if out is None:
-        return
-    if out.suffix != ".npz":
-        raise OutputError(f"{out}: embeddings are written as .npz: choose such a name")
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise OutputError(f"{out}: is a directory, or in one that does not exist")
+    if out is not None:
+        outputs.check_output(out, ".npz", OutputError, replace=True, what="embeddings are")
 
 
 def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:

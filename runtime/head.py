@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import PARTS
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import BundleError
 
@@ -27,7 +26,7 @@ class Head:
         self._projection = (arrays["mean"], arrays["matrix"]) if "matrix" in arrays else None
 
     def __call__(self, parts: Floats) -> Floats:
-        """Parts (N, 6, C) -> embeddings (N, dim)."""
+        """Parts (N, P, C) -> embeddings (N, dim)."""
         joined = parts.reshape(len(parts), parts.shape[1] * parts.shape[2])
         if self._affine is not None:
             scale, shift = self._affine
@@ -47,9 +46,9 @@ def normalized(vectors: Floats) -> Floats:
 
 
 def projected(vectors: Floats, mean: Floats, matrix: Floats) -> Floats:
-    """Normalized rows (N, 6C) -> normalized rows (N, dim).
+    """Normalized rows (N, PC) -> normalized rows (N, dim).
 
-    The mean (6C) is what all people share. It is subtracted before the product, not after: most of
+    The mean (PC) is what all people share. It is subtracted before the product, not after: most of
     a vector may be mean, and float32 would lose the rest.
     """
     short: Floats = np.matmul(vectors - mean, matrix)
@@ -58,7 +57,7 @@ def projected(vectors: Floats, mean: Floats, matrix: Floats) -> Floats:
 
 def _read(bundle: Bundle) -> dict[str, Floats]:
     """The head's numbers by name: `scale` and `shift`, `mean` and `matrix`, both or neither."""
-    head, wide = bundle.manifest.head, PARTS * bundle.manifest.channels
+    head, wide = bundle.manifest.head, bundle.graph.parts * bundle.manifest.channels
     if head.projection is None and head.dim != wide:
         raise BundleError(f"{bundle.root}: nothing projects {wide} numbers to {head.dim}")
     stored = {} if head.affine is None else bundle.read_arrays(head.affine)

@@ -13,21 +13,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
 from denet.graph import (
-    ENGINES,
     MAX_TARGETS,
-    MODALITIES,
     STACKED,
-    STATES,
     Call,
+    Graph,
     Modality,
     State,
     branch_engine,
     cmft_engine,
+    feature_value,
     image_value,
-    plan,
+    pooled_value,
+    recovered_value,
 )
+
+TableKind = Literal["image", "feature", "vector"]
+"""What the rows of a table are: images (3, H, W), feature maps (C, h, w), or vectors (C)."""
 
 VECTORS = "vectors"
 """The table of all pooled, recovered and enhanced vectors, (rows, C)."""
@@ -78,22 +83,28 @@ class Layout:
     Attributes:
         states: the state of each sample, sorted by `batch_order`.
         tables: the number of rows of each table.
+        kinds: what the rows of each table are.
         images: for each modality, the samples whose images are the rows of its image table.
         steps: what to do, in order.
-        parts: for each sample, the six rows of `vectors` that make its embedding.
+        parts: for each sample, the rows of `vectors` that make its embedding.
     """
 
     states: tuple[State, ...]
     tables: dict[str, int]
+    kinds: dict[str, TableKind]
     images: dict[Modality, tuple[int, ...]]
     steps: tuple[Copy | Run, ...]
     parts: tuple[tuple[int, ...], ...]
 
 
-_PLACES = {s: (MODALITIES.index(s.anchor), i) for i, s in enumerate(STATES)}
+@cache
+def _places(graph: Graph) -> dict[State, tuple[int, int]]:
+    """What the samples of a batch are ordered by."""
+    order = graph.modalities.index
+    return {state: (order(state.anchor), i) for i, state in enumerate(graph.states)}
 
 
-def batch_order(states: Sequence[State]) -> list[int]:
+def batch_order(graph: Graph, states: Sequence[State]) -> list[int]:
     """The order in which `layout` takes the samples of a batch: by anchor, then by state.
 
     With it the samples that one CMFT serves, those with its source as anchor, are neighbours
@@ -101,34 +112,37 @@ def batch_order(states: Sequence[State]) -> list[int]:
     """
     if len(states) == 1:
         return [0]
-    return sorted(range(len(states)), key=lambda i: _PLACES[states[i]])
+    places = _places(graph)
+    return sorted(range(len(states)), key=lambda i: places[states[i]])
 
 
-def _most_vectors(state: State) -> int:
-    calls = plan(state).calls
-    return sum(
-        MAX_TARGETS if name in STACKED else name == "pooled"
-        for call in calls
-        for name in (*call.inputs, *call.outputs)
+@cache
+def most_vectors(graph: Graph) -> int:
+    """Rows of `vectors` that a sample needs at most, whatever it is batched with: one for what a
+    branch or a CMFT makes, and `MAX_TARGETS` for each input of an edge (if all of them have to be
+    copied) and for its output."""
+    return max(
+        sum(
+            MAX_TARGETS if name in STACKED else name == "pooled"
+            for call in graph.plan(state).calls
+            for name in (*call.inputs, *call.outputs)
+        )
+        for state in graph.states
     )
 
 
-MOST_VECTORS = max(map(_most_vectors, STATES))
-"""Rows of `vectors` that a sample needs at most, whatever it is batched with: one for what a
-branch or a CMFT makes, and `MAX_TARGETS` for each input of an edge (if all of them have to be
-copied) and for its output."""
-
-
-def layout(states: Sequence[State]) -> Layout:
+def layout(graph: Graph, states: Sequence[State]) -> Layout:
     """Lay out a batch.
 
     Args:
+        graph: of the model.
         states: the state of each sample, in `batch_order`.
     """
-    calls: list[dict[str, Call]] = [{c.engine: c for c in plan(s).calls} for s in states]
-    samples_of = {e: [i for i, mine in enumerate(calls) if e in mine] for e in ENGINES}
+    calls: list[dict[str, Call]] = [{c.engine: c for c in graph.plan(s).calls} for s in states]
+    samples_of = {e: [i for i, mine in enumerate(calls) if e in mine] for e in graph.engines}
     home: dict[tuple[int, str], tuple[str, int]] = {}  # (sample, value) -> (table, row)
     tables = {VECTORS: 0}
+    kinds: dict[str, TableKind] = {VECTORS: "vector"}
 
     def place(table: str, samples: Sequence[int], value: str) -> Span:
         start = tables.get(table, 0)
@@ -138,17 +152,19 @@ def layout(states: Sequence[State]) -> Layout:
         return Span(table, start, len(samples))
 
     images: dict[Modality, tuple[int, ...]] = {}
-    for m in MODALITIES:
+    for m in graph.modalities:
         if samples := samples_of[branch_engine(m)]:
             images[m] = tuple(samples)
-            place(image_value(m), samples, image_value(m))
-            place(f"feature_{m}", samples, f"feature_{m}")
-            place(VECTORS, samples, f"pooled_{m}")
+            image, feature = image_value(m), feature_value(m)
+            kinds |= {image: "image", feature: "feature"}
+            place(image, samples, image)
+            place(feature, samples, feature)
+            place(VECTORS, samples, pooled_value(m))
         # Right behind the real features of m: where an edge enhances both the real and the
         # recovered ones of one state, they already lie as it wants them.
-        for a in MODALITIES:
+        for a in graph.modalities:
             if a != m:
-                place(VECTORS, samples_of[cmft_engine(a, m)], f"recovered_{m}")
+                place(VECTORS, samples_of[cmft_engine(a, m)], recovered_value(m))
 
     steps: list[Copy | Run] = []
     collected: dict[tuple[tuple[str, int], ...], Span] = {}
@@ -173,7 +189,7 @@ def layout(states: Sequence[State]) -> Layout:
             for i, names in zip(samples, values, strict=True)
         )
 
-    for engine in ENGINES:
+    for engine in graph.engines:
         samples = samples_of[engine]
         if not samples:
             continue
@@ -201,9 +217,10 @@ def layout(states: Sequence[State]) -> Layout:
         steps.append(Run(engine, len(samples), targets, inputs, outputs))
 
     parts = tuple(
-        tuple(home[i, value][1] for value in plan(state).parts) for i, state in enumerate(states)
+        tuple(home[i, value][1] for value in graph.plan(state).parts)
+        for i, state in enumerate(states)
     )
-    return Layout(tuple(states), tables, images, tuple(steps), parts)
+    return Layout(tuple(states), tables, kinds, images, tuple(steps), parts)
 
 
 def _gather(rows: Sequence[tuple[str, int]], tables: dict[str, int]) -> tuple[Span, list[Copy]]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.errors import DenetError
-from denet.graph import PARTS, STATES, Graph, Modality, State
+from denet.graph import Modality, State
 from runtime.backends import Choice, choose
 from runtime.bundle.bundle import Bundle
 from runtime.canary import CanaryReport, check_canary
@@ -36,6 +36,7 @@ class Runtime:
 
     Attributes:
         bundle: the bundle it runs.
+        graph: of the bundle's modalities.
         backend: the name of the backend that runs it.
         precision: the precision of its engines.
         variant: the same with what INT8 was made for: "int8-vnni".
@@ -47,6 +48,7 @@ class Runtime:
     def __init__(self, bundle: Bundle, choice: Choice, max_batch: int) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
+        self.graph = bundle.graph
         self.backend = choice.backend.name
         self.precision = choice.precision
         self.variant = choice.variant
@@ -113,15 +115,10 @@ class Runtime:
         if preload or check:
             runtime._verification.result()
         if preload:
-            runtime.prepare(STATES)
+            runtime.prepare(runtime.graph.states)
         if check:
             runtime.check()
         return runtime
-
-    @property
-    def graph(self) -> Graph:
-        """The graph of the bundle's modalities."""
-        return self.bundle.graph
 
     def embed(self, sample: Sample) -> NDArray[np.float32]:
         """The embedding (dim,) of one sample, L2-normalized. Raises: as `embed_batch`."""
@@ -139,15 +136,16 @@ class Runtime:
         return self.head(self.parts(samples))
 
     def parts(self, samples: Sequence[Sample]) -> NDArray[np.float32]:
-        """The parts (N, 6, C) of N samples: c(S), then c({anchor}), before the head.
+        """The parts (N, P, C) of N samples: c(S), then c({anchor}), before the head. P is the
+        graph's `parts`: 6 of three modalities.
 
         Raises: as `embed_batch`.
         """
         self._refuse_damage()
         present = [{m: x for m, x in sample.items() if x is not None} for sample in samples]
-        states = [State.of(sample) for sample in present]
+        states = [self.graph.state(sample) for sample in present]
         channels = self.bundle.manifest.channels
-        parts = np.empty((len(samples), PARTS, channels), np.float32)
+        parts = np.empty((len(samples), self.graph.parts, channels), np.float32)
         for start in range(0, len(samples), self.max_batch):
             chunk = slice(start, start + self.max_batch)
 
@@ -161,7 +159,7 @@ class Runtime:
         return parts
 
     def head(self, parts: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Parts (N, 6, C) -> embeddings (N, dim)."""
+        """Parts (N, P, C) -> embeddings (N, dim)."""
         return self._head(parts)
 
     def prepare(self, states: Iterable[State]) -> None:

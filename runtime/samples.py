@@ -6,13 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from denet.errors import DenetError
-from denet.graph import MODALITIES, STATES, Modality, State
-
-FOLDERS: dict[str, Modality] = {"rgb": "rgb", "ni": "nir", "nir": "nir", "ti": "tir", "tir": "tir"}
-"""Names of modality folders, in lower case; RGBNT201 has `RGB`, `NI` and `TI`."""
+from denet.folders import image_files, modality_of
+from denet.graph import RGB_NIR_TIR, Graph, Modality, State
 
 
 class SampleError(DenetError):
@@ -25,11 +21,6 @@ class ImageFiles:
 
     name: str
     files: Mapping[Modality, Path]
-
-    @property
-    def state(self) -> State:
-        """The missing state that the sample is in."""
-        return State.of(self.files)
 
     def within(self, state: State) -> ImageFiles | None:
         """The sample as if only `state` were available; None if the sample is not that rich."""
@@ -44,6 +35,7 @@ def choose_samples(
     *,
     state: str | None,
     every_state: bool,
+    graph: Graph = RGB_NIR_TIR,
 ) -> list[ImageFiles]:
     """The samples that a user names: those of a folder, or one given file by file.
 
@@ -52,46 +44,53 @@ def choose_samples(
         single: the files of one sample.
         state: take only the modalities of this state; samples that lack one are left out.
         every_state: take each sample once for each state that it is rich enough for.
+        graph: whose modalities and states these are.
 
     Raises:
         SampleError: nothing is named, or both; or no sample fits.
         StateError: `state` is not the name of a state.
     """
-    wanted = None if state is None else State.parse(state)
+    wanted = None if state is None else graph.parse(state)
     files = {m: path for m, path in single.items() if path is not None}
     if (folder is None) == (not files):
         raise SampleError("name either a folder of images, or single files by --rgb, --nir, --tir")
     if wanted is not None and every_state:
         raise SampleError("--state and --every-state exclude each other")
-    samples = find_samples(folder) if folder else [ImageFiles(_common_name(files), files)]
+    samples = find_samples(folder, graph) if folder else [ImageFiles(_common_name(files), files)]
     if wanted is not None:
         kept = [limited for s in samples if (limited := s.within(wanted)) is not None]
         if not kept:
             raise SampleError(f"{folder or 'the files'}: no sample has all of {wanted.name}")
         return kept
-    return in_every_state(samples) if every_state else samples
+    return in_every_state(samples, graph) if every_state else samples
 
 
-def in_every_state(samples: Sequence[ImageFiles]) -> list[ImageFiles]:
+def in_every_state(samples: Sequence[ImageFiles], graph: Graph) -> list[ImageFiles]:
     """Each sample once for each state that it is rich enough for, state by state."""
-    return [kept for state in STATES for s in samples if (kept := s.within(state)) is not None]
+    return [
+        kept for state in graph.states for s in samples if (kept := s.within(state)) is not None
+    ]
 
 
-def missing_everywhere(samples: Sequence[ImageFiles]) -> list[Modality]:
-    """The modalities of which no sample has an image."""
-    return [m for m in MODALITIES if not any(m in sample.files for sample in samples)]
+def missing_everywhere(samples: Sequence[ImageFiles], graph: Graph) -> list[Modality]:
+    """The modalities of `graph` of which no sample has an image."""
+    return [m for m in graph.modalities if not any(m in sample.files for sample in samples)]
 
 
 def _common_name(files: Mapping[Modality, Path]) -> str:
     return next(iter(files.values())).stem
 
 
-def find_samples(root: Path) -> list[ImageFiles]:
+def find_samples(root: Path, graph: Graph = RGB_NIR_TIR) -> list[ImageFiles]:
     """The samples in `root`, ordered by name.
 
     `root` holds one folder for each modality (`RGB`, `NI` or `NIR`, `TI` or `TIR`, in any
     case). Images with the same name, extension aside, are one sample; one that is absent from a
-    folder is missing there.
+    folder is missing there. Symbolic links are followed.
+
+    Args:
+        root: the folder.
+        graph: whose modalities are wanted; images of others are passed over.
 
     Raises:
         SampleError: `root` is no such folder, holds no image, or holds one whose modality
@@ -99,16 +98,17 @@ def find_samples(root: Path) -> list[ImageFiles]:
     """
     if not root.is_dir():
         raise SampleError(f"{root}: there is no such folder of images")
-    extensions = Image.registered_extensions()
     found: dict[str, dict[Modality, Path]] = {}
-    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in extensions):
+    for path in image_files(root, deep=True):
         parts = path.relative_to(root).parts
-        modality = FOLDERS.get(parts[0].lower())
+        modality = modality_of(parts[0])
         if len(parts) != 2 or modality is None:
             raise SampleError(
                 f"{path}: in no known modality folder: images are expected in "
                 f"{root}/RGB, {root}/NI or {root}/TI"
             )
+        if modality not in graph.modalities:
+            continue
         files = found.setdefault(path.stem, {})
         if modality in files:
             raise SampleError(f"{path}: the same sample as {files[modality]}: keep one of them")
@@ -116,6 +116,6 @@ def find_samples(root: Path) -> list[ImageFiles]:
     if not found:
         raise SampleError(f"{root}: holds no images (expected in RGB/, NI/ and TI/)")
     return [
-        ImageFiles(name, {m: files[m] for m in MODALITIES if m in files})
+        ImageFiles(name, {m: files[m] for m in graph.modalities if m in files})
         for name, files in sorted(found.items())
     ]

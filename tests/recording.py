@@ -20,7 +20,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from denet.graph import ENGINES
+from denet.graph import RGB_NIR_TIR
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.backends.tensorrt.device import (
@@ -33,6 +33,8 @@ from runtime.backends.tensorrt.device import (
     Shapes,
     Tensor,
 )
+
+ENGINES = RGB_NIR_TIR.engines
 
 Span = tuple[int, int]
 Load = Callable[[bytes], bytes]

@@ -22,10 +22,8 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from denet.errors import DenetError
+from denet.folders import image_files, modality_of
 from denet.graph import MODALITIES, RGB_NIR_TIR, Graph, Modality, State
-
-FOLDERS: dict[str, Modality] = {"rgb": "rgb", "ni": "nir", "nir": "nir", "ti": "tir", "tir": "tir"}
-"""Names of modality folders, in lower case."""
 
 NAMES: dict[str, re.Pattern[str]] = {
     "000258_cam1_0_00": re.compile(r"(\d{6})_cam(\d+)(?:_\d+)*", re.ASCII),
@@ -251,7 +249,7 @@ def _records(split: Path) -> tuple[Record, ...]:
     """The samples of a folder that has a folder for each modality."""
     folders: dict[Modality, Path] = {}
     for path in sorted(split.iterdir()):
-        modality = FOLDERS.get(path.name.lower())
+        modality = modality_of(path.name)
         if modality is None or not path.is_dir():
             continue
         if modality in folders:
@@ -279,9 +277,8 @@ def _wide_records(split: Path) -> tuple[Record, ...]:
 
 def _images(folder: Path) -> dict[str, Path]:
     """The image files of a folder by name, extension aside; other files are passed over."""
-    extensions = Image.registered_extensions()
     found: dict[str, Path] = {}
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in extensions):
+    for path in image_files(folder):
         if path.stem in found:
             raise DataError(f"{path}: the same sample as {found[path.stem]}: keep one of them")
         found[path.stem] = path

@@ -13,15 +13,16 @@ from runtime.backends.base import Backend, BackendError
 from runtime.backends.tensorrt.files import FOLDER, Found, find_engines
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import PRECISIONS, Forms, Precision, Target, cpu_targets, variant
+from runtime.machine.cuda_driver import find_driver
 
 if TYPE_CHECKING:
     from runtime.backends.tensorrt.device import Device
 
 BACKENDS = ("auto", "tensorrt", "ort-trt", "ort-trt-rtx", "ort-cuda", "ort-cpu")
 
-ON_A_GPU = ("tensorrt", "ort-cuda")
-"""What "auto" tries where there is a GPU, before the CPU. The other two compile every engine when
-it is first loaded, which takes minutes: they run when they are asked for."""
+AUTO = ("tensorrt", "ort-cuda", "ort-cpu")
+"""What "auto" tries, in this order; without a GPU, the last alone. The other two compile every
+engine when it is first loaded, which takes minutes: they run when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,16 @@ def choose(
     wish = _Wish(bundle, precision, threads, max_batch, cuda_context)
     if backend != "auto":
         return _make(wish, backend, "asked for by name")
+    *on_a_gpu, last = AUTO
     if not nvidia_gpu_present():
-        return _make(wish, "ort-cpu", "no NVIDIA GPU was found")
+        return _make(wish, last, "no NVIDIA GPU was found")
     refused: list[str] = []
-    for name in ON_A_GPU:
+    for name in on_a_gpu:
         try:
             return _make(wish, name, "; ".join(["an NVIDIA GPU was found", *refused]))
         except DenetError as error:
             refused.append(f"not {name}: {error}")
-    return _make(wish, "ort-cpu", "; ".join(["an NVIDIA GPU was found", *refused]))
+    return _make(wish, last, "; ".join(["an NVIDIA GPU was found", *refused]))
 
 
 def _make(wish: _Wish, backend: str, reason: str) -> Choice:
@@ -190,14 +192,10 @@ def _forms(
 
 def nvidia_gpu_present() -> bool:
     """Whether the CUDA driver is installed and sees a device. Loads nothing heavy."""
-    library = "nvcuda.dll" if hasattr(ctypes, "WinDLL") else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
-        return False
-    count = ctypes.c_int(0)
+    driver, count = find_driver(), ctypes.c_int(0)
     return (
-        driver.cuInit(0) == 0
+        driver is not None
+        and driver.cuInit(0) == 0
         and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
         and count.value > 0
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from denet.graph import ENGINES, STATES, State, plan
+from denet.graph import Graph, State
 from runtime.benchmark.costs import BatchCost, EngineCost, Limit, StateCost
 from runtime.benchmark.result import Variant
 from runtime.benchmark.states import Runtimes, Traced, breakdown, engine_seconds
@@ -50,8 +50,8 @@ def engine_costs(
     """What each engine costs in the variant `name`, inside the first state that runs it."""
     runtime = runtimes[name]
     costs: dict[str, EngineCost] = {}
-    for engine in ENGINES:
-        state = first_state(engine)
+    for engine in runtime.graph.engines:
+        state = first_state(runtime.graph, engine)
         times = {
             variant: [[engine_seconds(run, engine) for run in stretch] for stretch in stretches]
             for variant, stretches in traced[state].items()
@@ -69,9 +69,9 @@ def engine_costs(
     return costs
 
 
-def first_state(engine: str) -> State:
+def first_state(graph: Graph, engine: str) -> State:
     """The first state that runs an engine."""
-    return next(state for state in STATES if engine in plan(state).engines)
+    return next(state for state in graph.states if engine in graph.plan(state).engines)
 
 
 def batch_costs(name: str, turns: Turns[tuple[State, int], str]) -> dict[str, dict[int, BatchCost]]:

@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 
 from denet.errors import DenetError
-from denet.graph import State
 from runtime.runtime import Runtime
 
 
@@ -63,11 +62,11 @@ def main(imports: float) -> None:
 
 def start(asked: Asked, imports: float) -> Told:
     """Load and embed as asked."""
-    states = [State.parse(name) for name in asked.states]
     began = time.perf_counter()
     runtime = Runtime.load(
         asked.bundle, asked.backend, asked.precision, threads=asked.threads, max_batch=asked.batch
     )
+    states = [runtime.graph.parse(name) for name in asked.states]
     runtime.prepare(states)
     loaded = time.perf_counter()
     size = runtime.bundle.manifest.preprocessing

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from denet.graph import STATES
 from runtime.benchmark.errors import BenchmarkError
 from runtime.benchmark.grid import Grid, megabytes, short
 from runtime.benchmark.result import Report, Variant
@@ -23,6 +22,8 @@ class Value:
         high: the greatest.
         judged: whether a limit on changes applies to it; a part of something that is judged, and
             what happens once, are shown only.
+        bytes: whether it is bytes, and not milliseconds.
+        state: whether it is the latency of a missing state.
     """
 
     value: float
@@ -30,6 +31,7 @@ class Value:
     high: float
     judged: bool = True
     bytes: bool = False
+    state: bool = False
 
     def __str__(self) -> str:
         return f"{megabytes(self.value)} MB" if self.bytes else f"{short(self.value)} ms"
@@ -113,7 +115,7 @@ def compare(old: Report, new: Report) -> Comparison:
 def values(variant: Variant) -> Iterator[tuple[str, Value]]:
     """All that a variant's costs, by name."""
     for state, cost in variant.states.items():
-        yield state, _time(cost.latency)
+        yield state, replace(_time(cost.latency), state=True)
     for state, batches in variant.batches.items():
         for size, batch in batches.items():
             yield f"{state}, batch {size}", _time(batch.timing)
@@ -187,7 +189,7 @@ def comparison_facts(found: Comparison, worse: Sequence[Change]) -> dict[str, An
 
 def comparison_grid(found: Comparison, limit: float | None) -> Grid:
     """Every state, and whatever else changed beyond the noise."""
-    shown = [c for c in found.changes if c.beyond_noise or _is_state(c)]
+    shown = [c for c in found.changes if c.beyond_noise or c.old.state]
     rows = [
         [
             f"{change.variant}: {change.what}",
@@ -207,7 +209,3 @@ def comparison_grid(found: Comparison, limit: float | None) -> Grid:
         f"{rest} others did not change beyond the noise" if rest else "",
         bad,
     )
-
-
-def _is_state(change: Change) -> bool:
-    return change.what in {state.name for state in STATES}

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import COMPLETE, STATES, Modality, State
+from denet.graph import Modality, State
 from runtime.benchmark.costs import ImageCost
 from runtime.benchmark.inputs import Files, opened, usual_size
-from runtime.benchmark.states import Runtimes
+from runtime.benchmark.states import Runtimes, graph_of
 from runtime.benchmark.stats import joined, timing
 from runtime.benchmark.turns import Clock, Notify, Side, Turns, in_turn, shared_out
 from runtime.preprocess import ImageLike, Preprocessor, to_pillow
@@ -29,7 +29,7 @@ def image_cost(
     clock: Clock,
     notify: Notify,
 ) -> ImageCost:
-    """What it takes from the bytes of three image files to network input, on one core.
+    """What it takes from the bytes of a sample's image files to network input, on one core.
 
     Three ways run in turn: from the bytes; from images that are decoded; from images that have
     the network's size, too. What each way takes more than the next is a step's own time.
@@ -44,7 +44,7 @@ def image_cost(
     """
     _, height, width = preprocess.shape
     out: dict[Modality, NDArray[np.float32]] = {
-        m: np.empty(preprocess.shape, np.float32) for m in COMPLETE.available
+        m: np.empty(preprocess.shape, np.float32) for m in ranges
     }
 
     def side(images: Callable[[], Images]) -> Side:
@@ -56,11 +56,11 @@ def image_cost(
 
     def ways(files: Files) -> dict[str, Side]:
         decoded: Images = {
-            m: to_pillow(image, ranges[m]) for m, image in opened(files, COMPLETE).items()
+            m: to_pillow(image, ranges[m]) for m, image in opened(files, ranges).items()
         }
         sized: Images = {m: _resized(image, width, height) for m, image in decoded.items()}
         return {
-            "bytes": side(lambda: opened(files, COMPLETE)),
+            "bytes": side(lambda: opened(files, ranges)),
             "decoded": side(lambda: decoded),
             "sized": side(lambda: sized),
         }
@@ -105,10 +105,13 @@ def end_to_end(
     """One sample in each state from the bytes of its image files to its embedding."""
 
     def side(name: str, state: State) -> Side:
-        return lambda: runtimes[name].embed(opened(files, state))
+        return lambda: runtimes[name].embed(opened(files, state.available))
 
     return in_turn(
-        {state: {name: side(name, state) for name in runtimes} for state in STATES},
+        {
+            state: {name: side(name, state) for name in runtimes}
+            for state in graph_of(runtimes).states
+        },
         stretches=STRETCHES,
         runs=shared_out(rounds // 2, STRETCHES),
         clock=clock,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from denet.graph import COMPLETE, MODALITIES, Modality, State
+from denet.graph import Graph, Modality, State
 from runtime.benchmark.errors import BenchmarkError
 from runtime.bundle.manifest import Preprocessing
 from runtime.samples import find_samples
@@ -36,7 +36,7 @@ def network_inputs(size: Preprocessing, count: int, seed: int) -> list[Tensors]:
     random = np.random.default_rng(seed)
     shape = (3, size.height, size.width)
     return [
-        {m: random.standard_normal(shape, dtype=np.float32) for m in MODALITIES}
+        {m: random.standard_normal(shape, dtype=np.float32) for m in size.modalities}
         for _ in range(count)
     ]
 
@@ -51,7 +51,7 @@ def drawn_files(size: Preprocessing, seed: int) -> Files:
     random = np.random.default_rng(seed)
     height, width = round(LARGER * size.height), round(LARGER * size.width)
     files: dict[Modality, bytes] = {}
-    for modality in MODALITIES:
+    for modality in size.modalities:
         coarse = Image.fromarray(random.integers(0, 256, (8, 4, 3), np.uint8))
         smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
         grain = random.normal(0, 6, smooth.shape)
@@ -66,14 +66,18 @@ def _jpeg(image: Image.Image) -> bytes:
     return content.getvalue()
 
 
-def read_files(folder: Path) -> list[Files]:
+def read_files(folder: Path, graph: Graph) -> list[Files]:
     """The first complete samples of a folder in the layout of RGBNT201.
 
     Raises:
         SampleError: it is no such folder.
         BenchmarkError: no sample in it is complete, or a file cannot be read.
     """
-    complete = [sample for sample in find_samples(folder) if sample.state == COMPLETE]
+    complete = [
+        sample
+        for sample in find_samples(folder, graph)
+        if graph.state(sample.files) == graph.complete
+    ]
     if not complete:
         raise BenchmarkError(f"{folder}: no sample has an image of each modality")
     try:
@@ -85,13 +89,13 @@ def read_files(folder: Path) -> list[Files]:
         raise BenchmarkError(f"{folder}: cannot be read: {error}") from None
 
 
-def opened(files: Files, state: State) -> dict[Modality, Image.Image]:
-    """The images of a state, not yet decoded."""
-    return {m: Image.open(io.BytesIO(files[m])) for m in state.available}
+def opened(files: Files, modalities: Iterable[Modality]) -> dict[Modality, Image.Image]:
+    """The images of some modalities, not yet decoded."""
+    return {m: Image.open(io.BytesIO(files[m])) for m in modalities}
 
 
 def usual_size(samples: Sequence[Files]) -> tuple[int, int]:
     """The most frequent size of their images, as (height, width)."""
-    sizes = [image.size for files in samples for image in opened(files, COMPLETE).values()]
+    sizes = [image.size for files in samples for image in opened(files, files).values()]
     width, height = max(set(sizes), key=lambda size: (sizes.count(size), size))
     return height, width

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
-from denet.graph import State, plan
+from denet.graph import Graph, State
 from runtime.benchmark.costs import Limit, Roofs
 from runtime.benchmark.errors import BenchmarkError
 from runtime.bundle.forms import Form
@@ -156,9 +156,9 @@ def engine_shapes(engine: Engine, batch: int, targets: int) -> dict[str, Shape]:
     }
 
 
-def targets_in(engine: str, state: State) -> int:
+def targets_in(graph: Graph, engine: str, state: State) -> int:
     """How many vectors an edge enhances in one call in `state`; 1 for any other engine."""
-    (call,) = (call for call in plan(state).calls if call.engine == engine)
+    (call,) = (call for call in graph.plan(state).calls if call.engine == engine)
     return max(len(values) for values in call.outputs.values())
 
 

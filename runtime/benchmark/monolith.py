@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import PARTS, STATES, State
+from denet.graph import Graph, State
 from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.providers import PROVIDERS
 from runtime.benchmark.bound import Bound
@@ -31,21 +31,21 @@ ALIKE = 0.999
 model, or another precision, and there is nothing to compare."""
 
 
-def find_monoliths(folder: Path) -> dict[State, Path]:
+def find_monoliths(folder: Path, graph: Graph) -> dict[State, Path]:
     """The graphs in a folder, `rgb+tir.onnx` and so on, of at least one state.
 
-    A graph reads `rgb`, `nir` and `tir`, those that its state has, each (B, 3, H, W), and makes
-    `parts`, (6, B, C).
+    A graph reads the modalities that its state has, `rgb` and so on, each (B, 3, H, W), and makes
+    `parts`, (P, B, C).
 
     Raises:
         BenchmarkError: there is no such folder, or no graph in it.
     """
     if not folder.is_dir():
         raise BenchmarkError(f"{folder}: there is no such folder of graphs")
-    found = {s: path for s in STATES if (path := folder / f"{s.name}.onnx").is_file()}
+    found = {s: path for s in graph.states if (path := folder / f"{s.name}.onnx").is_file()}
     if not found:
         raise BenchmarkError(
-            f"{folder}: holds no graph of a state (expected {STATES[0].name}.onnx and so on)"
+            f"{folder}: holds no graph of a state (expected {graph.complete.name}.onnx and so on)"
         )
     return found
 
@@ -129,8 +129,10 @@ def graph_side(
     Raises:
         BenchmarkError: it cannot be run there.
     """
-    images = {str(m): np.stack([sample[m] for sample in given]) for m in given[0]}
-    parts = np.empty((PARTS, len(given), runtime.bundle.manifest.channels), np.float32)
+    images = {m: np.stack([sample[m] for sample in given]) for m in given[0]}
+    parts = np.empty(
+        (runtime.graph.parts, len(given), runtime.bundle.manifest.channels), np.float32
+    )
     provider = PROVIDERS.get(runtime.backend)
     if provider is None:
         raise BenchmarkError(

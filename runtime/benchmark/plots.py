@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -10,30 +10,25 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from denet.figures.style import GRID, INK, MUTED, SERIES, new_figure
+from denet.graph import Kind, component, kind_of
 
 WIDTH = 9.8
 """Of a figure, in inches."""
 
-COLORS = {
-    "branch_rgb": SERIES[0],
-    "branch_nir": "#4c83c3",
-    "branch_tir": "#86aedb",
-    "cmft": SERIES[1],
-    "dem": SERIES[2],
-    "outside": SERIES[3],
-}
-"""By how the name of an engine begins; "outside" is where none runs."""
+BRANCHES = (SERIES[0], "#4c83c3", "#86aedb")
+"""Shades of the branches, in the order of their modalities."""
 
-LABELS = {
-    "branch_rgb": "branch rgb",
-    "branch_nir": "branch nir",
-    "branch_tir": "branch tir",
-    "cmft": "CMFTs",
-    "dem": "DEM edges",
-    "outside": "outside engines",
-}
+COLORS: dict[Kind, str] = {"cmft": SERIES[1], "dem": SERIES[2]}
+"""Of the other kinds of engines."""
 
-KINDS = {"branch": ("branches", "o"), "cmft": ("CMFTs", "s"), "dem": ("DEM edges", "^")}
+OUTSIDE = "outside"
+"""The part of a stack in which no engine runs."""
+
+KINDS: dict[Kind, tuple[str, str]] = {
+    "branch": ("branches", "o"),
+    "cmft": ("CMFTs", "s"),
+    "dem": ("DEM edges", "^"),
+}
 """Of engines in the roofline: label and marker."""
 
 
@@ -92,10 +87,12 @@ def latency_figure(variants: Mapping[str, Mapping[str, Stack]]) -> Figure:
     rows = -(-len(variants) // columns)
     figure = new_figure(WIDTH, 0.95 + rows * (0.55 + 0.3 * len(states)))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    longest = max(stack.p99 for stacks in variants.values() for stack in stacks.values())
+    every = [stack for stacks in variants.values() for stack in stacks.values()]
+    longest = max(stack.p99 for stack in every)
+    groups = _groups(every)
     for index, (name, stacks) in enumerate(variants.items()):
         ax = axes[index // columns][index % columns]
-        _stacks(ax, list(stacks.values()), longest, 0.06 * columns)
+        _stacks(ax, list(stacks.values()), groups, longest, 0.06 * columns)
         if len(variants) > 1:
             ax.set_title(name)
         ax.tick_params(axis="y", length=0)
@@ -113,18 +110,41 @@ def latency_figure(variants: Mapping[str, Mapping[str, Stack]]) -> Figure:
     return figure
 
 
-def _stacks(ax: Axes, stacks: Sequence[Stack], longest: float, room: float) -> None:
+def _groups(stacks: Iterable[Stack]) -> dict[str, tuple[str, str]]:
+    """The label and the color of each part: a branch has its own, other engines their kind's."""
+    parts = dict.fromkeys(part for stack in stacks for part in stack.parts)
+    groups: dict[str, tuple[str, str]] = {}
+    branches = 0
+    for part in parts:
+        if part == OUTSIDE:
+            groups[part] = "outside engines", SERIES[3]
+        elif (kind := kind_of(part)) == "branch":
+            shade = BRANCHES[branches % len(BRANCHES)]
+            groups[part] = f"branch {component(part).source}", shade
+            branches += 1
+        else:
+            groups[part] = KINDS[kind][0], COLORS[kind]
+    return groups
+
+
+def _stacks(
+    ax: Axes,
+    stacks: Sequence[Stack],
+    groups: Mapping[str, tuple[str, str]],
+    longest: float,
+    room: float,
+) -> None:
     """The bars; beside them p50 and p99, `room` of the axes' width apart."""
     named: set[str] = set()
     for row, stack in enumerate(stacks):
         at = 0.0
         for part, ms in stack.parts.items():
-            group = _group(part)
+            label, color = groups[part]
             ax.barh(
-                row, ms, 0.66, left=at, color=COLORS[group], edgecolor="white", linewidth=0.5,
-                label=None if group in named else LABELS[group],
+                row, ms, 0.66, left=at, color=color, edgecolor="white", linewidth=0.5,
+                label=None if label in named else label,
             )  # fmt: skip
-            named.add(group)
+            named.add(label)
             at += ms
         ax.plot(
             (stack.p99, stack.p99), (row - 0.33, row + 0.33), color=INK, linewidth=1.2,
@@ -144,10 +164,6 @@ def short(value: float) -> str:
     """A number above zero in three digits or so."""
     digits = next((n for n, least in enumerate((100, 10)) if value >= least), 2)
     return f"{value:.{digits}f}"
-
-
-def _group(part: str) -> str:
-    return next(group for group in COLORS if part.startswith(group))
 
 
 def throughput_figure(states: Mapping[str, Mapping[str, Line]]) -> Figure:
@@ -208,7 +224,7 @@ def roofline_figure(
         )  # fmt: skip
     series = list(dict.fromkeys(point.series for point in points))
     for point in points:
-        _, marker = KINDS[point.engine.partition("_")[0]]
+        _, marker = KINDS[kind_of(point.engine)]
         ax.plot(
             point.intensity, point.rate, marker=marker, markersize=6.5, linestyle="",
             color=SERIES[series.index(point.series) % len(SERIES)], alpha=0.75,
@@ -234,7 +250,7 @@ def _name_kinds(ax: Axes, points: Sequence[Point], series: Sequence[str]) -> Non
     """Beside the engines of each kind: what share of their limit they reach; and a legend."""
     for kind, (label, marker) in KINDS.items():
         for name in series:
-            mine = [p for p in points if p.series == name and p.engine.startswith(kind)]
+            mine = [p for p in points if p.series == name and kind_of(p.engine) == kind]
             if not mine:
                 continue
             right = max(mine, key=lambda p: p.intensity)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from denet import __version__
-from denet.graph import STATES
 from runtime.benchmark import result
 from runtime.benchmark.assemble import noise_notes
 from runtime.benchmark.errors import BenchmarkError
@@ -63,8 +62,12 @@ def bench(
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     size = opened.manifest.preprocessing
-    graphs = None if request.monoliths is None else find_monoliths(request.monoliths)
-    files = read_files(request.images) if request.images else [drawn_files(size, request.seed)]
+    graphs = None if request.monoliths is None else find_monoliths(request.monoliths, opened.graph)
+    files = (
+        read_files(request.images, opened.graph)
+        if request.images
+        else [drawn_files(size, request.seed)]
+    )
     notes: list[str] = []
     parts = _possible(request, notes)
     watch = Watch()
@@ -152,7 +155,7 @@ def _load(bundle: Bundle, request: Request, most: int, stack: ExitStack) -> dict
                     f"--backend {backend} --precision {precision} is {name} here, which is "
                     "measured already: name each once"
                 )
-            runtime.prepare(STATES)
+            runtime.prepare(runtime.graph.states)
             runtimes[name] = runtime
     return runtimes
 

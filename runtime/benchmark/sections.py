@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from denet.graph import STATES, State, plan
+from denet.graph import State
 from runtime.backends.onnxruntime.providers import PROVIDERS
 from runtime.benchmark import limits
 from runtime.benchmark.assemble import batch_costs, engine_costs, state_costs
@@ -83,7 +83,7 @@ def measure_states(work: Work, roofs: Mapping[str, Roofs], *, energy: bool) -> F
     traced = traces(work.runtimes, sample, clock, notify)
     taken: dict[tuple[State, str], float | None] = {}
     if energy:
-        for state in STATES:
+        for state in work.bundle.graph.states:
             for name, runtime in work.runtimes.items():
                 notify(f"energy of {state}")
                 side = embedder(runtime, [limited(sample, state)])
@@ -120,10 +120,10 @@ def _limit(
     if roof is None or (precision := _precision(runtime, form)) is None:
         return None
     return limits.limit(
-        count(engine, form, limits.targets_in(engine, state)),
+        count(engine, form, limits.targets_in(runtime.graph, engine, state)),
         roof,
         precision,
-        sum(engines[e].files[runtime.forms[e]].bytes for e in plan(state).engines),
+        sum(engines[e].files[runtime.forms[e]].bytes for e in runtime.graph.plan(state).engines),
         ms,
     )
 
@@ -182,7 +182,9 @@ def measure_dropouts(work: Work) -> Fields:
             runtime.precision,
             threads=work.request.threads,
         )
-        costs = dropout_costs(load, work.samples[0], work.request.repeats, work.clock, work.notify)
+        costs = dropout_costs(
+            load, runtime.graph, work.samples[0], work.request.repeats, work.clock, work.notify
+        )
         found[name] = {"dropouts": costs}
     return found
 
@@ -201,6 +203,7 @@ def measure_starts(work: Work) -> Fields:
                     states=(),
                     batch=1,
                 ),
+                runtime.graph,
                 batch,
                 work.request.repeats,
                 notify=work.notify,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
-from denet.graph import STATES, State, plan
+from denet.graph import Graph, State
 from runtime.benchmark.child import Asked, Told
 from runtime.benchmark.costs import StartCost
 from runtime.benchmark.errors import BenchmarkError
+from runtime.benchmark.states import engines_of
 from runtime.benchmark.stats import repeated
 from runtime.benchmark.turns import Notify
 
@@ -28,9 +29,10 @@ BEGIN = (
 
 def start_costs(
     asked: Asked,
+    graph: Graph,
     batch: int,
     repeats: int,
-    states: Sequence[State] = STATES,
+    states: Sequence[State] | None = None,
     notify: Notify = lambda _: None,
 ) -> dict[str, StartCost]:
     """What a cold start takes, for each state alone and for all of them.
@@ -39,32 +41,37 @@ def start_costs(
 
     Args:
         asked: the variant; its states and batch are replaced.
+        graph: of its bundle.
         batch: the largest batch, for the memory that it takes.
         repeats: processes of each kind.
-        states: each of which is prepared alone.
+        states: each of which is prepared alone; None for all of the graph.
         notify: told of each process.
 
     Raises:
         BenchmarkError: a process failed.
     """
-    kinds: dict[str, tuple[tuple[State, ...], int]] = {s.name: ((s,), 1) for s in states}
-    kinds["all"] = (STATES, 1)
+    alone = graph.states if states is None else states
+    kinds: dict[str, tuple[tuple[State, ...], int]] = {s.name: ((s,), 1) for s in alone}
+    kinds["all"] = (graph.states, 1)
     if batch > 1:
-        kinds[f"all, batch {batch}"] = (STATES, batch)
+        kinds[f"all, batch {batch}"] = (graph.states, batch)
     told: dict[str, list[Told]] = {name: [] for name in kinds}
     for repeat in range(repeats):
         for name, (prepared, size) in kinds.items():
             notify(f"starting {name}, {repeat + 1} of {repeats}")
             mine = tuple(state.name for state in prepared)
             told[name].append(_run(msgspec.structs.replace(asked, states=mine, batch=size)))
-    return {name: _cost(prepared, size, told[name]) for name, (prepared, size) in kinds.items()}
+    return {
+        name: _cost(engines_of(graph, prepared), size, told[name])
+        for name, (prepared, size) in kinds.items()
+    }
 
 
-def _cost(prepared: Sequence[State], batch: int, told: Sequence[Told]) -> StartCost:
+def _cost(engines: Collection[str], batch: int, told: Sequence[Told]) -> StartCost:
     host = [t.host_bytes for t in told if t.host_bytes is not None]
     device = [t.device_bytes for t in told if t.device_bytes is not None]
     return StartCost(
-        engines=len({engine for state in prepared for engine in plan(state).engines}),
+        engines=len(engines),
         batch=batch,
         imports=repeated([1e3 * t.imports for t in told]),
         load=repeated([1e3 * t.load for t in told]),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import GROUPS, STATES, Modality, State
+from denet.graph import Graph, Modality, State
 from runtime.backends.base import Span, Trace
 from runtime.benchmark.costs import Breakdown
 from runtime.benchmark.inputs import Tensors, limited
@@ -27,9 +27,6 @@ TRACES = 5, 6
 SWEEP = 5
 """Stretches of the sweep of batches; a tenth of the rounds is shared out among them."""
 
-SWEPT: tuple[State, ...] = tuple(states[0] for states in GROUPS.values())
-"""The states whose batches are swept: one of each number of missing modalities."""
-
 ENERGY_SECONDS = 3.0
 """For how long a state runs while its energy is measured; power is read ten times a second."""
 
@@ -45,6 +42,21 @@ class Traced:
     trace: Trace
 
 
+def graph_of(runtimes: Runtimes) -> Graph:
+    """The graph of the bundle that all of `runtimes` run."""
+    return next(iter(runtimes.values())).graph
+
+
+def swept(graph: Graph) -> tuple[State, ...]:
+    """The states whose batches are swept: one of each number of missing modalities."""
+    return tuple(states[0] for states in graph.groups.values())
+
+
+def engines_of(graph: Graph, states: Iterable[State]) -> set[str]:
+    """The engines that some of `states` run."""
+    return {engine for state in states for engine in graph.plan(state).engines}
+
+
 def embedder(runtime: Runtime, samples: Sequence[Tensors]) -> Side:
     """From the network input of a batch to its embeddings."""
 
@@ -56,7 +68,7 @@ def embedder(runtime: Runtime, samples: Sequence[Tensors]) -> Side:
 
 def tracer(runtime: Runtime, sample: Tensors, clock: Clock) -> Callable[[], Traced]:
     """The same for one sample, traced."""
-    state = State.of(sample)
+    state = runtime.graph.state(sample)
     parts = runtime.composer.run_tensors([sample])
 
     def fill(_: int, modality: Modality, out: NDArray[np.float32]) -> None:
@@ -77,7 +89,7 @@ def latencies(
     """One sample in each state, the variants in turn."""
     groups = {
         state: {name: embedder(r, [limited(sample, state)]) for name, r in runtimes.items()}
-        for state in STATES
+        for state in graph_of(runtimes).states
     }
     return in_turn(
         groups,
@@ -93,11 +105,12 @@ def traces(
 ) -> dict[State, dict[str, list[list[Traced]]]]:
     """Traced runs of each state and variant, by stretch; the variants in turn."""
     stretches, runs = TRACES
+    states = graph_of(runtimes).states
     found: dict[State, dict[str, list[list[Traced]]]] = {
-        state: {name: [] for name in runtimes} for state in STATES
+        state: {name: [] for name in runtimes} for state in states
     }
     for stretch in range(stretches):
-        for state in STATES:
+        for state in states:
             notify(f"tracing {state}, stretch {stretch + 1} of {stretches}")
             sides = {n: tracer(r, limited(sample, state), clock) for n, r in runtimes.items()}
             for name, side in sides.items():
@@ -176,7 +189,7 @@ def sweep(
             name: embedder(r, [limited(sample, state) for sample in samples[:size]])
             for name, r in runtimes.items()
         }
-        for state in SWEPT
+        for state in swept(graph_of(runtimes))
         for size in batches
     }
     return in_turn(

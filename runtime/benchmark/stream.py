@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from denet.graph import COMPLETE, MODALITIES, STATES, Modality, State, plan
+from denet.graph import Graph, Modality, State
 from runtime.benchmark.costs import DropoutCost, StreamCost
 from runtime.benchmark.inputs import Tensors, limited
+from runtime.benchmark.states import engines_of
 from runtime.benchmark.stats import joined, ratio, repeated, timing
 from runtime.benchmark.turns import Clock, Notify, Side, in_turn, timed
 from runtime.runtime import Runtime
@@ -39,7 +40,7 @@ def stream_cost(
     """What a stream costs in three ways, which run in turn on the same samples.
 
     Args:
-        runtime: with `STATES` prepared.
+        runtime: with all states prepared.
         samples: at least `BATCH`.
         states: of the stream, at least `SAMPLES`.
         clock: to take times with.
@@ -56,8 +57,8 @@ def stream_cost(
             runtime.head(embed([sample]))
 
     def by_state(batch: list[Tensors]) -> None:
-        for state in STATES:
-            if mine := [sample for sample in batch if State.of(sample) == state]:
+        for state in runtime.graph.states:
+            if mine := [s for s in batch if runtime.graph.state(s) == state]:
                 runtime.head(embed(mine))
 
     def batched(batch: list[Tensors]) -> None:
@@ -91,6 +92,7 @@ def stream_cost(
 
 def dropout_costs(
     load: Load,
+    graph: Graph,
     sample: Tensors,
     repeats: int,
     clock: Clock = time.perf_counter,
@@ -100,43 +102,57 @@ def dropout_costs(
 
     Every repeat loads the bundle anew, once prepared for all states and once for the complete one
     alone; then one camera after the other dies and comes back.
+
+    Args:
+        load: loads the bundle.
+        graph: of the bundle.
+        sample: a complete one.
+        repeats: deaths of each camera.
+        clock: to take times with.
+        notify: told of each repeat.
     """
-    before: dict[Modality, list[list[float]]] = {m: [] for m in MODALITIES}
-    after: dict[Modality, list[list[float]]] = {m: [] for m in MODALITIES}
-    cold: dict[Modality, list[float]] = {m: [] for m in MODALITIES}
+    before: dict[Modality, list[list[float]]] = {m: [] for m in graph.modalities}
+    after: dict[Modality, list[list[float]]] = {m: [] for m in graph.modalities}
+    cold: dict[Modality, list[float]] = {m: [] for m in graph.modalities}
     for repeat in range(repeats):
         notify(f"a camera dies, {repeat + 1} of {repeats}")
-        for prepared in (STATES, (COMPLETE,)):
+        for prepared in (graph.states, (graph.complete,)):
             with load() as runtime:
                 runtime.prepare(prepared)
-                for lost in MODALITIES:
-                    whole = _frame(runtime, sample, COMPLETE)
-                    less = _frame(runtime, sample, without(lost))
+                for lost in losable(graph):
+                    all_of_it = _frame(runtime, sample, graph.complete)
+                    less = _frame(runtime, sample, without(graph, lost))
                     for _ in range(FRAMES):
-                        whole()  # warms up
-                    if prepared == STATES:
-                        before[lost].append([timed(whole, clock) for _ in range(FRAMES)])
+                        all_of_it()  # warms up
+                    if prepared == graph.states:
+                        before[lost].append([timed(all_of_it, clock) for _ in range(FRAMES)])
                         after[lost].append([timed(less, clock) for _ in range(FRAMES)])
                     else:
                         cold[lost].append(timed(less, clock))
+    whole = engines_of(graph, [graph.complete])
     return {
         lost: DropoutCost(
             lost=lost,
-            state=without(lost).name,
-            engines=len(set(plan(without(lost)).engines) - set(plan(COMPLETE).engines)),
+            state=without(graph, lost).name,
+            engines=len(engines_of(graph, [without(graph, lost)]) - whole),
             before=timing(before[lost]),
             around=timing([a + b for a, b in zip(before[lost], after[lost], strict=True)]),
             after=timing(after[lost]),
             first=repeated([1e3 * frames[0] for frames in after[lost]]),
             first_cold=repeated([1e3 * seconds for seconds in cold[lost]]),
         )
-        for lost in MODALITIES
+        for lost in losable(graph)
     }
 
 
-def without(lost: Modality) -> State:
+def losable(graph: Graph) -> tuple[Modality, ...]:
+    """The modalities without which something is left: all, or none where there is one."""
+    return graph.modalities if len(graph.modalities) > 1 else ()
+
+
+def without(graph: Graph, lost: Modality) -> State:
     """The state in which `lost` alone is missing."""
-    return State.of(m for m in MODALITIES if m != lost)
+    return graph.state(m for m in graph.modalities if m != lost)
 
 
 def _frame(runtime: Runtime, sample: Tensors, state: State) -> Side:

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from runtime.benchmark.costs import ImageCost, Roofs
 from runtime.benchmark.grid import megabytes, short
 from runtime.benchmark.result import Report
+from runtime.states import read_state
+
+NUMBERS = ("images", "one image", "two images", "three images")
 
 
-def images_line(images: ImageCost) -> str:
-    """Preprocessing."""
+def images_line(images: ImageCost, count: int) -> str:
+    """Preprocessing of a sample that has `count` images."""
     height, width = images.size
     return (
-        f"three images of {height}x{width}, {images.kilobytes:.0f} kB together, on one core: "
+        f"{NUMBERS[count]} of {height}x{width}, {images.kilobytes:.0f} kB together, on one core: "
         f"{short(images.total.p50)} ms (p99 {short(images.total.p99)}): decode "
         f"{short(images.decode)}, resize {short(images.resize)}, normalize "
         f"{short(images.normalize)}"
@@ -44,7 +47,7 @@ def summary(report: Report) -> Mapping[str, str]:
         f"seed {settings.seed}, denet {report.version}",
     }
     if report.images is not None:
-        lines["preprocessing"] = images_line(report.images)
+        lines["preprocessing"] = images_line(report.images, _modalities(report))
     for backend, roofs in report.roofs.items():
         lines[f"best of {backend}"] = roofs_line(roofs)
     versions = report.machine.facts.get("versions", {})
@@ -55,3 +58,9 @@ def summary(report: Report) -> Mapping[str, str]:
     if costs and all(cost.joules is None for cost in costs):
         lines["energy"] = "not measured: this machine has no power rails that can be read"
     return lines
+
+
+def _modalities(report: Report) -> int:
+    """How many a complete sample has: it is embedded from its files where images are measured."""
+    states = {state for variant in report.variants.values() for state in variant.end_to_end}
+    return max((len(read_state(state).available) for state in states), default=0)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from denet.graph import Kind, kind_of
 from runtime.benchmark.costs import Breakdown
 from runtime.benchmark.grid import Grid, megabytes, percent, short
 from runtime.benchmark.result import Report, Variant
 from runtime.benchmark.stats import Ratio, Timing, throughput
 
-KINDS = {"branch": "branches", "cmft": "CMFTs", "dem": "edges"}
-"""Of engines, by how their names begin."""
+KINDS: dict[Kind, str] = {"branch": "branches", "cmft": "CMFTs", "dem": "edges"}
+"""What engines of each kind are called."""
 
 
 def grids(report: Report) -> list[Grid]:
@@ -82,10 +83,10 @@ def parts_grid(title: str, variant: Variant) -> Grid | None:
     return Grid(f"{title}where the time goes, ms", heads, rows, note)
 
 
-def by_kind(parts: Breakdown) -> dict[str, float]:
-    """Milliseconds of branches, CMFTs and edges, by how the names of engines begin."""
+def by_kind(parts: Breakdown) -> dict[Kind, float]:
+    """Milliseconds of branches, CMFTs and edges."""
     return {
-        kind: sum(ms for engine, ms in parts.engines.items() if engine.startswith(kind))
+        kind: sum(ms for engine, ms in parts.engines.items() if kind_of(engine) == kind)
         for kind in KINDS
     }
 

@@ -16,22 +16,23 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import Graph
 from runtime.bundle.forms import Form, Forms
 from runtime.bundle.manifest import MANIFEST, BundleError, File, Manifest, read_manifest
 
 
 class Bundle:
-    """A bundle opened for reading; make one with `Bundle.open`."""
+    """A bundle opened for reading; make one with `Bundle.open`.
+
+    Attributes:
+        root: its directory.
+        manifest: what it says of itself.
+        graph: of the model's modalities.
+    """
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root = root
         self.manifest = manifest
-
-    @property
-    def graph(self) -> Graph:
-        """The graph of the model's modalities."""
-        return self.manifest.graph
+        self.graph = manifest.graph
 
     @classmethod
     def open(cls, root: Path | str) -> Bundle:

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from denet.graph import ENGINES, MODALITIES, PAIRS, State, plan
+from denet.graph import KINDS, Graph, State, kind_of
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import FORMS, Form
 from runtime.bundle.manifest import Engine
@@ -19,7 +19,7 @@ from runtime.embeddings import Embedded
 
 def bundle_facts(bundle: Bundle, states: Iterable[State]) -> dict[str, Any]:
     """What `describe_bundle` shows, as plain data for a program."""
-    manifest = bundle.manifest
+    manifest, graph = bundle.manifest, bundle.graph
     return {
         "bundle": str(bundle.root),
         "schema": manifest.schema,
@@ -36,14 +36,14 @@ def bundle_facts(bundle: Bundle, states: Iterable[State]) -> dict[str, Any]:
                 "inputs": {t.name: list(t.shape) for t in manifest.engines[name].inputs},
                 "outputs": {t.name: list(t.shape) for t in manifest.engines[name].outputs},
             }
-            for name in ENGINES
+            for name in graph.engines
         },
         "states": {
             state.name: {
                 "anchor": state.anchor,
-                "missing": list(state.missing),
-                "engines": list(plan(state).engines),
-                "parts": list(plan(state).parts),
+                "missing": list(graph.missing(state)),
+                "engines": list(graph.plan(state).engines),
+                "parts": list(graph.plan(state).parts),
             }
             for state in states
         },
@@ -59,7 +59,7 @@ def describe_bundle(bundle: Bundle, states: Iterable[State]) -> Group:
         f"{bundle.root}: {manifest.model.get('backbone')}, {height}x{width}, embeddings of "
         f"{manifest.head.dim}, {', '.join(manifest.variants)}\n"
     )
-    compositions = [Text("\n").append_text(composition(state)) for state in states]
+    compositions = [Text("\n").append_text(composition(bundle.graph, state)) for state in states]
     return Group(head, _engine_table(bundle), Text(), _state_table(bundle, states), *compositions)
 
 
@@ -70,7 +70,7 @@ def _engine_table(bundle: Bundle) -> Table:
     table.add_column("GFLOP", justify="right")
     for form in forms:
         table.add_column(f"{form} MB", justify="right")
-    for name in ENGINES:
+    for name in bundle.graph.engines:
         engine = engines[name]
         table.add_row(
             name,
@@ -81,7 +81,7 @@ def _engine_table(bundle: Bundle) -> Table:
         )
     table.add_section()
     total = [sum(e.files[f].bytes for e in engines.values() if f in e.files) for f in forms]
-    table.add_row("15 engines", "", "", "", *(f"{size / 1e6:.1f}" for size in total))
+    table.add_row(f"{len(engines)} engines", "", "", "", *(f"{size / 1e6:.1f}" for size in total))
     return table
 
 
@@ -91,31 +91,31 @@ def _megabytes(engine: Engine, form: Form) -> str:
 
 def _state_table(bundle: Bundle, states: list[State]) -> Table:
     table = Table("state", "recovered", title="Missing states", title_justify="left")
-    manifest = bundle.manifest
+    manifest, graph = bundle.manifest, bundle.graph
     for column in ("branches", "CMFTs", "edges", "GFLOP", f"{manifest.default_precision} MB"):
         table.add_column(column, justify="right")
     for state in states:
-        engines = plan(state).engines
-        kinds = [name.partition("_")[0] for name in engines]
+        engines, missing = graph.plan(state).engines, graph.missing(state)
+        kinds = [kind_of(name) for name in engines]
         parts, forms = manifest.engines, manifest.default_forms
         table.add_row(
             state.name,
-            f"{', '.join(state.missing)} from {state.anchor}" if state.missing else "-",
-            *(str(kinds.count(kind)) for kind in ("branch", "cmft", "dem")),
+            f"{', '.join(missing)} from {state.anchor}" if missing else "-",
+            *(str(kinds.count(kind)) for kind in KINDS),
             f"{sum(parts[e].flops for e in engines) / 1e9:.1f}",
             f"{sum(parts[e].files[forms[e]].bytes for e in engines) / 1e6:.0f}",
         )
     return table
 
 
-def composition(state: State) -> Text:
-    """How the six parts of a state's embedding come about, and which edges are cut.
+def composition(graph: Graph, state: State) -> Text:
+    """How the parts of a state's embedding come about, and which edges are cut.
 
     Each line follows one part from the image through the engines that make it.
     """
     made_by = {
         value: call
-        for call in plan(state).calls
+        for call in graph.plan(state).calls
         for values in call.outputs.values()
         for value in values
     }
@@ -131,13 +131,15 @@ def composition(state: State) -> Text:
         return [*path(next(iter(call.inputs.values()))[0]), call.engine]
 
     text = Text(f"{state.name}\n", style="bold")
-    parts = plan(state).parts
-    for title, values in (("c(S)", parts[:3]), (f"c({state.anchor})", parts[3:])):
-        for index, (modality, value) in enumerate(zip(MODALITIES, values, strict=True)):
+    parts, order = graph.plan(state).parts, graph.modalities
+    whole, alone = parts[: len(order)], parts[len(order) :]
+    for title, values in (("c(S)", whole), (f"c({state.anchor})", alone)):
+        for index, (modality, value) in enumerate(zip(order, values, strict=True)):
             text.append(f"  {title if index == 0 else '':7}{modality}  ", style="not bold cyan")
             text.append(" ▶ ".join(path(value)) + "\n", style="not bold")
-    cut = [f"{s}→{t}" for s, t in PAIRS if (s, t) not in state.edges]
-    edges = " ".join(f"{s}→{t}" for s, t in state.edges)
+    uncut = graph.edges(state)
+    cut = [f"{s}→{t}" for s, t in graph.pairs if (s, t) not in uncut]
+    edges = " ".join(f"{s}→{t}" for s, t in uncut)
     text.append(f"  edges  {edges}", style="not bold")
     text.append(f"   cut  {' '.join(cut)}" if cut else "   none cut", style="not bold dim")
     return text
@@ -168,7 +170,7 @@ def embedded_facts(result: Embedded) -> list[dict[str, Any]]:
             {
                 "state": state.name,
                 "samples": len(mine),
-                "engines": len(plan(state).calls),
+                "engines": len(result.graph.plan(state).calls),
                 "norm": float(result.norms[mine].mean()),
                 "ms_per_sample": 1e3 * result.seconds[state] / len(mine),
             }

@@ -6,14 +6,16 @@ it lists the engines of its graph and a precision that they can run in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from denet.errors import DenetError
-from denet.graph import ENGINES, MODALITIES, Graph, Modality
+from denet.folders import FOLDERS
+from denet.graph import Graph, Modality, component
 from runtime.bundle.forms import INT8, PRECISIONS, TARGETS, Form, Forms, Precision, Target, variant
 
 FORMAT = "denet-bundle"
@@ -97,10 +99,10 @@ class Projection(_Strict, frozen=True):
 
 
 class Head(_Strict, frozen=True):
-    """From parts (B, 6, C) to the embedding (B, dim).
+    """From parts (B, P, C) to the embedding (B, dim).
 
-    `affine` holds `scale` and `shift` (6C each) where a BN neck or a weight of parts is there, and
-    `mean` (6C) and `matrix` (6C, dim) where there is a `projection`.
+    `affine` holds `scale` and `shift` (PC each) where a BN neck or a weight of parts is there, and
+    `mean` (PC) and `matrix` (PC, dim) where there is a `projection`.
     """
 
     dim: int
@@ -271,14 +273,9 @@ def read_manifest(root: Path) -> Manifest:
         manifest = msgspec.convert(document, Manifest)
     except msgspec.ValidationError as error:
         raise BundleError(f"{path}: {error}") from None
-    if missing := [name for name in ENGINES if name not in manifest.engines]:
-        raise BundleError(f"{path}: lists no engine {', '.join(missing)}")
-    if unknown := sorted(set(manifest.engines) - set(ENGINES)):
-        raise BundleError(f"{path}: lists an unknown engine {', '.join(unknown)}")
-    if missing := [m for m in MODALITIES if m not in manifest.preprocessing.modalities]:
-        raise BundleError(f"{path}: no preprocessing for {', '.join(missing)}")
+    _check_graph(path, manifest)
     for target, mixed in manifest.mixed.items():
-        for name in ENGINES:
+        for name in manifest.graph.engines:
             if mixed.engines.get(name) not in manifest.engines[name].files:
                 raise BundleError(f"{path}: mixed-{target} has no engine {name} to run")
     if not any(v.partition("-")[0] == manifest.default_precision for v in manifest.variants):
@@ -286,3 +283,31 @@ def read_manifest(root: Path) -> Manifest:
             f"{path}: default precision {manifest.default_precision}, but some engine lacks it"
         )
     return manifest
+
+
+def _check_graph(path: Path, manifest: Manifest) -> None:
+    """See that the engines are those of the graph of the modalities that have preprocessing."""
+    engines, modalities = manifest.engines, manifest.preprocessing.modalities
+    if unknown := [m for m in modalities if m not in FOLDERS]:
+        raise BundleError(
+            f"{path}: preprocessing for an unknown modality {', '.join(map(repr, unknown))}: "
+            f"choose from {', '.join(FOLDERS)}"
+        )
+    if missing := [m for m in _named(engines) if m not in modalities]:
+        raise BundleError(f"{path}: no preprocessing for {', '.join(missing)}")
+    if not modalities:
+        raise BundleError(f"{path}: no preprocessing for any modality")
+    expected = manifest.graph.engines
+    if missing := [name for name in expected if name not in engines]:
+        raise BundleError(f"{path}: lists no engine {', '.join(missing)}")
+    if unknown := sorted(set(engines) - set(expected)):
+        raise BundleError(f"{path}: lists an unknown engine {', '.join(unknown)}")
+
+
+def _named(engines: Iterable[str]) -> list[Modality]:
+    """The modalities that the names of engines tell, of those that are known."""
+    named: set[Modality] = set()
+    for engine in engines:
+        with suppress(ValueError):
+            named |= {component(engine).source, component(engine).target}
+    return [m for m in FOLDERS if m in named]

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from denet.files import replaced_folder
+from denet.outputs import check_free
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import PRECISIONS, TARGETS, Form, variant
 from runtime.bundle.manifest import MANIFEST, BundleError
@@ -36,8 +37,7 @@ def slim(bundle: Bundle, out: Path, wanted: str, *, replace: bool = False) -> Bu
         raise BundleError(f"{bundle.root}: has no {wanted!r}, only {', '.join(manifest.variants)}")
     if out.exists() and not (out / MANIFEST).is_file():
         raise BundleError(f"{out}: exists and is not a bundle: choose another name")
-    if out.exists() and not replace:
-        raise BundleError(f"{out}: exists already: choose another name, or replace it with --force")
+    check_free(out, BundleError, replace=replace)
     bundle.verify(forms)
     engines = {}
     for name, engine in manifest.engines.items():

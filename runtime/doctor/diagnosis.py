@@ -12,6 +12,7 @@ import msgspec
 
 from denet.errors import DenetError
 from runtime.backends import BACKENDS, BackendError
+from runtime.backends.choose import AUTO
 from runtime.backends.tensorrt.files import find_engines
 from runtime.backends.tensorrt.target import this_target
 from runtime.bundle.bundle import Bundle
@@ -26,9 +27,6 @@ from runtime.doctor.software import (
     would_run,
 )
 from runtime.machine import Machine, read_machine
-
-AUTO = ("tensorrt", "ort-cuda", "ort-cpu")
-"""What "auto" tries, in this order."""
 
 TENSORRT = ("tensorrt", "ort-trt", "ort-trt-rtx")
 """The backends that take what was made for TensorRT."""
@@ -135,7 +133,7 @@ def diagnose(path: Path | None = None, backend: str = "auto", precision: str = "
         software=software,
         int8=tuple(variant("int8", target) for target in cpu_targets()),
         backends=backends,
-        order=tuple(name for name in AUTO if name in BACKENDS),
+        order=AUTO,
         bundle=report,
         advice=tuple(advice),
         refusal=refusal,

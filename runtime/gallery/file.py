@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import STATES, State
+from denet.graph import State
 from runtime.gallery import database
 from runtime.gallery.base import Enrolment, Entry, Match
 from runtime.gallery.checks import check_embeddings, check_enrolments, metadata_text
@@ -22,6 +22,7 @@ from runtime.gallery.ranking import rank
 from runtime.gallery.scores import Scores
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import Storage, encode
+from runtime.states import read_state
 
 DEFAULT: Storage = "float16"
 
@@ -118,7 +119,7 @@ class FileGallery:
             Entry(
                 id=number,
                 identity=name,
-                state=State.parse(state),
+                state=read_state(state),
                 time=time,
                 source=source,
                 metadata=msgspec.json.decode(metadata),
@@ -238,7 +239,7 @@ def _matches(
             score=hit.score,
             cosine=hit.cosine,
             entry=int(index.entries[hit.row]),
-            state=STATES[index.states[hit.row]],
+            state=index.state(hit.row),
         )
         for hit in rank(index, cosines, state, top, scores)
     ]

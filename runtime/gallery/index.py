@@ -11,10 +11,13 @@ and where other work runs on the same cores the median search took up to ten tim
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
+
+from denet.graph import State
 
 BLOCK = 4096
 """Rows of a block: 8 MB with 512 numbers each. Pages of a block that were never written take no
@@ -26,7 +29,7 @@ MOST_THREADS = 4
 
 class Index:
     """Rows of embeddings, each with the ids of its entry and identity and the number of its state,
-    in the order of the entries' ids.
+    in the order of the entries' ids. States are numbered as they come: `known` has each.
 
     Args:
         dim: numbers of an embedding.
@@ -36,7 +39,8 @@ class Index:
         self.dim = dim
         self.entries = np.empty(0, np.int64)
         self.identities = np.empty(0, np.int64)
-        self.states = np.empty(0, np.int8)
+        self.states = np.empty(0, np.int16)
+        self.known: list[State] = []
         self._blocks: list[NDArray[np.float32]] = []
         self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS), "gallery")
 
@@ -48,7 +52,7 @@ class Index:
         embeddings: NDArray[np.float32],
         entries: NDArray[np.int64],
         identities: NDArray[np.int64],
-        states: NDArray[np.int8],
+        states: Sequence[State],
     ) -> None:
         """Add rows behind the others; ids must go on rising."""
         done = 0
@@ -61,7 +65,17 @@ class Index:
             done += count
         self.entries = np.concatenate([self.entries, entries])
         self.identities = np.concatenate([self.identities, identities])
-        self.states = np.concatenate([self.states, states])
+        self.states = np.concatenate([self.states, self._numbers(states)])
+
+    def state(self, row: int) -> State:
+        """The state of a row."""
+        return self.known[int(self.states[row])]
+
+    def _numbers(self, states: Sequence[State]) -> NDArray[np.int16]:
+        new = dict.fromkeys(states)
+        self.known += [state for state in new if state not in self.known]
+        numbers = {state: number for number, state in enumerate(self.known)}
+        return np.array([numbers[state] for state in states], np.int16)
 
     def keep(self, entries: NDArray[np.int64]) -> None:
         """Drop the rows of all other entries."""

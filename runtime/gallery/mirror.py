@@ -7,16 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from denet.graph import STATES
+from denet.graph import State, StateError
 from runtime.gallery.database import Holding
 from runtime.gallery.index import Index
 from runtime.gallery.space import GalleryError
 from runtime.gallery.storage import decode, size
+from runtime.states import read_state
 
 ROWS = 4096
 """Read at once."""
-
-_NUMBERS = {state.name: number for number, state in enumerate(STATES)}
 
 
 class Mirror:
@@ -33,6 +32,7 @@ class Mirror:
         self.names: dict[int, str] = {}
         self._path = path
         self._last = 0
+        self._states: dict[str, State] = {}  # by name, as they come
 
     def update(self, connection: sqlite3.Connection, holding: Holding) -> None:
         """Take over what was written since, within one transaction.
@@ -64,13 +64,19 @@ class Mirror:
 
     def _append(self, rows: list[tuple[int, int, str, bytes]]) -> None:
         storage, dim = self.holding.storage, self.holding.space.dim
-        for number, _, state, blob in rows:
-            if state not in _NUMBERS or len(blob) != size(storage, dim):
+        for number, _, name, blob in rows:
+            try:
+                if name not in self._states:
+                    self._states[name] = read_state(name)
+                whole = len(blob) == size(storage, dim)
+            except StateError:
+                whole = False
+            if not whole:
                 raise GalleryError(f"{self._path}: entry {number} is damaged: restore a copy")
         self.index.extend(
             decode([row[3] for row in rows], storage, dim),
             np.array([row[0] for row in rows], np.int64),
             np.array([row[1] for row in rows], np.int64),
-            np.array([_NUMBERS[row[2]] for row in rows], np.int8),
+            [self._states[row[2]] for row in rows],
         )
         self._last = rows[-1][0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import STATES, State
+from denet.graph import State
 from runtime.gallery.index import Index
 from runtime.gallery.scores import Scores
 
@@ -49,7 +49,7 @@ def rank(
     for number in np.unique(index.states):
         mine = np.flatnonzero(index.states == number)
         rows = best_rows(index.identities, cosines, mine, top)
-        found = scores.score(query, STATES[number], cosines[rows])
+        found = scores.score(query, index.known[number], cosines[rows])
         hits += [
             Hit(row, float(cosines[row]), float(s)) for row, s in zip(rows, found, strict=True)
         ]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from denet.graph import State, StateError
 from runtime.gallery.space import GalleryError, Space
+from runtime.states import read_state
 
 RATES_PER_DECADE = 20
 
@@ -88,7 +89,7 @@ class Scores:
         self.name = name
         try:
             self._curves = {
-                (State.parse(q), State.parse(g)): _curve(table.rates, pair)
+                (read_state(q), read_state(g)): _curve(table.rates, pair)
                 for q, row in table.pairs.items()
                 for g, pair in row.items()
             }

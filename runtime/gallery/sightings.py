@@ -17,6 +17,7 @@ from runtime.gallery.checks import check_embeddings
 from runtime.gallery.space import GalleryError, Space
 from runtime.runtime import Runtime
 from runtime.samples import ImageFiles
+from runtime.states import read_state
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def read_sightings(path: Path) -> Sightings:
         projection = str(arrays.get("projection", ""))
         embeddings, checkpoint = arrays["embeddings"], str(arrays["checkpoint"])
         names = tuple(map(str, arrays["names"]))
-        states = tuple(State.parse(str(name)) for name in arrays["states"])
+        states = tuple(read_state(str(name)) for name in arrays["states"])
         space = Space(int(embeddings.shape[1]), checkpoint, projection)
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror or error}") from None

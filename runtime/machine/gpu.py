@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
+from runtime.machine.cuda_driver import find_driver
+
 COMPUTE_CAPABILITY = 75, 76
 MULTIPROCESSORS = 16
 INTEGRATED = 18
@@ -32,12 +34,9 @@ class Gpu:
 
 def find_gpu() -> Gpu | None:
     """CUDA device 0; None where there is no driver or no device."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if hasattr(ctypes, "WinDLL") else "libcuda.so.1")
-    except OSError:
-        return None
+    driver = find_driver()
     device = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
+    if driver is None or driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0):
         return None
     name = ctypes.create_string_buffer(NAME_BYTES)
     if driver.cuDeviceGetName(name, NAME_BYTES, device):

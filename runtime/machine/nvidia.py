@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from runtime.machine.cuda_driver import find_driver
 from runtime.machine.files import ask, text
 from runtime.machine.gpu import find_gpu
 
@@ -92,12 +93,9 @@ def query(root: Path, *fields: str) -> dict[str, str]:
 
 def cuda_version() -> str | None:
     """The CUDA version that the driver is for, such as "12.6"; None without a driver."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if hasattr(ctypes, "WinDLL") else "libcuda.so.1")
-    except OSError:
-        return None
+    driver = find_driver()
     version = ctypes.c_int()
-    if driver.cuDriverGetVersion(ctypes.byref(version)):
+    if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)):
         return None
     return f"{version.value // 1000}.{version.value % 1000 // 10}"
 

@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denet.graph import ENGINES, MODALITIES, STATES, State, plan
-from runtime.layout import MOST_VECTORS, VECTORS, Copy, Layout, Run, Span, batch_order, layout
+from denet.graph import RGB_NIR_TIR, Graph, State
+from runtime.layout import (
+    VECTORS,
+    Copy,
+    Layout,
+    Run,
+    Span,
+    batch_order,
+    layout,
+    most_vectors,
+)
+
+GRAPHS = (RGB_NIR_TIR, Graph(("rgb", "tir")), Graph(("tir", "nir")), Graph(("rgb",)))
 
 PER_TARGET = {"base", "sum", "enhanced"}
 """Inputs and outputs of an edge with rows for each target, the targets outermost."""
@@ -20,11 +31,22 @@ Symbol = tuple[object, ...]
 # A shared machine may pause in the middle of any example.
 patient = settings(deadline=None)
 
-batches = st.lists(st.sampled_from(STATES), min_size=1, max_size=20)
+Batch = tuple[Graph, list[State]]
+"""The states of a batch, and the graph that they are of."""
 
 
-def laid_out(states: list[State]) -> Layout:
-    return layout([states[i] for i in batch_order(states)])
+def of_graph(graph: Graph) -> st.SearchStrategy[Batch]:
+    states = st.lists(st.sampled_from(graph.states), min_size=1, max_size=20)
+    return st.tuples(st.just(graph), states)
+
+
+# Of three modalities most, since they mix most.
+batches = st.one_of(*map(of_graph, (RGB_NIR_TIR, *GRAPHS)))
+
+
+def laid_out(batch: Batch) -> Layout:
+    graph, states = batch
+    return layout(graph, [states[i] for i in batch_order(graph, states)])
 
 
 def runs(found: Layout) -> list[Run]:
@@ -49,11 +71,11 @@ def rows_of(spans: list[Span]) -> Iterator[tuple[str, int]]:
             yield span.table, row
 
 
-def wants(engine: str, state: State) -> bool:
+def wants(graph: Graph, engine: str, state: State) -> bool:
     """Whether a sample in `state` needs `engine`: DESIGN, section 2, not its plan."""
     kind, _, name = engine.partition("_")
     source = name.partition("2")[0]
-    anchor = next(m for m in ("rgb", "nir", "tir") if m in state.available)
+    anchor = next(m for m in graph.modalities if m in state.available)
     return source == anchor if kind == "cmft" else source in state.available
 
 
@@ -61,10 +83,10 @@ def symbol(engine: str, output: str, inputs: dict[str, Symbol]) -> Symbol:
     return engine, output, tuple(sorted(inputs.items()))
 
 
-def run_alone(state: State, sample: int) -> list[Symbol]:
-    """The six parts of one sample, straight from its plan."""
+def run_alone(graph: Graph, state: State, sample: int) -> list[Symbol]:
+    """The parts of one sample, straight from its plan."""
     values: dict[str, Symbol] = {f"image_{m}": ("image", m, sample) for m in state.available}
-    for call in plan(state).calls:
+    for call in graph.plan(state).calls:
         for output, made in call.outputs.items():
             for k, value in enumerate(made):
                 values[value] = symbol(
@@ -75,11 +97,11 @@ def run_alone(state: State, sample: int) -> list[Symbol]:
                         for name, names in call.inputs.items()
                     },
                 )
-    return [values[part] for part in plan(state).parts]
+    return [values[part] for part in graph.plan(state).parts]
 
 
 def execute(found: Layout) -> list[list[Symbol]]:
-    """The six parts of each sample, from rows moved and engines run as the layout says."""
+    """The parts of each sample, from rows moved and engines run as the layout says."""
     tables: dict[str, list[Symbol | None]] = {
         name: [None] * rows for name, rows in found.tables.items()
     }
@@ -115,44 +137,49 @@ def execute(found: Layout) -> list[list[Symbol]]:
     return [[part for part in parts if part is not None] for parts in result]
 
 
+def alone(graph: Graph, found: Layout) -> list[list[Symbol]]:
+    """What each sample of a batch would get by itself."""
+    return [run_alone(graph, state, i) for i, state in enumerate(found.states)]
+
+
 @patient
 @given(batches)
-def test_batch_order_is_a_stable_permutation(states: list[State]) -> None:
-    order = batch_order(states)
+def test_batch_order_is_a_stable_permutation(batch: Batch) -> None:
+    graph, states = batch
+    order = batch_order(graph, states)
     assert sorted(order) == list(range(len(states)))
-    for state in STATES:
+    for state in graph.states:
         mine = [i for i in order if states[i] == state]
         assert mine == sorted(mine)
 
 
 @patient
 @given(batches)
-def test_batch_order_makes_neighbours_of_one_state_and_of_one_anchor(
-    states: list[State],
-) -> None:
-    ordered = [states[i] for i in batch_order(states)]
+def test_batch_order_makes_neighbours_of_one_state_and_of_one_anchor(batch: Batch) -> None:
+    graph, states = batch
+    ordered = [states[i] for i in batch_order(graph, states)]
     for key in ([s.name for s in ordered], [s.anchor for s in ordered]):
         changes = 1 + sum(a != b for a, b in pairwise(key))
         assert changes == len(set(key))
-    assert batch_order(ordered) == list(range(len(ordered)))
+    assert batch_order(graph, ordered) == list(range(len(ordered)))
 
 
 @patient
 @given(batches)
-def test_each_engine_runs_at_most_once_over_exactly_the_samples_that_need_it(
-    states: list[State],
-) -> None:
-    expected = {engine: sum(wants(engine, s) for s in states) for engine in ENGINES}
-    found = runs(laid_out(states))
+def test_each_engine_runs_at_most_once_over_exactly_the_samples_that_need_it(batch: Batch) -> None:
+    graph, states = batch
+    expected = {engine: sum(wants(graph, engine, s) for s in states) for engine in graph.engines}
+    found = runs(laid_out(batch))
     assert len({run.engine for run in found}) == len(found)
     assert {run.engine: run.batch for run in found} == {e: n for e, n in expected.items() if n}
 
 
 @patient
 @given(batches)
-def test_the_images_are_those_of_the_samples_that_have_them(states: list[State]) -> None:
-    found = laid_out(states)
-    for m in MODALITIES:
+def test_the_images_are_those_of_the_samples_that_have_them(batch: Batch) -> None:
+    graph, _ = batch
+    found = laid_out(batch)
+    for m in graph.modalities:
         having = [i for i, state in enumerate(found.states) if m in state.available]
         assert list(found.images.get(m, ())) == having
         assert found.tables.get(f"image_{m}", 0) == len(having)
@@ -160,10 +187,21 @@ def test_the_images_are_those_of_the_samples_that_have_them(states: list[State])
 
 @patient
 @given(batches)
+def test_each_table_is_of_the_kind_of_its_rows(batch: Batch) -> None:
+    found = laid_out(batch)
+    expected = {VECTORS: "vector"}
+    for m in found.images:
+        expected |= {f"image_{m}": "image", f"feature_{m}": "feature"}
+    assert found.kinds == expected
+    assert found.kinds.keys() == found.tables.keys()
+
+
+@patient
+@given(batches)
 def test_spans_lie_inside_their_tables_and_have_the_rows_that_their_run_needs(
-    states: list[State],
+    batch: Batch,
 ) -> None:
-    found = laid_out(states)
+    found = laid_out(batch)
     for step in found.steps:
         for span in reads(step) + writes(step):
             assert span.rows > 0
@@ -179,8 +217,8 @@ def test_spans_lie_inside_their_tables_and_have_the_rows_that_their_run_needs(
 
 @patient
 @given(batches)
-def test_every_row_is_written_once_and_before_it_is_read(states: list[State]) -> None:
-    found = laid_out(states)
+def test_every_row_is_written_once_and_before_it_is_read(batch: Batch) -> None:
+    found = laid_out(batch)
     written = {
         (f"image_{m}", row) for m, samples in found.images.items() for row in range(len(samples))
     }
@@ -196,37 +234,50 @@ def test_every_row_is_written_once_and_before_it_is_read(states: list[State]) ->
 
 @patient
 @given(batches)
-def test_no_run_reads_what_it_writes(states: list[State]) -> None:
-    for step in laid_out(states).steps:
+def test_no_run_reads_what_it_writes(batch: Batch) -> None:
+    for step in laid_out(batch).steps:
         assert set(rows_of(reads(step))).isdisjoint(rows_of(writes(step)))
 
 
 @patient
 @given(batches)
-def test_only_vectors_are_copied(states: list[State]) -> None:
-    for copy in copies(laid_out(states)):
+def test_only_vectors_are_copied(batch: Batch) -> None:
+    for copy in copies(laid_out(batch)):
         assert (copy.source.table, copy.target.table) == (VECTORS, VECTORS)
 
 
-@settings(patient, max_examples=200)
+@settings(patient, max_examples=400)
 @given(batches)
-def test_each_sample_gets_the_parts_that_it_would_get_alone(states: list[State]) -> None:
-    found = laid_out(states)
-    assert execute(found) == [run_alone(state, i) for i, state in enumerate(found.states)]
+def test_each_sample_gets_the_parts_that_it_would_get_alone(batch: Batch) -> None:
+    graph, _ = batch
+    found = laid_out(batch)
+    assert execute(found) == alone(graph, found)
+    assert {len(parts) for parts in found.parts} == {graph.parts}
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
-@pytest.mark.parametrize("state", STATES, ids=str)
-def test_a_batch_in_one_state_needs_no_copy(state: State, size: int) -> None:
-    assert copies(laid_out([state] * size)) == []
+@pytest.mark.parametrize(
+    ("graph", "state"),
+    [pytest.param(g, s, id=f"{s}_of_{g.complete}") for g in GRAPHS for s in g.states],
+)
+def test_a_batch_in_one_state_needs_no_copy(graph: Graph, state: State, size: int) -> None:
+    assert copies(laid_out((graph, [state] * size))) == []
 
 
-def test_every_pair_of_states_mixes() -> None:
-    for one in STATES:
-        for other in STATES:
-            found = laid_out([one, other, one])
-            alone = [run_alone(state, i) for i, state in enumerate(found.states)]
-            assert execute(found) == alone
+@pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.complete.name)
+def test_every_pair_of_states_mixes(graph: Graph) -> None:
+    for one in graph.states:
+        for other in graph.states:
+            found = laid_out((graph, [one, other, one]))
+            assert execute(found) == alone(graph, found)
+
+
+def test_one_modality_runs_its_branch_alone() -> None:
+    graph = Graph(("rgb",))
+    found = laid_out((graph, [graph.complete] * 3))
+    assert [run.engine for run in runs(found)] == ["branch_rgb"]
+    assert found.parts == ((0, 0), (1, 1), (2, 2))
+    assert most_vectors(graph) == 1
 
 
 def test_spans_overlap_where_they_share_a_row_of_one_table() -> None:
@@ -239,7 +290,8 @@ def test_spans_overlap_where_they_share_a_row_of_one_table() -> None:
 
 @patient
 @given(batches)
-def test_a_sample_needs_no_more_vectors_than_the_most(states: list[State]) -> None:
-    tables = laid_out(states).tables
-    assert tables.pop(VECTORS) <= MOST_VECTORS * len(states)
+def test_a_sample_needs_no_more_vectors_than_the_most(batch: Batch) -> None:
+    graph, states = batch
+    tables = laid_out(batch).tables
+    assert tables.pop(VECTORS) <= most_vectors(graph) * len(states)
     assert all(rows <= len(states) for rows in tables.values())

@@ -16,10 +16,12 @@ from PIL import Image, features
 
 from denet.config import ModelConfig, Normalization
 from denet.data.transforms import evaluation_transform
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
 from runtime import ImageError
 from runtime.bundle import manifest as schema
 from runtime.preprocess import Preprocessor, to_pillow
+
+MODALITIES = RGB_NIR_TIR.modalities
 
 # Another mean and std in each channel: a channel order mixed up would be seen.
 CONFIG = ModelConfig(

@@ -24,7 +24,7 @@ from PIL import Image
 
 import export.bundle
 from denet.data.transforms import evaluation_transform
-from denet.graph import COMPLETE, ENGINES, MODALITIES, STATES, Modality, State, plan
+from denet.graph import RGB_NIR_TIR, Modality, State
 from denet.model import DENet
 from export import export_bundle
 from runtime import BackendError, Bundle, BundleError, CanaryError, ImageError, Runtime
@@ -33,6 +33,11 @@ from runtime.backends.choose import nvidia_gpu_present
 from runtime.bundle.manifest import Manifest
 from tests.paths import ROOT
 from tests.runtime.bundle.test_bundle import edit_manifest, npz, put_listed
+
+COMPLETE = RGB_NIR_TIR.complete
+ENGINES = RGB_NIR_TIR.engines
+MODALITIES = RGB_NIR_TIR.modalities
+STATES = RGB_NIR_TIR.states
 
 CHOOSE = sys.modules["runtime.backends.choose"]  # the package's `choose` is the function
 DIM = 6 * 512
@@ -83,7 +88,7 @@ def of_pytorch(model: DENet, sample: Arrays) -> tuple[NDArray[np.float32], NDArr
         for m, image in sample.items()
     }
     with torch.no_grad():
-        output = model(images, State.of(sample))
+        output = model(images, RGB_NIR_TIR.state(sample))
     return output.parts[:, 0].numpy(), output.embedding[0].numpy()
 
 
@@ -350,14 +355,16 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_engines_are_loaded_when_a_state_needs_them_and_once(
     bundle: Bundle, loads: list[str]
 ) -> None:
-    thermal, both = State.of({"tir"}), State.of({"rgb", "tir"})
+    thermal, both = RGB_NIR_TIR.state({"tir"}), RGB_NIR_TIR.state({"rgb", "tir"})
     with Runtime.load(bundle, "ort-cpu") as lazy:
         assert loads == []
         lazy.embed_batch(samples_in([thermal]))
-        assert Counter(loads) == Counter(plan(thermal).engines)
+        assert Counter(loads) == Counter(RGB_NIR_TIR.plan(thermal).engines)
         lazy.embed_batch(samples_in([thermal] * 2))
         lazy.embed_batch(samples_in([both, thermal]))
-        assert Counter(loads) == Counter({*plan(thermal).engines, *plan(both).engines})
+        assert Counter(loads) == Counter(
+            {*RGB_NIR_TIR.plan(thermal).engines, *RGB_NIR_TIR.plan(both).engines}
+        )
 
 
 def test_preload_loads_all_engines_at_once(bundle: Bundle, loads: list[str]) -> None:
@@ -368,9 +375,11 @@ def test_preload_loads_all_engines_at_once(bundle: Bundle, loads: list[str]) -> 
 
 
 def test_prepare_loads_what_the_states_need(fresh: Runtime, loads: list[str]) -> None:
-    chosen = [State.of({"nir"}), State.of({"nir", "tir"})]
+    chosen = [RGB_NIR_TIR.state({"nir"}), RGB_NIR_TIR.state({"nir", "tir"})]
     fresh.prepare(chosen)
-    assert Counter(loads) == Counter({engine for s in chosen for engine in plan(s).engines})
+    assert Counter(loads) == Counter(
+        {engine for s in chosen for engine in RGB_NIR_TIR.plan(s).engines}
+    )
 
 
 def test_a_trace_tells_when_each_engine_ran(fresh: Runtime) -> None:
@@ -384,7 +393,7 @@ def test_a_trace_tells_when_each_engine_ran(fresh: Runtime) -> None:
 
     trace = fresh.composer.trace(states, fill)
     engines = [span.name for span in trace.spans if span.kind == "engine"]
-    needed = {engine for state in states for engine in plan(state).engines}
+    needed = {engine for state in states for engine in RGB_NIR_TIR.plan(state).engines}
     assert engines == [engine for engine in ENGINES if engine in needed]
     edges = [at for span in trace.spans for at in (span.start, span.stop)]
     assert edges == sorted(edges)
@@ -406,7 +415,9 @@ def test_an_engine_runs_once_in_a_mixed_batch_whatever_the_states(
     for states in (STATES, mixed_states(16, seed=4), [STATES[3], STATES[6]], [COMPLETE]):
         runs.clear()
         fresh.parts(samples_in(states))
-        assert runs == Counter({engine for state in states for engine in plan(state).engines})
+        assert runs == Counter(
+            {engine for state in states for engine in RGB_NIR_TIR.plan(state).engines}
+        )
 
 
 @pytest.mark.parametrize(
@@ -638,7 +649,7 @@ def test_closing_releases_the_engines(bundle: Bundle, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ort, "InferenceSession", recording)
     with Runtime.load(bundle, "ort-cpu") as loaded:
         loaded.embed_batch(samples_in([COMPLETE]))
-        assert len(sessions) == len(plan(COMPLETE).engines)
+        assert len(sessions) == len(RGB_NIR_TIR.plan(COMPLETE).engines)
         assert all(session() is not None for session in sessions)
     gc.collect()
     assert [session() for session in sessions if session() is not None] == []
@@ -671,7 +682,7 @@ except BackendError as error:
 
 
 def test_a_camera_node_needs_no_torch(bundle_path: Path, runtime: Runtime, tmp_path: Path) -> None:
-    (sample,) = samples_in([State.of({"rgb"})])
+    (sample,) = samples_in([RGB_NIR_TIR.state({"rgb"})])
     Image.fromarray(sample["rgb"]).save(tmp_path / "rgb.png")
     done = subprocess.run(
         [
@@ -695,7 +706,7 @@ def test_16_bit_images_take_the_range_of_the_manifest(
         copied,
         lambda d: d["preprocessing"]["modalities"][modality].update(range16=[1000, 1255]),
     )
-    grey = samples_in([State.of({"tir"})])[0]["tir"]
+    grey = samples_in([RGB_NIR_TIR.state({"tir"})])[0]["tir"]
     raw = grey.astype(np.uint16) + 1000
     with Runtime.load(copied, "ort-cpu") as loaded:
         assert np.array_equal(loaded.embed({modality: raw}), loaded.embed({modality: grey}))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.backends.base import FLOAT_BYTES, BackendError, Buffer
+from runtime.machine.cuda_driver import open_driver
 
 
 class Memory(ABC):
@@ -69,9 +70,7 @@ class CudaMemory(Memory):
 
     def __init__(self) -> None:
         try:
-            self._driver = ctypes.CDLL(
-                "nvcuda.dll" if hasattr(ctypes, "WinDLL") else "libcuda.so.1"
-            )
+            self._driver = open_driver()
         except OSError as error:
             raise BackendError(f"the CUDA driver cannot be loaded: {error}") from None
         device, context = ctypes.c_int(), ctypes.c_void_p()

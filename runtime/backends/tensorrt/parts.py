@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.graph import Kind, kind_of
 from runtime.backends.base import Buffer, CopyCall, EngineCall
 from runtime.backends.tensorrt.device import Device, DeviceContext, DeviceEngine, Handle
 from runtime.backends.tensorrt.schedule import Range, Work
 
-COSTS = {"branch": 100.0, "cmft": 12.0, "dem": 3.0}
+COSTS: dict[Kind, float] = {"branch": 100.0, "cmft": 12.0, "dem": 3.0}
 """About what engines cost, for the schedule (docs/performance.md has the shares of a branch)."""
 
 TRANSFER_COST = 1.0
@@ -129,7 +130,7 @@ class EnginePart(Part):
         self.work = Work(
             tuple(map(_range, self.call.inputs.values())),
             tuple(map(_range, self.call.outputs.values())),
-            COSTS[self.name.partition("_")[0]],
+            COSTS[kind_of(self.name)],
         )
 
     def enqueue(self, lane: Lane) -> None:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch.utils.flop_counter import FlopCounterMode
 
 from calibration import Outcome
-from denet.graph import COMPLETE, ENGINES, State
+from denet.graph import RGB_NIR_TIR
 from denet.model import DENet
 from export.engines import engine_graphs
 from runtime import Bundle, Runtime
@@ -36,6 +36,9 @@ from runtime.benchmark.limits import (
 )
 from tests.clock import Tick
 from tests.conftest import SMALL
+
+COMPLETE = RGB_NIR_TIR.complete
+ENGINES = RGB_NIR_TIR.engines
 
 
 def model_of(
@@ -148,12 +151,12 @@ def test_int8_does_the_same_with_fewer_bytes(outcome: Outcome, engine: str) -> N
 
 
 def test_the_targets_of_an_edge_are_those_of_the_plan() -> None:
-    assert targets_in("dem_rgb2nir", COMPLETE) == 2  # the real and the recovered NIR
-    assert targets_in("dem_nir2rgb", COMPLETE) == 1
-    assert targets_in("branch_rgb", COMPLETE) == 1
-    assert targets_in("cmft_tir2rgb", State.parse("tir")) == 1
+    assert targets_in(RGB_NIR_TIR, "dem_rgb2nir", COMPLETE) == 2  # the real and the recovered NIR
+    assert targets_in(RGB_NIR_TIR, "dem_nir2rgb", COMPLETE) == 1
+    assert targets_in(RGB_NIR_TIR, "branch_rgb", COMPLETE) == 1
+    assert targets_in(RGB_NIR_TIR, "cmft_tir2rgb", RGB_NIR_TIR.parse("tir")) == 1
     with pytest.raises(ValueError, match="not enough values"):
-        targets_in("branch_rgb", State.parse("tir"))
+        targets_in(RGB_NIR_TIR, "branch_rgb", RGB_NIR_TIR.parse("tir"))
 
 
 ROOFS = Roofs(rates={"fp32": 100e9, "int8": 400e9}, copies={2**20: 50e9, 2**26: 10e9})

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import cli
 from denet.evaluate import draw_states
-from denet.graph import COMPLETE, ENGINES, STATES, plan
+from denet.graph import RGB_NIR_TIR
 from runtime import Bundle
 from runtime.benchmark import images, page, result, roofs, run, states, stream
 from runtime.benchmark.assemble import noise_notes
@@ -47,6 +47,10 @@ from tests.clock import Tick
 from tests.command import denet, refused
 from tests.paths import ROOT
 
+COMPLETE = RGB_NIR_TIR.complete
+ENGINES = RGB_NIR_TIR.engines
+STATES = RGB_NIR_TIR.states
+
 
 def taken(ms: float, spread: float = 0.02) -> Timing:
     half = spread / 2
@@ -69,7 +73,7 @@ def against(value: float) -> Ratio:
 
 def a_state(name: str, ms: float, spread: float, *, first: bool) -> StateCost:
     state = next(state for state in STATES if state.name == name)
-    engines = dict.fromkeys(plan(state).engines, ms / 12)
+    engines = dict.fromkeys(RGB_NIR_TIR.plan(state).engines, ms / 12)
     parts = Breakdown(
         runs=30, total=ms, engines=engines, upload=0.01, copy=0.0, download=0.02,
         enqueued=None, outside=0.05 * ms, share=0.05,
@@ -79,7 +83,7 @@ def a_state(name: str, ms: float, spread: float, *, first: bool) -> StateCost:
 
 
 def an_engine(engine: str, ms: float, *, first: bool) -> EngineCost:
-    state = next(state for state in STATES if engine in plan(state).engines)
+    state = next(state for state in STATES if engine in RGB_NIR_TIR.plan(state).engines)
     limit = Limit(
         flops=8_109_000_000, weight_bytes=96_100_000, moved_bytes=1_400_000, rate=500e9,
         bandwidth=20e9, ms=0.8 * ms, bound="compute", share=0.8,
@@ -100,7 +104,7 @@ def a_variant(scale: float = 1.0, spread: float = 0.02, *, first: bool = True) -
         state.name: {
             n: BatchCost(timing=taken(n * 50 * scale), per_second=20 / scale) for n in (1, 8)
         }
-        for state in states.SWEPT
+        for state in states.swept(RGB_NIR_TIR)
     }
     return Variant(
         backend="ort-cpu",
@@ -319,7 +323,7 @@ def test_a_bundle_is_measured_in_every_state_and_engine(measured: Report, tmp_pa
     assert list(variant.engines) == list(ENGINES)
     for state in STATES:
         cost = variant.states[state.name]
-        assert list(cost.breakdown.engines) == list(plan(state).engines)
+        assert list(cost.breakdown.engines) == list(RGB_NIR_TIR.plan(state).engines)
         assert cost.latency.runs == 4
         assert cost.latency.p50 == pytest.approx(1)  # two readings of the clock
         assert cost.against_first is None
@@ -327,7 +331,7 @@ def test_a_bundle_is_measured_in_every_state_and_engine(measured: Report, tmp_pa
         assert cost.limit is not None
         assert cost.limit.weight_bytes <= cost.bytes, engine
         assert cost.limit.share == pytest.approx(cost.limit.ms / cost.timing.p50)
-    assert list(variant.batches) == [state.name for state in states.SWEPT]
+    assert list(variant.batches) == [state.name for state in states.swept(RGB_NIR_TIR)]
     assert variant.batches[COMPLETE.name][2].per_second == pytest.approx(2000)
     assert variant.stream is not None
     assert measured.images is not None

@@ -23,7 +23,7 @@ from PIL import Image
 
 from denet.checkpoint import save_checkpoint
 from denet.evaluate import draw_states
-from denet.graph import COMPLETE, ENGINES, MODALITIES, STATES, State, plan
+from denet.graph import RGB_NIR_TIR, State
 from denet.initialize import initial_model
 from denet.model import DENet
 from export.monolith import MonolithError, export_monoliths, monolith
@@ -48,7 +48,12 @@ from tests.clock import Tick
 from tests.conftest import SMALL
 from tests.paths import ROOT
 
-RGB, TIR = State.parse("rgb"), State.parse("tir")
+COMPLETE = RGB_NIR_TIR.complete
+ENGINES = RGB_NIR_TIR.engines
+MODALITIES = RGB_NIR_TIR.modalities
+STATES = RGB_NIR_TIR.states
+
+RGB, TIR = RGB_NIR_TIR.parse("rgb"), RGB_NIR_TIR.parse("tir")
 
 times = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=60)
 
@@ -268,15 +273,15 @@ def test_a_state_is_traced_through_the_runtime(runtime: Runtime) -> None:
     for state in STATES:
         run = states.tracer(runtime, limited(sample, state), Tick(1.0))()
         ran = [span.name for span in run.trace.spans if span.kind == "engine"]
-        assert ran == [call.engine for call in plan(state).calls]
+        assert ran == [call.engine for call in RGB_NIR_TIR.plan(state).calls]
         assert run.total == 1.0
 
 
 def test_the_first_state_of_an_engine_runs_it() -> None:
     for engine in ENGINES:
-        state = first_state(engine)
-        assert engine in plan(state).engines
-        assert not any(engine in plan(s).engines for s in STATES[: STATES.index(state)])
+        state = first_state(RGB_NIR_TIR, engine)
+        assert engine in RGB_NIR_TIR.plan(state).engines
+        assert not any(engine in RGB_NIR_TIR.plan(s).engines for s in STATES[: STATES.index(state)])
 
 
 class Rails(PowerMeter):
@@ -318,7 +323,7 @@ def test_network_input_is_that_of_the_model_and_of_the_seed(bundle: Bundle) -> N
 def test_drawn_files_are_jpegs_larger_than_the_networks_input(bundle: Bundle) -> None:
     size = bundle.manifest.preprocessing
     files = drawn_files(size, 0)
-    images = opened(files, COMPLETE)
+    images = opened(files, MODALITIES)
     assert [image.format for image in images.values()] == ["JPEG"] * 3
     assert images["tir"].mode == "L"
     assert usual_size([files]) == (96, 48)  # one and a half times 64x32
@@ -326,11 +331,11 @@ def test_drawn_files_are_jpegs_larger_than_the_networks_input(bundle: Bundle) ->
 
 
 def test_a_users_images_are_the_complete_samples_of_a_folder(tmp_path: Path) -> None:
-    assert len(read_files(ROOT / "docs" / "samples")) == 6
+    assert len(read_files(ROOT / "docs" / "samples", RGB_NIR_TIR)) == 6
     (tmp_path / "RGB").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "RGB" / "a.png")
     with pytest.raises(BenchmarkError, match="no sample has an image of each modality"):
-        read_files(tmp_path)
+        read_files(tmp_path, RGB_NIR_TIR)
 
 
 def test_preprocessing_is_taken_apart(runtime: Runtime) -> None:
@@ -372,7 +377,7 @@ def test_a_stream_runs_the_same_samples_in_three_ways(
     run: list[tuple[State, ...]] = []
 
     def recording(given: Sequence[Any]) -> Any:
-        run.append(tuple(State.of(sample) for sample in given))
+        run.append(tuple(RGB_NIR_TIR.state(sample) for sample in given))
         return np.zeros((len(given), 6, 512), np.float32)
 
     monkeypatch.setattr(runtime.composer, "run_tensors", recording)
@@ -402,7 +407,9 @@ def test_a_camera_that_dies_is_followed_by_the_state_without_it(
             super().prepare(states)
 
     clock = Tick(0.001)
-    found = stream.dropout_costs(lambda: Recording.load(bundle, "ort-cpu"), sample, 1, clock, quiet)
+    found = stream.dropout_costs(
+        lambda: Recording.load(bundle, "ort-cpu"), RGB_NIR_TIR, sample, 1, clock, quiet
+    )
     assert prepared == [STATES, (COMPLETE,)]
     assert [found[m].state for m in MODALITIES] == ["nir+tir", "rgb+tir", "rgb+nir"]
     assert found["rgb"].engines == 2  # nir has to recover both others
@@ -418,7 +425,7 @@ def test_a_fresh_process_tells_what_a_start_takes(bundle: Bundle) -> None:
     asked = Asked(
         bundle=str(bundle.root), backend="ort-cpu", precision="fp32", threads=2, states=(), batch=1
     )
-    found = start.start_costs(asked, 1, 1, states=[RGB])
+    found = start.start_costs(asked, RGB_NIR_TIR, 1, 1, states=[RGB])
     assert list(found) == ["rgb", "all"]
     assert (found["rgb"].engines, found["all"].engines) == (5, 15)
     assert found["rgb"].first.median == pytest.approx(
@@ -441,7 +448,7 @@ def test_starts_of_one_kind_take_turns_with_the_others(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(start, "_run", run)
     asked = Asked(bundle="b", backend="", precision="", threads=None, states=(), batch=1)
-    found = start.start_costs(asked, 16, 2, states=[RGB, TIR])
+    found = start.start_costs(asked, RGB_NIR_TIR, 16, 2, states=[RGB, TIR])
     every = tuple(s.name for s in STATES)
     assert ran == [(("rgb",), 1), (("tir",), 1), (every, 1), (every, 16)] * 2
     assert found["rgb"].embed == stats.Repeated(median=3e3, low=1e3, high=5e3)
@@ -477,7 +484,7 @@ def graph(model: DENet, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_whole_graph_makes_what_the_engines_make(runtime: Runtime, graph: Path) -> None:
-    found = find_monoliths(graph)
+    found = find_monoliths(graph, RGB_NIR_TIR)
     assert list(found) == [TIR]
     samples = network_inputs(runtime.bundle.manifest.preprocessing, 3, 0)
     costs = monolith_costs(runtime, found, samples, [1, 3], 10, Tick(0.5), quiet)["tir"]
@@ -495,9 +502,9 @@ def test_a_graph_of_another_state_or_none_is_refused(
     with pytest.raises(BenchmarkError, match=r"tir\.onnx: cannot be run"):
         monolith_costs(runtime, {RGB: graph / "tir.onnx"}, samples, [1], 1, Tick(1.0), quiet)
     with pytest.raises(BenchmarkError, match="no such folder"):
-        find_monoliths(tmp_path / "none")
+        find_monoliths(tmp_path / "none", RGB_NIR_TIR)
     with pytest.raises(BenchmarkError, match="holds no graph"):
-        find_monoliths(tmp_path)
+        find_monoliths(tmp_path, RGB_NIR_TIR)
 
 
 def test_a_graph_of_another_model_is_refused(runtime: Runtime, graph: Path, tmp_path: Path) -> None:
@@ -510,7 +517,9 @@ def test_a_graph_of_another_model_is_refused(runtime: Runtime, graph: Path, tmp_
     onnx.save(model, tmp_path / "tir.onnx")
     samples = network_inputs(runtime.bundle.manifest.preprocessing, 1, 0)
     with pytest.raises(BenchmarkError, match="other embeddings than the bundle"):
-        monolith_costs(runtime, find_monoliths(tmp_path), samples, [1], 1, Tick(1.0), quiet)
+        monolith_costs(
+            runtime, find_monoliths(tmp_path, RGB_NIR_TIR), samples, [1], 1, Tick(1.0), quiet
+        )
 
 
 def test_graphs_of_another_checkpoint_are_not_exported(

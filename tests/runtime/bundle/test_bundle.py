@@ -21,21 +21,17 @@ from google.protobuf.message import Message
 
 from denet.checkpoint import file_digest
 from denet.config import ModelConfig
-from denet.graph import (
-    ENGINES,
-    MODALITIES,
-    PARTS,
-    STATES,
-    State,
-    branch_engine,
-    cmft_engine,
-    dem_engine,
-)
+from denet.graph import RGB_NIR_TIR, branch_engine, cmft_engine, dem_engine
 from denet.model import DENet
 from export.engines import engine_graphs
 from runtime import Bundle, BundleError, Runtime
 from tests.conftest import SMALL
 from tests.paths import ROOT
+
+ENGINES = RGB_NIR_TIR.engines
+MODALITIES = RGB_NIR_TIR.modalities
+PARTS = RGB_NIR_TIR.parts
+STATES = RGB_NIR_TIR.states
 
 BRANCH = "onnx/fp32/branch_rgb.onnx"
 CHANNELS, FEATURE = 512, (4, 2)  # ResNet-18, 64x32 at stride 16
@@ -114,7 +110,7 @@ def test_a_damaged_file_that_is_not_needed_yet_is_found_meanwhile(copied: Path) 
         wait([loaded._verification])
         for action in (
             lambda: loaded.embed(rgb),
-            lambda: loaded.prepare([State.parse("rgb")]),
+            lambda: loaded.prepare([RGB_NIR_TIR.parse("rgb")]),
             lambda: loaded.embed(rgb),  # again and again
         ):
             assert_refused(action, "cmft_tir2nir.onnx", "sha256")

@@ -22,7 +22,7 @@ from rich.console import Console
 
 import runtime.backends.tensorrt.target
 from denet.errors import DenetError
-from denet.graph import ENGINES, MODALITIES
+from denet.graph import RGB_NIR_TIR
 from runtime.backends import BACKENDS, BackendError, choose
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
@@ -49,6 +49,9 @@ from runtime.machine.gpu import Gpu, find_gpu
 from tests.command import denet, refused
 from tests.paths import FAKE
 from tests.runtime.machine.test_machine import RTX, become, desktop, orin, thor, write
+
+ENGINES = RGB_NIR_TIR.engines
+MODALITIES = RGB_NIR_TIR.modalities
 
 ORIN = Gpu("Orin", (8, 7), 8, True)
 

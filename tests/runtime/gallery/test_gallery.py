@@ -25,7 +25,7 @@ from calibration.errors import CalibrationError
 from calibration.scores import measure_pair, measure_pairs, measure_scores
 from denet.data.records import Record
 from denet.evaluate import Split
-from denet.graph import STATES, State
+from denet.graph import RGB_NIR_TIR, State
 from runtime import Runtime
 from runtime.gallery import (
     Enrolment,
@@ -43,6 +43,8 @@ from runtime.gallery.scores import LEAST_ERRORS, Pair, Table, rates_for
 from runtime.gallery.storage import STORAGES, Storage, decode, encode, size
 from tests.command import denet, refused
 from tests.paths import ROOT
+
+STATES = RGB_NIR_TIR.states
 
 DIM = 8
 SPACE = Space(DIM, "a" * 64, "b" * 64)
@@ -547,7 +549,8 @@ def script(text: str, *arguments: object, **options: Any) -> subprocess.Complete
     """Run a program of its own, with this checkout's modules."""
     prelude = (
         "import os, sys, random, signal, time\nimport numpy as np\n"
-        "from denet.graph import STATES\n"
+        "from denet.graph import RGB_NIR_TIR\n"
+        "STATES = RGB_NIR_TIR.states\n"
         "from runtime.gallery import Enrolment, GalleryError, Space, open_gallery\n"
         "SPACE = Space(8, 'a' * 64, 'b' * 64)\n"
         "def vector(n):\n"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import runtime.backends.tensorrt.backend as tensorrt
 import runtime.backends.tensorrt.streams as streams
 import runtime.backends.tensorrt.target
-from denet.graph import COMPLETE, ENGINES, STATES, Modality, State, plan
+from denet.graph import RGB_NIR_TIR, Modality, State
 from export.tensorrt.check import check_engines
 from runtime import BackendError, Bundle, Runtime
 from runtime.backends.base import DeviceLostError, Trace
@@ -39,6 +39,10 @@ from runtime.bundle.forms import Forms
 from runtime.composer import Composer
 from tests.conftest import copied
 from tests.recording import Context, Engine, RecordingDevice, Stream, races
+
+COMPLETE = RGB_NIR_TIR.complete
+ENGINES = RGB_NIR_TIR.engines
+STATES = RGB_NIR_TIR.states
 
 choosing = sys.modules["runtime.backends.choose"]
 """The module, whose name in its package is that of its function."""
@@ -237,7 +241,7 @@ def test_branches_run_at_once_and_what_follows_one_stays_beside_it(
     composer.run_tensors(inputs([COMPLETE]))
     lanes = {op.name: op.stream for op in machine.device.ops}
     assert len({id(lanes[f"branch_{m}"]) for m in COMPLETE.available}) == 3
-    composer.run_tensors(inputs([State.parse("rgb")]))
+    composer.run_tensors(inputs([RGB_NIR_TIR.parse("rgb")]))
     alone = {op.name: op.stream for op in machine.device.ops}
     assert alone["cmft_rgb2nir"] is alone["branch_rgb"] or (
         alone["cmft_rgb2tir"] is alone["branch_rgb"]
@@ -267,7 +271,7 @@ def test_a_graph_is_captured_anew_when_scratch_memory_has_moved(
 ) -> None:
     machine.options = {"scratch": lambda name: 64 if "nir" not in name.partition("2")[0] else 4096}
     composer = composer_of(machine)
-    rgb, both = [State.parse("rgb")], [State.parse("rgb+nir")]
+    rgb, both = [RGB_NIR_TIR.parse("rgb")], [RGB_NIR_TIR.parse("rgb+nir")]
     composer.run_tensors(inputs(rgb * 4))  # so that the tables need not grow later
     for _ in range(3):
         composer.run_tensors(inputs(rgb))
@@ -365,7 +369,7 @@ def test_after_any_error_the_next_batch_is_right(
     machine: Machine, runtime: Runtime, turn: int
 ) -> None:
     """The device fails at each of its calls in turn."""
-    state = [State.parse("rgb+tir")]
+    state = [RGB_NIR_TIR.parse("rgb+tir")]
     calls = 0
     failed = True
     while failed:
@@ -428,7 +432,7 @@ def test_a_lost_device_is_opened_again(
 def test_a_device_lost_while_a_program_is_made_is_opened_again(
     machine: Machine, runtime: Runtime, composer: Composer, where: str
 ) -> None:
-    composer.run_tensors(inputs([State.parse("rgb")]))
+    composer.run_tensors(inputs([RGB_NIR_TIR.parse("rgb")]))
     lost = machine.device
 
     def fail(what: str) -> None:
@@ -497,14 +501,14 @@ def test_an_engine_with_other_tensors_is_refused(
 
     monkeypatch.setattr(Engine, "__init__", changed)
     with pytest.raises(BackendError, match=r"branch_rgb.engine: its tensors.*build it again"):
-        composer.load([State.parse("rgb")])
+        composer.load([RGB_NIR_TIR.parse("rgb")])
 
 
 def test_a_damaged_engine_is_never_loaded(composer: Composer, machine: Machine, root: Path) -> None:
     path = engine_path(root, HERE, "fp32", "cmft_rgb2nir")
     path.write_bytes(b"cmft_nir2rgb fp32")
     with pytest.raises(EngineFileError, match=r"cmft_rgb2nir.engine.*damaged"):
-        composer.run_tensors(inputs([State.parse("rgb")]))
+        composer.run_tensors(inputs([RGB_NIR_TIR.parse("rgb")]))
 
 
 @pytest.mark.parametrize("compatible", [False, True])
@@ -521,10 +525,10 @@ def test_engines_are_loaded_once_and_when_they_are_needed(
     composer: Composer, machine: Machine
 ) -> None:
     assert machine.device.host_code == []
-    composer.load([State.parse("tir")])
-    composer.run_tensors(inputs([State.parse("tir")]))
-    composer.load([State.parse("tir")])
-    assert len(machine.device.host_code) == len(plan(State.parse("tir")).engines)
+    composer.load([RGB_NIR_TIR.parse("tir")])
+    composer.run_tensors(inputs([RGB_NIR_TIR.parse("tir")]))
+    composer.load([RGB_NIR_TIR.parse("tir")])
+    assert len(machine.device.host_code) == len(RGB_NIR_TIR.plan(RGB_NIR_TIR.parse("tir")).engines)
 
 
 def test_a_trace_tells_when_each_part_ran_on_which_stream(
@@ -537,7 +541,7 @@ def test_a_trace_tells_when_each_part_ran_on_which_stream(
 
     trace: Trace = composer.trace(MIXED, fill)
     names = [span.name for span in trace.spans if span.kind == "engine"]
-    assert names == [e for e in ENGINES if any(e in plan(s).engines for s in MIXED)]
+    assert names == [e for e in ENGINES if any(e in RGB_NIR_TIR.plan(s).engines for s in MIXED)]
     assert [span.kind for span in trace.spans[:3]] == ["upload"] * 3
     assert trace.spans[-1].kind == "download"
     assert {span.lane for span in trace.spans} == {0, 1, 2}
@@ -670,12 +674,12 @@ def test_a_context_is_its_engines(composer: Composer, machine: Machine) -> None:
     composer.run_tensors(inputs([COMPLETE]))
     composer.run_tensors(inputs([COMPLETE] * 2))
     plain = {id(op.context) for op in machine.device.ops if hasattr(op, "context")}
-    assert len(plain) == len(plan(COMPLETE).engines)
+    assert len(plain) == len(RGB_NIR_TIR.plan(COMPLETE).engines)
     for _ in range(2):
         composer.run_tensors(inputs([COMPLETE] * 2))
     contexts = {op.context for op in machine.device.ops if hasattr(op, "context")}
     assert all(isinstance(context, Context) for context in contexts)
-    assert len(contexts) == 2 * len(plan(COMPLETE).engines)
+    assert len(contexts) == 2 * len(RGB_NIR_TIR.plan(COMPLETE).engines)
 
 
 def test_every_engine_is_compared_with_its_onnx_file(machine: Machine) -> None:

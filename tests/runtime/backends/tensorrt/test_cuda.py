@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denet.graph import COMPLETE, ENGINES, STATES
+from denet.graph import RGB_NIR_TIR
 from runtime import BackendError, Runtime
 from runtime.backends.tensorrt import cuda as subject
 from runtime.backends.tensorrt.backend import TensorRTBackend
@@ -34,6 +34,10 @@ from tests.runtime.backends.tensorrt.test_backend import (
     root,
     same,
 )
+
+COMPLETE = RGB_NIR_TIR.complete
+ENGINES = RGB_NIR_TIR.engines
+STATES = RGB_NIR_TIR.states
 
 __all__ = ["machine", "root"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denet.graph import COMPLETE, STATES, State
+from denet.graph import RGB_NIR_TIR
 from export.tensorrt.build import build_engines
 from runtime import BackendError, Bundle, Runtime
 from runtime.backends.choose import nvidia_gpu_present
@@ -18,6 +18,9 @@ from runtime.backends.tensorrt.target import BuildOptions
 from runtime.bundle.forms import Precision
 from tests.conftest import copied
 from tests.runtime.backends.tensorrt.test_backend import MIXED, inputs, program_of
+
+COMPLETE = RGB_NIR_TIR.complete
+STATES = RGB_NIR_TIR.states
 
 pytestmark = [
     pytest.mark.gpu,
@@ -125,7 +128,7 @@ def test_running_out_of_memory_is_an_error_that_passes(root: Path, reference: Ru
     with Runtime.load(root, "tensorrt", "fp32") as runtime:
         with pytest.raises(BackendError, match="out of device memory"):
             runtime.composer.backend.allocate((1 << 40,))
-        samples = inputs([State.parse("nir")])
+        samples = inputs([RGB_NIR_TIR.parse("nir")])
         assert least_cosine(embed(runtime, samples), embed(reference, samples)) > 0.999
 
 
