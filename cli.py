@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from calibration.project import Projected, ProjectionRequest
     from denet.graph import Modality
     from denet.subject import Subject
-    from runtime.backends.tensorrt.target import BuildOptions
-    from runtime.benchmark.grid import Grid
+    from runtime.backends.tensorrt.machine import BuildOptions
+    from runtime.benchmark.sheet import Sheet
     from runtime.gallery.sightings import Sightings
 
 app = typer.Typer(
@@ -1155,7 +1155,7 @@ def bench_run(
     from runtime.benchmark.run import bench as run
     from runtime.benchmark.stream import SAMPLES
     from runtime.benchmark.summary import summary
-    from runtime.benchmark.tables import grids
+    from runtime.benchmark.tables import sheets
     from runtime.bundle.bundle import Bundle
 
     if to is not None:
@@ -1194,8 +1194,8 @@ def bench_run(
     if as_json:
         print(encoded.decode(), end="")
         return
-    for grid in grids(found):
-        print_grid(grid)
+    for sheet in sheets(found):
+        print_sheet(sheet)
     for name, value in (*summary(found).items(), *(("note", note) for note in found.notes)):
         say(f"{name}: {value}")
     for path in filter(None, (to, report)):
@@ -1219,7 +1219,7 @@ def bench_compare(
     as_json: JsonOpt = False,
 ) -> None:
     """Show what changed between two reports, and whether it is more than noise."""
-    from runtime.benchmark.compare import compare, comparison_facts, comparison_grid
+    from runtime.benchmark.compare import compare, comparison_facts, comparison_sheet
     from runtime.benchmark.files import read_report
 
     found = compare(read_report(old), read_report(new))
@@ -1227,19 +1227,19 @@ def bench_compare(
     if as_json:
         print(json.dumps(comparison_facts(found, worse), indent=2))
     else:
-        print_grid(comparison_grid(found, fail_above))
+        print_sheet(comparison_sheet(found, fail_above))
         for line in (*found.differences, *(change.describe() for change in worse)):
             say(line)
     if worse:
         raise typer.Exit(1)
 
 
-def print_grid(grid: Grid) -> None:
+def print_sheet(sheet: Sheet) -> None:
     """A table of a benchmark, its title above and what it means below."""
-    out.print(grid.title, style="bold", highlight=False, markup=False)
-    print_whole(grid.for_terminal())
-    if grid.note:
-        out.print(grid.note, style="dim", highlight=False, markup=False)
+    out.print(sheet.title, style="bold", highlight=False, markup=False)
+    print_whole(sheet.for_terminal())
+    if sheet.note:
+        out.print(sheet.note, style="dim", highlight=False, markup=False)
     out.print()
 
 

@@ -19,7 +19,9 @@ from calibration.timing import engine_times
 from calibration.write import write
 from denet.graph import ENGINES
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import INT8, Form, Forms, Precision, Target, cpu_targets, variant
+from runtime.bundle.forms import INT8, Form, Forms, Precision, variant
+from runtime.bundle.forms import Platform as Target
+from runtime.bundle.forms import cpu_platforms as cpu_targets
 from runtime.bundle.manifest import Mixed, StateEvidence
 from runtime.head import Head
 from runtime.preprocess import Preprocessor

@@ -16,7 +16,8 @@ from calibration.emit import Emitted
 from calibration.errors import CalibrationError
 from calibration.judge import Effects, worst
 from denet.graph import ENGINES, State, plan
-from runtime.bundle.forms import INT8, Form, Forms, Target
+from runtime.bundle.forms import INT8, Form, Forms
+from runtime.bundle.forms import Platform as Target
 
 UNITS = {True: "mAP points", False: "of the cosine to FP32"}
 """Of a loss, with labels and without."""

@@ -10,7 +10,8 @@ from calibration.int8 import int8_edge, int8_engine
 from calibration.table import Method, Table
 from denet.graph import ENGINES
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import INT8, Form, Target
+from runtime.bundle.forms import INT8, Form
+from runtime.bundle.forms import Platform as Target
 
 
 @dataclass

@@ -33,7 +33,7 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from calibration.table import Method, Ranges
-from runtime.bundle.forms import Target
+from runtime.bundle.forms import Platform as Target
 
 ON_CPU = ("Conv", "Relu", "MaxPool", "Add", "Transpose", "Reshape")
 ON_TENSORRT = ("Conv", "MaxPool")

@@ -14,7 +14,9 @@ from calibration.judge import Effects
 from calibration.samples import Samples
 from calibration.table import Method
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import TARGETS, Form, Forms, Target
+from runtime.bundle.forms import PLATFORMS as TARGETS
+from runtime.bundle.forms import Form, Forms
+from runtime.bundle.forms import Platform as Target
 
 Wanted = Literal["auto", "int8", "fp16"]
 

@@ -33,7 +33,9 @@ from denet.figures.style import render
 from denet.graph import ENGINES, State, plan
 from denet.outputs import check_output, write_output
 from denet.page import templates
-from runtime.bundle.forms import FORMS, INT8, Form, Target, cpu_targets, variant
+from runtime.bundle.forms import FORMS, INT8, Form, variant
+from runtime.bundle.forms import Platform as Target
+from runtime.bundle.forms import cpu_platforms as cpu_targets
 from runtime.machine import read_cpu
 
 PLACES: dict[Target, str] = {

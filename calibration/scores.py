@@ -21,7 +21,7 @@ from denet.evaluate import Split
 from denet.graph import STATES, State
 from denet.outputs import check_output, write_output
 from denet.testset import all_samples, open_split
-from runtime.gallery.scores import LEAST_ERRORS, Pair, Scores, Table, rates_for
+from runtime.gallery.scores import LEAST_ERRORS, Pair, Scores, ScoreTable, rates_for
 from runtime.gallery.space import Space
 from runtime.runtime import Runtime
 
@@ -56,7 +56,7 @@ def measure_scores(
     queries = {state: rows[: len(split.query)] for state, rows in made.items()}
     gallery = {state: rows[-len(split.gallery) :] for state, rows in made.items()}
     space = Space.of(runtime.bundle.manifest)
-    table = Table(
+    table = ScoreTable(
         dim=space.dim,
         checkpoint=space.checkpoint,
         projection=space.projection,

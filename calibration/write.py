@@ -12,7 +12,8 @@ from calibration.table import PATH
 from denet.files import replaced_folder
 from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import Form, Precision, Target
+from runtime.bundle.forms import Form, Precision
+from runtime.bundle.forms import Platform as Target
 from runtime.bundle.manifest import Calibration, Engine, File, Manifest, Mixed
 from runtime.bundle.writing import link, link_folder, store, store_manifest
 

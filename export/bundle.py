@@ -28,9 +28,9 @@ from runtime.bundle.manifest import (
     Canary,
     Engine,
     File,
-    Head,
+    HeadSpec,
     Manifest,
-    Normalization,
+    NormalizationSpec,
     Preprocessing,
     TensorSpec,
 )
@@ -151,7 +151,7 @@ def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[s
         preprocessing=preprocessing,
         engines=engines,
         default_precision="fp32",
-        head=Head(dim=PARTS * model.channels, normalize=True, affine=_affine(model, root)),
+        head=HeadSpec(dim=PARTS * model.channels, normalize=True, affine=_affine(model, root)),
         canary=Canary(
             file=store(root, "canary.npz", make_canary(model, Preprocessor(preprocessing))),
             min_cosine={"fp32": MIN_COSINE_FP32},
@@ -171,7 +171,7 @@ def _preprocessing(model: DENet) -> Preprocessing:
         width=width,
         interpolation="bilinear",
         modalities={
-            m: Normalization(
+            m: NormalizationSpec(
                 mean=(chosen := model.config.normalization_of(m)).mean,
                 std=chosen.std,
                 range16=chosen.range16,

@@ -33,8 +33,7 @@ from rich.table import Table
 from denet.graph import STATES
 from runtime.gallery import Enrolment, Scores, Space, open_gallery
 from runtime.gallery.file import DEFAULT as DEFAULT_STORAGE
-from runtime.gallery.scores import Pair, rates_for
-from runtime.gallery.scores import Table as ScoreTable
+from runtime.gallery.scores import Pair, ScoreTable, rates_for
 from runtime.gallery.storage import STORAGES
 from runtime.node import Node, read_settings
 

@@ -28,7 +28,7 @@ from denet.graph import COMPLETE, STATES, Modality, State
 from export.tensorrt.build import build_engines
 from runtime import Bundle, Runtime
 from runtime.backends.tensorrt.backend import TensorRTBackend
-from runtime.backends.tensorrt.target import BuildOptions
+from runtime.backends.tensorrt.machine import BuildOptions
 from runtime.composer import Composer
 from runtime.cosine import row_cosines
 from runtime.doctor import describe_diagnosis, diagnose

@@ -28,8 +28,7 @@ from denet.graph import STATES, State
 from denet.testset import all_samples, open_split
 from runtime import Runtime
 from runtime.gallery import Scores, Space
-from runtime.gallery.scores import Table as ScoreTable
-from runtime.gallery.scores import rates_for
+from runtime.gallery.scores import ScoreTable, rates_for
 from runtime.gallery.storage import STORAGES, decode, encode
 
 Pairs = dict[tuple[State, State], NDArray[np.float32]]

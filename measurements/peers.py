@@ -18,7 +18,7 @@ from export.monolith import Monolith
 from runtime import Bundle
 from runtime.benchmark.turns import Side
 from runtime.bundle.forms import Forms
-from runtime.layout import VECTORS, Copy, Run, Span, layout
+from runtime.layout import VECTORS, Copy, EngineRun, Rows, layout
 
 Tensors = Mapping[Modality, NDArray[np.float32]]
 
@@ -77,10 +77,10 @@ class OpenVino:
             for name, count in rows.tables.items()
         }
 
-        def view(span: Span) -> NDArray[np.float32]:
+        def view(span: Rows) -> NDArray[np.float32]:
             return tables[span.table][span.start : span.stop]
 
-        def bound(step: Copy | Run) -> Side:
+        def bound(step: Copy | EngineRun) -> Side:
             if isinstance(step, Copy):
                 source, target = view(step.source), view(step.target)
                 return lambda: np.copyto(target, source)

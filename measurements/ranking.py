@@ -21,7 +21,7 @@ from denet.data.records import open_data
 from denet.graph import COMPLETE, STATES
 from denet.testset import all_samples, open_split
 from runtime import Bundle
-from runtime.bundle.forms import PRECISIONS, TARGETS, Forms, cpu_targets, variant
+from runtime.bundle.forms import PLATFORMS, PRECISIONS, Forms, cpu_platforms, variant
 from runtime.head import Head
 from runtime.preprocess import Preprocessor
 
@@ -35,9 +35,9 @@ def main() -> None:
     bundle = Bundle.open(arguments.bundle)
     choices: dict[str, Forms] = {}
     for precision in PRECISIONS[1:]:
-        for target in TARGETS if precision != "fp16" else (None,):
+        for target in PLATFORMS if precision != "fp16" else (None,):
             forms = bundle.manifest.forms(precision, target)
-            if forms is not None and target in (None, "trt", *cpu_targets()):
+            if forms is not None and target in (None, "trt", *cpu_platforms()):
                 choices[variant(precision, target)] = forms
     samples = all_samples(open_split(open_data(arguments.data)))
     judge = Judge(

@@ -12,20 +12,20 @@ from denet.graph import STACKED, Modality, State, image_value
 from runtime.backends.base import (
     Backend,
     Buffer,
-    Call,
     CopyCall,
     DeviceLostError,
     EngineCall,
     Program,
+    ProgramCall,
     Trace,
 )
 from runtime.bundle.manifest import Manifest
 from runtime.layout import (
     VECTORS,
     Copy,
+    EngineRun,
     Layout,
-    Run,
-    Span,
+    Rows,
     TableKind,
     batch_order,
     layout,
@@ -185,9 +185,9 @@ class Composer:
         rows = layout(self.graph, states)
         self._reserve(rows, len(states))
         program = self.backend.program(
-            [self._view(Span(image_value(m), 0, len(held))) for m, held in rows.images.items()],
+            [self._view(Rows(image_value(m), 0, len(held))) for m, held in rows.images.items()],
             [self._call(step) for step in rows.steps],
-            [self._view(Span(VECTORS, 0, rows.tables[VECTORS]))],
+            [self._view(Rows(VECTORS, 0, rows.tables[VECTORS]))],
         )
         bound = _Bound(program, rows.images, np.asarray(rows.parts, np.intp))
         self._keep(states, bound)
@@ -218,14 +218,14 @@ class Composer:
                     self._programs.clear()
                 self._tables[table] = self.backend.allocate((count, *self._row_shapes[kind]))
 
-    def _view(self, span: Span) -> Buffer:
-        return self._tables[span.table].rows(span.start, span.rows)
+    def _view(self, span: Rows) -> Buffer:
+        return self._tables[span.table].rows(span.start, span.count)
 
-    def _call(self, step: Copy | Run) -> Call:
+    def _call(self, step: Copy | EngineRun) -> ProgramCall:
         if isinstance(step, Copy):
             return CopyCall(self._view(step.source), self._view(step.target))
 
-        def shaped(name: str, span: Span) -> Buffer:
+        def shaped(name: str, span: Rows) -> Buffer:
             view = self._view(span)
             if name in STACKED:
                 return view.reshape((step.targets, step.batch, self._channels))

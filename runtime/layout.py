@@ -39,18 +39,18 @@ VECTORS = "vectors"
 
 
 @dataclass(frozen=True)
-class Span:
-    """Rows [start, start + rows) of a table: `image_m`, `feature_m` or `vectors`."""
+class Rows:
+    """The rows [start, start + count) of a table: `image_m`, `feature_m` or `vectors`."""
 
     table: str
     start: int
-    rows: int
+    count: int
 
     @property
     def stop(self) -> int:
-        return self.start + self.rows
+        return self.start + self.count
 
-    def overlaps(self, other: Span) -> bool:
+    def overlaps(self, other: Rows) -> bool:
         return self.table == other.table and self.start < other.stop and other.start < self.stop
 
 
@@ -58,22 +58,22 @@ class Span:
 class Copy:
     """Copy the rows of `source` to `target`; both have the same number of rows."""
 
-    source: Span
-    target: Span
+    source: Rows
+    target: Rows
 
 
 @dataclass(frozen=True)
-class Run:
+class EngineRun:
     """Run `engine` over `batch` samples; an edge enhances `targets` vectors of each.
 
-    A span named in `graph.STACKED` holds targets * batch rows, the targets outermost.
+    What is named in `graph.STACKED` holds targets * batch rows, the targets outermost.
     """
 
     engine: str
     batch: int
     targets: int
-    inputs: dict[str, Span]
-    outputs: dict[str, Span]
+    inputs: dict[str, Rows]
+    outputs: dict[str, Rows]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Layout:
     tables: dict[str, int]
     kinds: dict[str, TableKind]
     images: dict[Modality, tuple[int, ...]]
-    steps: tuple[Copy | Run, ...]
+    steps: tuple[Copy | EngineRun, ...]
     parts: tuple[tuple[int, ...], ...]
 
 
@@ -144,12 +144,12 @@ def layout(graph: Graph, states: Sequence[State]) -> Layout:
     tables = {VECTORS: 0}
     kinds: dict[str, TableKind] = {VECTORS: "vector"}
 
-    def place(table: str, samples: Sequence[int], value: str) -> Span:
+    def place(table: str, samples: Sequence[int], value: str) -> Rows:
         start = tables.get(table, 0)
         for row, sample in enumerate(samples, start):
             home[sample, value] = table, row
         tables[table] = start + len(samples)
-        return Span(table, start, len(samples))
+        return Rows(table, start, len(samples))
 
     images: dict[Modality, tuple[int, ...]] = {}
     for m in graph.modalities:
@@ -166,10 +166,10 @@ def layout(graph: Graph, states: Sequence[State]) -> Layout:
             if a != m:
                 place(VECTORS, samples_of[cmft_engine(a, m)], recovered_value(m))
 
-    steps: list[Copy | Run] = []
-    collected: dict[tuple[tuple[str, int], ...], Span] = {}
+    steps: list[Copy | EngineRun] = []
+    collected: dict[tuple[tuple[str, int], ...], Rows] = {}
 
-    def collect(rows: tuple[tuple[str, int], ...]) -> Span:
+    def collect(rows: tuple[tuple[str, int], ...]) -> Rows:
         """One span that holds `rows` in order: a view where they lie so already, else a copy.
 
         No row is ever written twice, so one copy serves all who want the same rows.
@@ -199,12 +199,12 @@ def layout(graph: Graph, states: Sequence[State]) -> Layout:
             name: collect(wanted(engine, name, targets if name in STACKED else 1))
             for name in mine[0].inputs
         }
-        outputs: dict[str, Span] = {}
+        outputs: dict[str, Rows] = {}
         for name in mine[0].outputs:
             if name in STACKED:
                 start = tables[VECTORS]
                 tables[VECTORS] += targets * len(samples)
-                outputs[name] = Span(VECTORS, start, targets * len(samples))
+                outputs[name] = Rows(VECTORS, start, targets * len(samples))
                 for column, (i, call) in enumerate(zip(samples, mine, strict=True)):
                     for k, value in enumerate(call.outputs[name]):
                         home[i, value] = VECTORS, start + k * len(samples) + column
@@ -214,7 +214,7 @@ def layout(graph: Graph, states: Sequence[State]) -> Layout:
                 )
                 outputs[name], copies = _gather(rows, tables)
                 assert not copies, "an output is always one block of rows"
-        steps.append(Run(engine, len(samples), targets, inputs, outputs))
+        steps.append(EngineRun(engine, len(samples), targets, inputs, outputs))
 
     parts = tuple(
         tuple(home[i, value][1] for value in graph.plan(state).parts)
@@ -223,14 +223,14 @@ def layout(graph: Graph, states: Sequence[State]) -> Layout:
     return Layout(tuple(states), tables, kinds, images, tuple(steps), parts)
 
 
-def _gather(rows: Sequence[tuple[str, int]], tables: dict[str, int]) -> tuple[Span, list[Copy]]:
+def _gather(rows: Sequence[tuple[str, int]], tables: dict[str, int]) -> tuple[Rows, list[Copy]]:
     """One span for `rows`, with the copies into new rows of `vectors` that it takes, if any."""
-    blocks: list[Span] = []
+    blocks: list[Rows] = []
     for table, row in rows:
         if blocks and blocks[-1].table == table and blocks[-1].stop == row:
-            blocks[-1] = Span(table, blocks[-1].start, blocks[-1].rows + 1)
+            blocks[-1] = Rows(table, blocks[-1].start, blocks[-1].count + 1)
         else:
-            blocks.append(Span(table, row, 1))
+            blocks.append(Rows(table, row, 1))
     if len(blocks) == 1:
         return blocks[0], []
     assert all(block.table == VECTORS for block in blocks), "only vectors are ever copied"
@@ -239,6 +239,6 @@ def _gather(rows: Sequence[tuple[str, int]], tables: dict[str, int]) -> tuple[Sp
     copies: list[Copy] = []
     at = start
     for block in blocks:
-        copies.append(Copy(block, Span(VECTORS, at, block.rows)))
-        at += block.rows
-    return Span(VECTORS, start, len(rows)), copies
+        copies.append(Copy(block, Rows(VECTORS, at, block.count)))
+        at += block.count
+    return Rows(VECTORS, start, len(rows)), copies

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from denet import pixels
 from denet.errors import DenetError
 from denet.graph import Modality
-from runtime.bundle.manifest import Normalization, Preprocessing
+from runtime.bundle.manifest import NormalizationSpec, Preprocessing
 
 ImageLike = Union[str, "PathLike[str]", Image.Image, NDArray[Any]]
 """A path, a Pillow image, or an array (H, W), (H, W, 1) or (H, W, 3) of uint8 or uint16; three
@@ -63,7 +63,9 @@ class Preprocessor:
         return out
 
 
-def _statistics(normalization: Normalization) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _statistics(
+    normalization: NormalizationSpec,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and standard deviation of the channels, (3, 1, 1) each."""
     mean = np.asarray(normalization.mean, np.float32)[:, None, None]
     std = np.asarray(normalization.std, np.float32)[:, None, None]

@@ -34,15 +34,15 @@ from runtime.backends.tensorrt.files import (
     profile_of,
     why_stale,
 )
-from runtime.backends.tensorrt.target import (
+from runtime.backends.tensorrt.machine import (
     AMPERE,
+    BuildMachine,
     BuildOptions,
-    BuildTarget,
     load_tensorrt,
-    this_target,
+    this_machine,
 )
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import PRECISIONS, Form, Forms, Precision, cpu_targets
+from runtime.bundle.forms import PRECISIONS, Form, Forms, Precision, cpu_platforms
 from runtime.bundle.writing import store
 
 try:
@@ -80,7 +80,7 @@ class Build:
     """
 
     bundle: Bundle
-    target: BuildTarget
+    target: BuildMachine
     asked: str
     precision: Precision
     folder: Path
@@ -129,13 +129,13 @@ def calibration_target(target: str | None, precision: str) -> str:
         BuildError: TensorRT is left out of `target`, and `precision` needs it.
     """
     if target is None:
-        return f"{cpu_targets()[0]},trt"
+        return f"{cpu_platforms()[0]},trt"
     if precision in ("auto", "int8") and "trt" not in target.split(","):
         raise BuildError(f"--target {target}: add trt, for --trt builds what was made for TensorRT")
     return target
 
 
-def check_machine(options: BuildOptions) -> BuildTarget:
+def check_machine(options: BuildOptions) -> BuildMachine:
     """This machine, seen to be one that can build with `options`.
 
     Raises:
@@ -143,7 +143,7 @@ def check_machine(options: BuildOptions) -> BuildTarget:
         BuildError: its GPU or its TensorRT cannot do what the options ask for.
     """
     trt = load_tensorrt()
-    target = this_target(trt)
+    target = this_machine(trt)
     if options.version_compatible and not hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE"):
         raise BuildError(f"--version-compatible: {target.backend} cannot build such engines")
     if options.hardware_compatible:
@@ -250,7 +250,7 @@ def build_engines(
 
 def _check(
     bundle: Bundle,
-    target: BuildTarget,
+    target: BuildMachine,
     engines: dict[str, Result],
     open_device: Callable[[], Device],
     notify: Notify,
@@ -291,14 +291,14 @@ def _check(
 
 
 def _spec(
-    bundle: Bundle, engine: str, form: Form, target: BuildTarget, options: BuildOptions
+    bundle: Bundle, engine: str, form: Form, target: BuildMachine, options: BuildOptions
 ) -> BuildSpec:
     entry = bundle.manifest.engines[engine]
     return BuildSpec(
         engine=engine,
         form=form,
         source_sha256=entry.files[form].sha256,
-        target=target,
+        machine=target,
         profile=profile_of(entry, options.batch),
         options=options,
     )
@@ -310,7 +310,7 @@ def _up_to_date(bundle: Bundle, spec: BuildSpec, rebuild: bool) -> BuiltEngine |
     Raises:
         BuildError: it is another one, and may not be replaced.
     """
-    path = engine_path(bundle.root, spec.target, spec.form, spec.engine)
+    path = engine_path(bundle.root, spec.machine, spec.form, spec.engine)
     try:
         engine = open_engine(path)
         reason = why_stale(engine.facts, spec)
@@ -336,7 +336,7 @@ def _build(
 ) -> BuiltEngine:
     """Build an engine and put it in its place: first the engine, then its facts. Whatever happens
     between, the old facts are not of the new engine."""
-    path = engine_path(bundle.root, spec.target, spec.form, spec.engine)
+    path = engine_path(bundle.root, spec.machine, spec.form, spec.engine)
     path.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with written_whole(facts_path(path)) as facts_temporary:

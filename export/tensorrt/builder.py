@@ -24,7 +24,7 @@ from denet.errors import DenetError
 from denet.files import written_whole
 from export.tensorrt.proof import check_signature, count_layers, products, prove_precision
 from export.tensorrt.request import BuildError, Built, Event, Failed, Progress, Request
-from runtime.backends.tensorrt.target import BuildOptions
+from runtime.backends.tensorrt.machine import BuildOptions
 from runtime.bundle.bundle import Bundle
 
 STEP = 0.01

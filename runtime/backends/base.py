@@ -72,7 +72,7 @@ class EngineCall:
     outputs: Mapping[str, Buffer]
 
 
-Call = CopyCall | EngineCall
+ProgramCall = CopyCall | EngineCall
 
 
 class Span(NamedTuple):  # made between engines: it has to cost nothing
@@ -158,7 +158,7 @@ class Backend(ABC):
 
     @abstractmethod
     def program(
-        self, uploads: Sequence[Buffer], calls: Sequence[Call], downloads: Sequence[Buffer]
+        self, uploads: Sequence[Buffer], calls: Sequence[ProgramCall], downloads: Sequence[Buffer]
     ) -> Program:
         """A program that has the effect of running its parts one after the other; engines that it
         needs are loaded.

@@ -12,7 +12,7 @@ from denet.errors import DenetError
 from runtime.backends.base import Backend, BackendError
 from runtime.backends.tensorrt.files import FOLDER, Found, find_engines
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import PRECISIONS, Forms, Precision, Target, cpu_targets, variant
+from runtime.bundle.forms import PRECISIONS, Forms, Platform, Precision, cpu_platforms, variant
 from runtime.machine.cuda_driver import find_driver
 
 if TYPE_CHECKING:
@@ -122,31 +122,31 @@ def _ort(wish: _Wish, name: str, reason: str) -> Choice:
     from runtime.backends.onnxruntime.providers import PROVIDERS
 
     provider = PROVIDERS[name]
-    targets = cpu_targets() if provider.is_cpu else (provider.target,)
-    chosen, target, forms = next(_forms(wish, targets))
+    platforms = cpu_platforms() if provider.is_cpu else (provider.platform,)
+    chosen, platform, forms = next(_forms(wish, platforms))
     backend = OnnxRuntimeBackend(
         wish.bundle, forms, provider, threads=wish.threads, max_batch=wish.max_batch
     )
     reason += wish.note(name, chosen)
-    return Choice(backend, chosen, variant(chosen, target), forms, reason)
+    return Choice(backend, chosen, variant(chosen, platform), forms, reason)
 
 
 def _tensorrt(wish: _Wish, reason: str) -> Choice:
     from runtime.backends.tensorrt.backend import TensorRTBackend
-    from runtime.backends.tensorrt.target import load_tensorrt, this_target
+    from runtime.backends.tensorrt.machine import load_tensorrt, this_machine
 
     bundle = wish.bundle
     if not (bundle.root / FOLDER).is_dir():
         raise BackendError(f"{bundle.root}: no TensorRT engine was built for it: {_build(bundle)}")
-    here = this_target(load_tensorrt())
+    here = this_machine(load_tensorrt())
     incomplete: list[Found] = []
-    for chosen, target, forms in _forms(wish, ("trt",)):
+    for chosen, platform, forms in _forms(wish, ("trt",)):
         found = find_engines(bundle, here, forms)
         if not found.missing:
             device = partial(_cuda_device, wish.cuda_context)
             backend = TensorRTBackend(found.engines, bundle.manifest.engines, device)
             reason += wish.note("tensorrt", chosen)
-            return Choice(backend, chosen, variant(chosen, target), forms, reason)
+            return Choice(backend, chosen, variant(chosen, platform), forms, reason)
         incomplete.append(found)
     missing = incomplete[0].missing
     engine = next(iter(missing))
@@ -165,23 +165,23 @@ def _cuda_device(context: Any) -> Device:
 
 
 def _forms(
-    wish: _Wish, targets: tuple[Target | None, ...]
-) -> Iterator[tuple[Precision, Target | None, Forms]]:
-    """What of the bundle runs on one of `targets` as wished, the best first; at least one.
+    wish: _Wish, platforms: tuple[Platform | None, ...]
+) -> Iterator[tuple[Precision, Platform | None, Forms]]:
+    """What of the bundle runs on one of `platforms` as wished, the best first; at least one.
 
     Raises:
         BackendError: nothing.
     """
     manifest = wish.bundle.manifest
     found = [
-        (precision, target, forms)
+        (precision, platform, forms)
         for name in wish.precisions
         for precision in PRECISIONS
-        for target in targets
-        if precision == name and (forms := manifest.forms(precision, target)) is not None
+        for platform in platforms
+        if precision == name and (forms := manifest.forms(precision, platform)) is not None
     ]
     if not found:
-        runnable = {variant(p, t) for p in PRECISIONS for t in targets if t or p[0] == "f"}
+        runnable = {variant(p, t) for p in PRECISIONS for t in platforms if t or p[0] == "f"}
         here = ", ".join(sorted(runnable & set(manifest.variants)))
         raise BackendError(
             f"{wish.bundle.root}: has no engines in precision {wish.precision!r} for this "

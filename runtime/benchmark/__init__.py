@@ -1,9 +1,9 @@
 """The benchmark: what each missing state costs on this machine, where the time goes, and how near
 it is to what the machine can do.
 
-from runtime.benchmark import Request, bench
+from runtime.benchmark import BenchmarkRequest, bench
 
-report = bench("model.denet", Request(parts=("states",)))
+report = bench("model.denet", BenchmarkRequest(parts=("states",)))
 
 The names below are loaded when they are first used: a fresh process that is to be measured imports
 a module of this package, and should have no more in memory than a camera node has.
@@ -16,13 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runtime.benchmark.errors import BenchmarkError
-    from runtime.benchmark.request import Request
-    from runtime.benchmark.result import Report
+    from runtime.benchmark.request import BenchmarkRequest
+    from runtime.benchmark.result import BenchmarkReport
     from runtime.benchmark.run import bench
 
-__all__ = ["BenchmarkError", "Report", "Request", "bench"]
+__all__ = ["BenchmarkError", "BenchmarkReport", "BenchmarkRequest", "bench"]
 
-_HOMES = {"BenchmarkError": "errors", "Report": "result", "Request": "request", "bench": "run"}
+_HOMES = {
+    "BenchmarkError": "errors",
+    "BenchmarkReport": "result",
+    "BenchmarkRequest": "request",
+    "bench": "run",
+}
 
 
 def __getattr__(name: str) -> Any:

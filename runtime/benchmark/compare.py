@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime.benchmark.errors import BenchmarkError
-from runtime.benchmark.grid import Grid, megabytes, short
-from runtime.benchmark.result import Report, Variant
+from runtime.benchmark.result import BenchmarkReport, Variant
+from runtime.benchmark.sheet import Sheet, megabytes, short
 from runtime.benchmark.stats import Repeated, Timing
 
 
@@ -90,7 +90,7 @@ class Comparison:
         return sorted(found, key=lambda change: -change.ratio)
 
 
-def compare(old: Report, new: Report) -> Comparison:
+def compare(old: BenchmarkReport, new: BenchmarkReport) -> Comparison:
     """Set two reports side by side.
 
     Raises:
@@ -143,7 +143,7 @@ def _once(taken: Repeated, *, judged: bool = True, bytes: bool = False) -> Value
     return Value(taken.median, taken.low, taken.high, judged, bytes)
 
 
-def differences(old: Report, new: Report) -> Iterator[str]:
+def differences(old: BenchmarkReport, new: BenchmarkReport) -> Iterator[str]:
     """What else is not the same: with any of it, a change may not be the bundle's."""
     pairs = {
         "machines": (old.machine.name, new.machine.name),
@@ -187,7 +187,7 @@ def comparison_facts(found: Comparison, worse: Sequence[Change]) -> dict[str, An
     }
 
 
-def comparison_grid(found: Comparison, limit: float | None) -> Grid:
+def comparison_sheet(found: Comparison, limit: float | None) -> Sheet:
     """Every state, and whatever else changed beyond the noise."""
     shown = [c for c in found.changes if c.beyond_noise or c.old.state]
     rows = [
@@ -202,7 +202,7 @@ def comparison_grid(found: Comparison, limit: float | None) -> Grid:
     ]
     bad = frozenset(i for i, c in enumerate(shown) if limit is not None and c.worse_than(limit))
     rest = len(found.changes) - len(shown)
-    return Grid(
+    return Sheet(
         "what changed",
         ["", "old", "new", "ratio", "beyond noise"],
         rows,

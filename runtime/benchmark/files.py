@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from runtime.benchmark.errors import BenchmarkError
-from runtime.benchmark.result import FORMAT, SCHEMA, Report
+from runtime.benchmark.result import FORMAT, SCHEMA, BenchmarkReport
 
 
-def read_report(path: Path) -> Report:
+def read_report(path: Path) -> BenchmarkReport:
     """The report in a file.
 
     Raises:
@@ -32,6 +32,6 @@ def read_report(path: Path) -> Report:
             f"schema {SCHEMA}: measure again, or install the denet that wrote it"
         )
     try:
-        return msgspec.convert(document, Report, strict=False)
+        return msgspec.convert(document, BenchmarkReport, strict=False)
     except msgspec.ValidationError as error:
         raise BenchmarkError(f"{path}: {error}") from None

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.benchmark.costs import BatchCost, StateCost
 from runtime.benchmark.errors import BenchmarkError
-from runtime.benchmark.grid import percent, short
-from runtime.benchmark.result import Report, Variant
+from runtime.benchmark.result import BenchmarkReport, Variant
+from runtime.benchmark.sheet import percent, short
 from runtime.benchmark.stats import throughput
 from runtime.benchmark.summary import summary
-from runtime.benchmark.tables import grids
+from runtime.benchmark.tables import sheets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from denet.figures.drawing import Drawing
-    from runtime.benchmark.plots import Line, Point, Stack
+    from runtime.benchmark.plots import Curve, Point, Stack
 
 HEADINGS = {
     "latency": "Latency of each missing state",
@@ -60,7 +60,7 @@ def check_page() -> None:
             )
 
 
-def page(report: Report) -> str:
+def page(report: BenchmarkReport) -> str:
     """The report as a page."""
     from denet.page import templates
 
@@ -72,7 +72,7 @@ def page(report: Report) -> str:
             summary=summary(report),
             cards={name: cards(variant) for name, variant in report.variants.items()},
             plots=[(HEADINGS[drawing.name.partition(" ")[0]], drawing) for drawing in draw(report)],
-            grids=grids(report),
+            sheets=sheets(report),
         )
     )
 
@@ -92,7 +92,7 @@ def cards(variant: Variant) -> list[tuple[str, str, str]]:
     return found
 
 
-def draw(report: Report) -> list[Drawing]:
+def draw(report: BenchmarkReport) -> list[Drawing]:
     """The plots that the report allows, each named by its kind, and by what it is of."""
     from denet.figures.drawing import Drawing
     from denet.figures.style import render
@@ -106,12 +106,12 @@ def draw(report: Report) -> list[Drawing]:
     }
     if stacks:
         figures["latency"] = partial(plots.latency_figure, stacks)
-    lines: dict[str, dict[str, Line]] = {}
+    curves: dict[str, dict[str, Curve]] = {}
     for name, variant in report.variants.items():
         for state, batches in variant.batches.items():
-            lines.setdefault(state, {})[name] = line(batches)
-    if lines:
-        figures["throughput"] = partial(plots.throughput_figure, lines)
+            curves.setdefault(state, {})[name] = curve(batches)
+    if curves:
+        figures["throughput"] = partial(plots.throughput_figure, curves)
     for backend, roofs in report.roofs.items():
         marks = points(report, backend)
         if marks:
@@ -139,11 +139,11 @@ def stack(cost: StateCost) -> Stack:
     return Stack(cost.latency.p50, cost.latency.p99, scaled)
 
 
-def line(batches: dict[int, BatchCost]) -> Line:
-    """A state's line of throughput."""
-    from runtime.benchmark.plots import Line
+def curve(batches: dict[int, BatchCost]) -> Curve:
+    """A state's curve of throughput."""
+    from runtime.benchmark.plots import Curve
 
-    return Line(
+    return Curve(
         list(batches),
         [cost.per_second for cost in batches.values()],
         [1e3 * size / cost.timing.high for size, cost in batches.items()],
@@ -151,7 +151,7 @@ def line(batches: dict[int, BatchCost]) -> Line:
     )
 
 
-def points(report: Report, backend: str) -> list[Point]:
+def points(report: BenchmarkReport, backend: str) -> list[Point]:
     """The engines whose limits are known."""
     from runtime.benchmark.plots import Point
 

@@ -48,7 +48,7 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """Throughput against batch: samples a second, and between which values it moved."""
 
     sizes: Sequence[int]
@@ -166,7 +166,7 @@ def short(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def throughput_figure(states: Mapping[str, Mapping[str, Line]]) -> Figure:
+def throughput_figure(states: Mapping[str, Mapping[str, Curve]]) -> Figure:
     """Samples a second against the batch.
 
     Args:

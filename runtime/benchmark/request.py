@@ -19,7 +19,7 @@ MOST_BATCH = 256
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchmarkRequest:
     """What is to be measured, and how.
 
     Attributes:
@@ -57,7 +57,7 @@ class Request:
 
 def read_request(
     *, backend: str, precision: str, parts: str | None, batches: str, **others: Any
-) -> Request:
+) -> BenchmarkRequest:
     """A request from what a user wrote, lists with commas.
 
     Raises:
@@ -69,7 +69,7 @@ def read_request(
             raise BenchmarkError(f"unknown part {name!r}: choose from {', '.join(PARTS)}")
     if chosen == ():
         raise BenchmarkError(f"no part is named: choose from {', '.join(PARTS)}")
-    return Request(
+    return BenchmarkRequest(
         backends=_names(backend) or ("auto",),
         precisions=_names(precision) or ("auto",),
         parts=None if chosen is None else tuple(p for p in PARTS if p in chosen),

@@ -63,7 +63,7 @@ class Settings(Strict, frozen=True):
     images: str
 
 
-class Machine(Strict, frozen=True):
+class MachineFacts(Strict, frozen=True):
     """Where it was measured.
 
     Attributes:
@@ -113,7 +113,7 @@ class Variant(Strict, frozen=True):
     monoliths: dict[str, MonolithCost] = msgspec.field(default_factory=dict)
 
 
-class Report(Strict, frozen=True):
+class BenchmarkReport(Strict, frozen=True):
     """What a benchmark found.
 
     Attributes:
@@ -131,18 +131,21 @@ class Report(Strict, frozen=True):
     version: str
     bundle: Measured
     settings: Settings
-    machine: Machine
+    machine: MachineFacts
     variants: dict[str, Variant]
     images: ImageCost | None = None
     roofs: dict[str, Roofs] = msgspec.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def encode(report: Report) -> bytes:
+def encode(report: BenchmarkReport) -> bytes:
     """The report as JSON for a file."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
 
 
 def schema() -> bytes:
     """The JSON schema of a report's file."""
-    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Report)), indent=2) + b"\n"
+    return (
+        msgspec.json.format(msgspec.json.encode(msgspec.json.schema(BenchmarkReport)), indent=2)
+        + b"\n"
+    )

@@ -17,11 +17,10 @@ from runtime.benchmark.images import image_cost
 from runtime.benchmark.inputs import drawn_files, network_inputs, read_files
 from runtime.benchmark.limits import check_onnx
 from runtime.benchmark.monolith import BATCHES, find_monoliths
-from runtime.benchmark.place import Watch
-from runtime.benchmark.request import PARTS, Part, Request
+from runtime.benchmark.request import PARTS, BenchmarkRequest, Part
 from runtime.benchmark.sections import (
     Fields,
-    Work,
+    Workload,
     measure_batches,
     measure_dropouts,
     measure_end_to_end,
@@ -33,6 +32,7 @@ from runtime.benchmark.sections import (
 )
 from runtime.benchmark.stream import BATCH, SAMPLES
 from runtime.benchmark.turns import Clock, Notify
+from runtime.benchmark.watch import Watch
 from runtime.bundle.bundle import Bundle
 from runtime.machine import Machine
 from runtime.runtime import Runtime
@@ -42,11 +42,11 @@ Find = dict[str, dict[str, Any]]
 
 def bench(
     bundle: Bundle | Path | str,
-    request: Request,
+    request: BenchmarkRequest,
     *,
     clock: Clock = time.perf_counter,
     notify: Notify = lambda _: None,
-) -> result.Report:
+) -> result.BenchmarkReport:
     """Measure a bundle on this machine.
 
     Args:
@@ -76,7 +76,7 @@ def bench(
         most = max(*request.batches, *BATCHES, BATCH)
         runtimes = _load(opened, request, most, stack)
         samples = network_inputs(size, most, request.seed)
-        work = Work(opened, request, runtimes, samples, files, clock, notify, notes)
+        work = Workload(opened, request, runtimes, samples, files, clock, notify, notes)
         found: Find = {name: {} for name in runtimes}
 
         def add(fields: Fields) -> None:
@@ -105,14 +105,14 @@ def bench(
         if "start" in parts:
             add(measure_starts(work))
         variants = {name: _variant(runtimes[name], fields) for name, fields in found.items()}
-    return result.Report(
+    return result.BenchmarkReport(
         format="denet-benchmark",
         schema=1,
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
         bundle=_measured(opened),
         settings=_settings(request, parts),
-        machine=watch.seen(),
+        machine=watch.snapshot(),
         variants=variants,
         images=images,
         roofs=roofs,
@@ -120,7 +120,7 @@ def bench(
     )
 
 
-def _possible(request: Request, notes: list[str]) -> tuple[Part, ...]:
+def _possible(request: BenchmarkRequest, notes: list[str]) -> tuple[Part, ...]:
     """The parts to measure: all that are asked for by name, or all that can be had here.
 
     Raises:
@@ -140,7 +140,9 @@ def _possible(request: Request, notes: list[str]) -> tuple[Part, ...]:
     return parts
 
 
-def _load(bundle: Bundle, request: Request, most: int, stack: ExitStack) -> dict[str, Runtime]:
+def _load(
+    bundle: Bundle, request: BenchmarkRequest, most: int, stack: ExitStack
+) -> dict[str, Runtime]:
     """Every backend in every precision, by name, every state prepared, for at most `most` samples
     at once."""
     runtimes: dict[str, Runtime] = {}
@@ -160,7 +162,7 @@ def _load(bundle: Bundle, request: Request, most: int, stack: ExitStack) -> dict
     return runtimes
 
 
-def _threads(request: Request, machine: Machine) -> int:
+def _threads(request: BenchmarkRequest, machine: Machine) -> int:
     """As many as the runtime uses."""
     return request.threads or machine.cpu.cores or os.cpu_count() or 1
 
@@ -190,7 +192,7 @@ def _measured(bundle: Bundle) -> result.Measured:
     )
 
 
-def _settings(request: Request, parts: tuple[Part, ...]) -> result.Settings:
+def _settings(request: BenchmarkRequest, parts: tuple[Part, ...]) -> result.Settings:
     return result.Settings(
         parts=parts,
         threads=request.threads,

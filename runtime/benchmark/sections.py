@@ -17,7 +17,7 @@ from runtime.benchmark.costs import Limit, Roofs
 from runtime.benchmark.images import end_to_end
 from runtime.benchmark.inputs import Files, Tensors, limited
 from runtime.benchmark.monolith import BATCHES, monolith_costs
-from runtime.benchmark.request import MOST_BATCH, Request
+from runtime.benchmark.request import MOST_BATCH, BenchmarkRequest
 from runtime.benchmark.roofs import measure_roofs
 from runtime.benchmark.start import start_costs
 from runtime.benchmark.states import Runtimes, embedder, joules, latencies, sweep, traces
@@ -34,7 +34,7 @@ Fields = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What is measured, and how.
 
     Attributes:
@@ -49,7 +49,7 @@ class Work:
     """
 
     bundle: Bundle
-    request: Request
+    request: BenchmarkRequest
     runtimes: Runtimes
     samples: Sequence[Tensors]
     files: Sequence[Files]
@@ -68,7 +68,7 @@ class Work:
         return [size for size in sizes if size <= self.largest]
 
 
-def measure_states(work: Work, roofs: Mapping[str, Roofs], *, energy: bool) -> Fields:
+def measure_states(work: Workload, roofs: Mapping[str, Roofs], *, energy: bool) -> Fields:
     """Every state and every engine, at batch 1.
 
     Args:
@@ -98,14 +98,14 @@ def measure_states(work: Work, roofs: Mapping[str, Roofs], *, energy: bool) -> F
     }
 
 
-def _count(work: Work, engine: str, form: Form, targets: int) -> limits.Count:
+def _count(work: Workload, engine: str, form: Form, targets: int) -> limits.Count:
     spec = work.bundle.manifest.engines[engine]
     shapes = limits.engine_shapes(spec, batch=1, targets=targets)
     return limits.count(work.bundle.read_engine(engine, form), shapes)
 
 
 def _limit(
-    work: Work,
+    work: Workload,
     roofs: Mapping[str, Roofs],
     count: Callable[[str, Form, int], limits.Count],
     name: str,
@@ -133,7 +133,7 @@ def _precision(runtime: Runtime, form: Form) -> str | None:
     return limits.rate_of(form, on_cpu=PROVIDERS[runtime.backend].is_cpu)
 
 
-def measure_limits(work: Work, threads: int) -> dict[str, Roofs]:
+def measure_limits(work: Workload, threads: int) -> dict[str, Roofs]:
     """The roofs of every backend of ONNX Runtime, in the precisions of its variants."""
     precisions: dict[str, dict[str, None]] = {}
     for runtime in work.runtimes.values():
@@ -150,7 +150,7 @@ def measure_limits(work: Work, threads: int) -> dict[str, Roofs]:
     }
 
 
-def measure_batches(work: Work) -> Fields:
+def measure_batches(work: Workload) -> Fields:
     """Throughput against batch."""
     sizes = work.batches(work.request.batches)
     if left := sorted(set(work.request.batches) - set(sizes)):
@@ -159,7 +159,7 @@ def measure_batches(work: Work) -> Fields:
     return {name: {"batches": batch_costs(name, turns)} for name in work.runtimes}
 
 
-def measure_stream(work: Work) -> Fields:
+def measure_stream(work: Workload) -> Fields:
     """A stream in mixed states."""
     if work.largest < BATCH:
         work.notes.append(f"no stream was measured: batches of {BATCH} are more than is taken")
@@ -171,7 +171,7 @@ def measure_stream(work: Work) -> Fields:
     }
 
 
-def measure_dropouts(work: Work) -> Fields:
+def measure_dropouts(work: Workload) -> Fields:
     """A camera that dies."""
     found = {}
     for name, runtime in work.runtimes.items():
@@ -189,7 +189,7 @@ def measure_dropouts(work: Work) -> Fields:
     return found
 
 
-def measure_starts(work: Work) -> Fields:
+def measure_starts(work: Workload) -> Fields:
     """Cold starts and memory."""
     batch = max(work.batches(work.request.batches))
     return {
@@ -213,7 +213,7 @@ def measure_starts(work: Work) -> Fields:
     }
 
 
-def measure_end_to_end(work: Work) -> Fields:
+def measure_end_to_end(work: Workload) -> Fields:
     """From image files to embeddings."""
     turns = end_to_end(
         work.runtimes, work.files[0], work.request.rounds, work.clock, work.notify
@@ -224,7 +224,7 @@ def measure_end_to_end(work: Work) -> Fields:
     }
 
 
-def measure_monoliths(work: Work, graphs: Mapping[State, Path]) -> Fields:
+def measure_monoliths(work: Workload, graphs: Mapping[State, Path]) -> Fields:
     """The first variant beside graphs of whole states.
 
     Raises:

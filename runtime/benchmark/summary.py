@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runtime.benchmark.costs import ImageCost, Roofs
-from runtime.benchmark.grid import megabytes, short
-from runtime.benchmark.result import Report
+from runtime.benchmark.result import BenchmarkReport
+from runtime.benchmark.sheet import megabytes, short
 from runtime.states import read_state
 
 NUMBERS = ("images", "one image", "two images", "three images")
@@ -30,7 +30,7 @@ def roofs_line(roofs: Roofs) -> str:
     return f"matrix product in GFLOP/s: {rates}; copy in GB/s (of MiB): {copies}"
 
 
-def summary(report: Report) -> Mapping[str, str]:
+def summary(report: BenchmarkReport) -> Mapping[str, str]:
     """What was measured, where and how, in lines with names."""
     settings, bundle = report.settings, report.bundle
     threads = (
@@ -60,7 +60,7 @@ def summary(report: Report) -> Mapping[str, str]:
     return lines
 
 
-def _modalities(report: Report) -> int:
+def _modalities(report: BenchmarkReport) -> int:
     """How many a complete sample has: it is embedded from its files where images are measured."""
     states = {state for variant in report.variants.values() for state in variant.end_to_end}
     return max((len(read_state(state).available) for state in states), default=0)

@@ -6,26 +6,26 @@ from collections.abc import Callable
 
 from denet.graph import Kind, kind_of
 from runtime.benchmark.costs import Breakdown
-from runtime.benchmark.grid import Grid, megabytes, percent, short
-from runtime.benchmark.result import Report, Variant
+from runtime.benchmark.result import BenchmarkReport, Variant
+from runtime.benchmark.sheet import Sheet, megabytes, percent, short
 from runtime.benchmark.stats import Ratio, Timing, throughput
 
 KINDS: dict[Kind, str] = {"branch": "branches", "cmft": "CMFTs", "dem": "edges"}
 """What engines of each kind are called."""
 
 
-def grids(report: Report) -> list[Grid]:
+def sheets(report: BenchmarkReport) -> list[Sheet]:
     """All tables of a report, in the order in which a person should see them."""
     found = []
     for name, variant in report.variants.items():
         title = f"{name}: " if len(report.variants) > 1 else ""
         for make in OF_A_VARIANT:
-            if (grid := make(title, variant)) is not None:
-                found.append(grid)
+            if (sheet := make(title, variant)) is not None:
+                found.append(sheet)
     return found
 
 
-def states_grid(title: str, variant: Variant) -> Grid | None:
+def states_sheet(title: str, variant: Variant) -> Sheet | None:
     """Latency of each state."""
     if not variant.states:
         return None
@@ -49,7 +49,7 @@ def states_grid(title: str, variant: Variant) -> Grid | None:
     note = "network input to embedding; outside: of the time, in which no engine runs"
     if compared:
         note += "; / first: time over that of the first variant, ~ no difference, ? too noisy"
-    return Grid(f"{title}one sample, ms", heads, rows, note, frozenset(bad))
+    return Sheet(f"{title}one sample, ms", heads, rows, note, frozenset(bad))
 
 
 TAIL = ("p50", "p90", "p99", "max")
@@ -64,7 +64,7 @@ def _ratio(ratio: Ratio) -> str:
     return f"{mark}{ratio.median:.3f}"
 
 
-def parts_grid(title: str, variant: Variant) -> Grid | None:
+def parts_sheet(title: str, variant: Variant) -> Sheet | None:
     """Where the time of each state goes."""
     if not variant.states:
         return None
@@ -80,7 +80,7 @@ def parts_grid(title: str, variant: Variant) -> Grid | None:
     heads = ["state", *KINDS.values(), "upload", "copy", "download", *(["enqueue"] * device)]
     heads += ["outside", "total"]
     note = "of traced runs; outside: in which no engine runs, uploads and copies included"
-    return Grid(f"{title}where the time goes, ms", heads, rows, note)
+    return Sheet(f"{title}where the time goes, ms", heads, rows, note)
 
 
 def by_kind(parts: Breakdown) -> dict[Kind, float]:
@@ -91,7 +91,7 @@ def by_kind(parts: Breakdown) -> dict[Kind, float]:
     }
 
 
-def engines_grid(title: str, variant: Variant) -> Grid | None:
+def engines_sheet(title: str, variant: Variant) -> Sheet | None:
     """Each engine, and how near it is to what the machine can do."""
     if not variant.engines:
         return None
@@ -115,10 +115,10 @@ def engines_grid(title: str, variant: Variant) -> Grid | None:
     note = "inside the first state that runs it"
     if limits:
         note += "; limit: the time at this machine's own best; reach: its share of p50"
-    return Grid(f"{title}engines, batch 1, ms", heads, rows, note)
+    return Sheet(f"{title}engines, batch 1, ms", heads, rows, note)
 
 
-def batches_grid(title: str, variant: Variant) -> Grid | None:
+def batches_sheet(title: str, variant: Variant) -> Sheet | None:
     """Throughput against batch."""
     if not variant.batches:
         return None
@@ -128,10 +128,10 @@ def batches_grid(title: str, variant: Variant) -> Grid | None:
         for state, costs in variant.batches.items()
     ]
     heads = ["state", *(f"batch {size}" for size in sizes)]
-    return Grid(f"{title}samples per second", heads, rows)
+    return Sheet(f"{title}samples per second", heads, rows)
 
 
-def stream_grid(title: str, variant: Variant) -> Grid | None:
+def stream_sheet(title: str, variant: Variant) -> Sheet | None:
     """A stream in mixed states."""
     stream = variant.stream
     if stream is None:
@@ -152,12 +152,12 @@ def stream_grid(title: str, variant: Variant) -> Grid | None:
     ]
     heads = ["mixed states", *TAIL, "per s", "gain of batching"]
     note = "gain: throughput in batches over this way, median of pairs and its 95 % interval"
-    return Grid(
+    return Sheet(
         f"{title}{stream.samples} samples in mixed states, ms of a sample", heads, rows, note
     )
 
 
-def dropout_grid(title: str, variant: Variant) -> Grid | None:
+def dropout_sheet(title: str, variant: Variant) -> Sheet | None:
     """A camera that dies."""
     if not variant.dropouts:
         return None
@@ -179,10 +179,10 @@ def dropout_grid(title: str, variant: Variant) -> Grid | None:
         "first: the first sample without it; unprepared: the same where only the complete state "
         "was prepared; loads: the engines that it then loads"
     )
-    return Grid(f"{title}a camera dies in a stream, ms", heads, rows, note)
+    return Sheet(f"{title}a camera dies in a stream, ms", heads, rows, note)
 
 
-def starts_grid(title: str, variant: Variant) -> Grid | None:
+def starts_sheet(title: str, variant: Variant) -> Sheet | None:
     """Cold starts."""
     if not variant.starts:
         return None
@@ -197,10 +197,10 @@ def starts_grid(title: str, variant: Variant) -> Grid | None:
         rows.append(cells)
     heads = ["prepared", "engines", "import", "load", "embed", "first", "host MB"]
     note = "first: load and embed, the time to the first embedding; host: the most memory it had"
-    return Grid(f"{title}a fresh process, ms", heads + ["device MB"] * device, rows, note)
+    return Sheet(f"{title}a fresh process, ms", heads + ["device MB"] * device, rows, note)
 
 
-def files_grid(title: str, variant: Variant) -> Grid | None:
+def files_sheet(title: str, variant: Variant) -> Sheet | None:
     """End to end."""
     if not variant.end_to_end:
         return None
@@ -210,10 +210,10 @@ def files_grid(title: str, variant: Variant) -> Grid | None:
     ]
     bad = frozenset(i for i, t in enumerate(variant.end_to_end.values()) if t.noisy)
     heads = ["state", *TAIL, "spread %", "per s"]
-    return Grid(f"{title}from image files to embedding, ms", heads, rows, bad=bad)
+    return Sheet(f"{title}from image files to embedding, ms", heads, rows, bad=bad)
 
 
-def monoliths_grid(title: str, variant: Variant) -> Grid | None:
+def monoliths_sheet(title: str, variant: Variant) -> Sheet | None:
     """Composed beside one graph of the whole state."""
     if not variant.monoliths:
         return None
@@ -232,17 +232,17 @@ def monoliths_grid(title: str, variant: Variant) -> Grid | None:
     ]
     heads = ["state", "batch", "composed", "one graph", "ratio", "its interval", "graph MB"]
     note = "ratio: composed over one graph, median of pairs; ~ no difference, ? too noisy"
-    return Grid(f"{title}composed and monolithic, ms", heads, rows, note)
+    return Sheet(f"{title}composed and monolithic, ms", heads, rows, note)
 
 
-OF_A_VARIANT: tuple[Callable[[str, Variant], Grid | None], ...] = (
-    states_grid,
-    parts_grid,
-    engines_grid,
-    batches_grid,
-    monoliths_grid,
-    stream_grid,
-    files_grid,
-    dropout_grid,
-    starts_grid,
+OF_A_VARIANT: tuple[Callable[[str, Variant], Sheet | None], ...] = (
+    states_sheet,
+    parts_sheet,
+    engines_sheet,
+    batches_sheet,
+    monoliths_sheet,
+    stream_sheet,
+    files_sheet,
+    dropout_sheet,
+    starts_sheet,
 )

@@ -8,7 +8,7 @@ several INT8 forms of an engine, and what runs it takes the one that was made fo
 
 from __future__ import annotations
 
-import platform
+import platform as system
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,35 +16,35 @@ from typing import Literal, get_args
 Precision = Literal["fp32", "fp16", "int8", "mixed"]
 """What a user asks for; "mixed" is the choice per engine that a calibration made."""
 
-Target = Literal["vnni", "avx2", "trt"]
+Platform = Literal["vnni", "avx2", "trt"]
 """What INT8 is made for: a CPU that adds products in 32 bits (x86 with VNNI, ARM), an x86 CPU
 without VNNI, TensorRT."""
 
 Form = Literal["fp32", "fp16", "int8-vnni", "int8-avx2", "int8-trt"]
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-TARGETS: tuple[Target, ...] = get_args(Target)
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 FORMS: tuple[Form, ...] = get_args(Form)
 
-INT8: dict[Target, Form] = {"vnni": "int8-vnni", "avx2": "int8-avx2", "trt": "int8-trt"}
+INT8: dict[Platform, Form] = {"vnni": "int8-vnni", "avx2": "int8-avx2", "trt": "int8-trt"}
 
 Forms = Mapping[str, Form]
 """The form of each engine."""
 
 
-def variant(precision: Precision, target: Target | None) -> str:
-    """The name of a precision on a target: "fp32", "fp16", "int8-vnni", "mixed-trt"."""
-    return precision if precision in ("fp32", "fp16") else f"{precision}-{target}"
+def variant(precision: Precision, platform: Platform | None) -> str:
+    """The name of a precision on a platform: "fp32", "fp16", "int8-vnni", "mixed-trt"."""
+    return precision if precision in ("fp32", "fp16") else f"{precision}-{platform}"
 
 
-def cpu_targets() -> tuple[Target, ...]:
+def cpu_platforms() -> tuple[Platform, ...]:
     """What this CPU can run, the best first. One whose features cannot be told counts as one
     without VNNI, whose form runs everywhere."""
     return ("vnni", "avx2") if _adds_in_32_bits() else ("avx2",)
 
 
 def _adds_in_32_bits() -> bool:
-    if platform.machine().lower() in ("aarch64", "arm64"):
+    if system.machine().lower() in ("aarch64", "arm64"):
         return True
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")

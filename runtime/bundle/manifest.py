@@ -16,7 +16,16 @@ import msgspec
 from denet.errors import DenetError
 from denet.folders import FOLDERS
 from denet.graph import Graph, Modality, component
-from runtime.bundle.forms import INT8, PRECISIONS, TARGETS, Form, Forms, Precision, Target, variant
+from runtime.bundle.forms import (
+    INT8,
+    PLATFORMS,
+    PRECISIONS,
+    Form,
+    Forms,
+    Platform,
+    Precision,
+    variant,
+)
 
 FORMAT = "denet-bundle"
 SCHEMA = 1
@@ -60,7 +69,7 @@ class Engine(_Strict, frozen=True):
     files: dict[Form, File]
 
 
-class Normalization(_Strict, frozen=True):
+class NormalizationSpec(_Strict, frozen=True):
     """Per channel mean and std for values in [0, 1]; the 16-bit values of black and white."""
 
     mean: tuple[float, float, float]
@@ -74,7 +83,7 @@ class Preprocessing(_Strict, frozen=True):
     height: Annotated[int, msgspec.Meta(ge=1)]
     width: Annotated[int, msgspec.Meta(ge=1)]
     interpolation: Literal["bilinear"]
-    modalities: dict[Modality, Normalization]
+    modalities: dict[Modality, NormalizationSpec]
 
 
 class Projection(_Strict, frozen=True):
@@ -98,7 +107,7 @@ class Projection(_Strict, frozen=True):
     map: dict[str, tuple[float, float]]
 
 
-class Head(_Strict, frozen=True):
+class HeadSpec(_Strict, frozen=True):
     """From parts (B, P, C) to the embedding (B, dim).
 
     `affine` holds `scale` and `shift` (PC each) where a BN neck or a weight of parts is there, and
@@ -114,7 +123,7 @@ class Head(_Strict, frozen=True):
 class Canary(_Strict, frozen=True):
     """Golden inputs with the embeddings that PyTorch makes of them in each state.
 
-    `min_cosine` is the least cosine to the expected embedding that each precision on each target
+    `min_cosine` is the least cosine to the expected embedding that each precision on each platform
     (`forms.variant`) may show.
     """
 
@@ -191,10 +200,10 @@ class Manifest(_Strict, frozen=True):
     preprocessing: Preprocessing
     engines: dict[str, Engine]
     default_precision: Precision
-    head: Head
+    head: HeadSpec
     canary: Canary
     calibration: Calibration | None = None
-    mixed: dict[Target, Mixed] = {}
+    mixed: dict[Platform, Mixed] = {}
 
     @property
     def graph(self) -> Graph:
@@ -205,24 +214,24 @@ class Manifest(_Strict, frozen=True):
     def variants(self) -> tuple[str, ...]:
         """What the bundle can be run in: "fp32", "int8-vnni", "mixed-trt" and so on."""
         return tuple(
-            variant(precision, target)
+            variant(precision, platform)
             for precision in PRECISIONS
-            for target in (TARGETS if precision in ("int8", "mixed") else (None,))
-            if self.forms(precision, target) is not None
+            for platform in (PLATFORMS if precision in ("int8", "mixed") else (None,))
+            if self.forms(precision, platform) is not None
         )
 
     @property
     def default_forms(self) -> Forms:
-        """The form of each engine in the default precision, on the first target that has it."""
-        found = (self.forms(self.default_precision, target) for target in TARGETS)
+        """The form of each engine in the default precision, on the first platform that has it."""
+        found = (self.forms(self.default_precision, platform) for platform in PLATFORMS)
         return next(forms for forms in found if forms is not None)
 
-    def forms(self, precision: Precision, target: Target | None) -> Forms | None:
-        """The form of each engine in a precision on a target; None where one is not there."""
+    def forms(self, precision: Precision, platform: Platform | None) -> Forms | None:
+        """The form of each engine in a precision on a platform; None where one is not there."""
         if precision == "mixed":
-            mixed = self.mixed.get(target) if target is not None else None
+            mixed = self.mixed.get(platform) if platform is not None else None
             return None if mixed is None else mixed.engines
-        form: Form = precision if precision != "int8" else INT8[target or "avx2"]
+        form: Form = precision if precision != "int8" else INT8[platform or "avx2"]
         complete = all(form in engine.files for engine in self.engines.values())
         return dict.fromkeys(self.engines, form) if complete else None
 
@@ -274,10 +283,10 @@ def read_manifest(root: Path) -> Manifest:
     except msgspec.ValidationError as error:
         raise BundleError(f"{path}: {error}") from None
     _check_graph(path, manifest)
-    for target, mixed in manifest.mixed.items():
+    for platform, mixed in manifest.mixed.items():
         for name in manifest.graph.engines:
             if mixed.engines.get(name) not in manifest.engines[name].files:
-                raise BundleError(f"{path}: mixed-{target} has no engine {name} to run")
+                raise BundleError(f"{path}: mixed-{platform} has no engine {name} to run")
     if not any(v.partition("-")[0] == manifest.default_precision for v in manifest.variants):
         raise BundleError(
             f"{path}: default precision {manifest.default_precision}, but some engine lacks it"

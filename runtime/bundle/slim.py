@@ -9,7 +9,7 @@ import msgspec
 from denet.files import replaced_folder
 from denet.outputs import check_free
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import PRECISIONS, TARGETS, Form, variant
+from runtime.bundle.forms import PLATFORMS, PRECISIONS, Form, variant
 from runtime.bundle.manifest import MANIFEST, BundleError
 from runtime.bundle.writing import link, store_manifest
 
@@ -29,10 +29,10 @@ def slim(bundle: Bundle, out: Path, wanted: str, *, replace: bool = False) -> Bu
     """
     manifest = bundle.manifest
     found = next(
-        ((p, t) for p in PRECISIONS for t in TARGETS if variant(p, t) == wanted), (None, None)
+        ((p, t) for p in PRECISIONS for t in PLATFORMS if variant(p, t) == wanted), (None, None)
     )
-    precision, target = found
-    forms = None if precision is None else manifest.forms(precision, target)
+    precision, platform = found
+    forms = None if precision is None else manifest.forms(precision, platform)
     if precision is None or forms is None:
         raise BundleError(f"{bundle.root}: has no {wanted!r}, only {', '.join(manifest.variants)}")
     if out.exists() and not (out / MANIFEST).is_file():
@@ -50,7 +50,7 @@ def slim(bundle: Bundle, out: Path, wanted: str, *, replace: bool = False) -> Bu
         canary=msgspec.structs.replace(
             manifest.canary, min_cosine={wanted: manifest.canary.min_cosine[wanted]}
         ),
-        mixed={target: manifest.mixed[target]} if precision == "mixed" and target else {},
+        mixed={platform: manifest.mixed[platform]} if precision == "mixed" and platform else {},
     )
     try:
         with replaced_folder(out) as root:

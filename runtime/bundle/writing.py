@@ -14,9 +14,9 @@ from runtime.bundle.manifest import MANIFEST, File, Manifest
 
 def store(root: Path, path: str, content: bytes) -> File:
     """Write a file of the bundle at `root`, down to the disk."""
-    target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as stream:
+    destination = root / path
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with destination.open("wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
@@ -29,23 +29,23 @@ def store_manifest(root: Path, manifest: Manifest) -> None:
     store(root, MANIFEST, encoded + b"\n")
 
 
-def link(source: Path, target: Path, file: File) -> None:
+def link(source: Path, destination: Path, file: File) -> None:
     """Take a file over from the bundle at `source`, as the same file where there is such a thing.
 
     The files of a bundle are never changed in place, so both may have it.
     """
-    (target / file.path).parent.mkdir(parents=True, exist_ok=True)
-    _linked(str(source / file.path), str(target / file.path))
+    (destination / file.path).parent.mkdir(parents=True, exist_ok=True)
+    _linked(str(source / file.path), str(destination / file.path))
 
 
-def link_folder(source: Path, target: Path) -> None:
+def link_folder(source: Path, destination: Path) -> None:
     """Take a folder over as `link` takes a file; none where there is none."""
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=_linked)
+        shutil.copytree(source, destination, copy_function=_linked)
 
 
-def _linked(source: str, target: str) -> None:
+def _linked(source: str, destination: str) -> None:
     try:
-        os.link(source, target)
+        os.link(source, destination)
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copyfile(source, destination)

@@ -14,14 +14,14 @@ from denet.errors import DenetError
 from runtime.backends import BACKENDS, BackendError
 from runtime.backends.choose import AUTO
 from runtime.backends.tensorrt.files import find_engines
-from runtime.backends.tensorrt.target import this_target
+from runtime.backends.tensorrt.machine import this_machine
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import PRECISIONS, cpu_targets, variant
+from runtime.bundle.forms import PRECISIONS, cpu_platforms, variant
 from runtime.doctor.advice import Advice, advise, advise_bundle
 from runtime.doctor.software import (
     PROVIDERS,
     RTX_PLUGIN,
-    Chosen,
+    BundleChoice,
     Software,
     inspect_software,
     would_run,
@@ -32,7 +32,7 @@ TENSORRT = ("tensorrt", "ort-trt", "ort-trt-rtx")
 """The backends that take what was made for TensorRT."""
 
 
-class Engines(msgspec.Struct, frozen=True, kw_only=True):
+class EngineStock(msgspec.Struct, frozen=True, kw_only=True):
     """TensorRT engines of one precision: how many of how many this machine may load, and of the
     others how many are missing or stale for what reason."""
 
@@ -53,8 +53,8 @@ class BundleReport(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     precisions: dict[str, str | None]
-    engines: dict[str, Engines]
-    chosen: Chosen | None
+    engines: dict[str, EngineStock]
+    chosen: BundleChoice | None
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +122,7 @@ def diagnose(path: Path | None = None, backend: str = "auto", precision: str = "
             path=str(bundle.root),
             precisions={name: _why_not_here(name, backends) for name in bundle.manifest.variants},
             engines=_find(bundle, software),
-            chosen=chosen if isinstance(chosen, Chosen) else None,
+            chosen=chosen if isinstance(chosen, BundleChoice) else None,
         )
         refusal = chosen if isinstance(chosen, str) else None
         lacking = any(engines.missing for engines in report.engines.values())
@@ -131,7 +131,7 @@ def diagnose(path: Path | None = None, backend: str = "auto", precision: str = "
         machine=machine,
         python=sys.version.partition(" ")[0],
         software=software,
-        int8=tuple(variant("int8", target) for target in cpu_targets()),
+        int8=tuple(variant("int8", platform) for platform in cpu_platforms()),
         backends=backends,
         order=AUTO,
         bundle=report,
@@ -177,26 +177,26 @@ def _why_not_here(name: str, backends: dict[str, str | None]) -> str | None:
     if made_for == "trt":
         able = any(backends.get(backend, "") is None for backend in TENSORRT)
         return None if able else "it is made for TensorRT, which cannot run here"
-    if made_for and made_for not in cpu_targets():
+    if made_for and made_for not in cpu_platforms():
         return "it is made for a CPU with VNNI"
     return None
 
 
-def _find(bundle: Bundle, software: Software) -> dict[str, Engines]:
+def _find(bundle: Bundle, software: Software) -> dict[str, EngineStock]:
     if software.tensorrt.version is None:
         return {}
     module = ModuleType("tensorrt")  # which this process has not loaded
     module.__dict__.update(
         __version__=software.tensorrt.version, __backend__=software.tensorrt_backend
     )
-    here = this_target(module)
+    here = this_machine(module)
     found = {}
     for precision in PRECISIONS:
         if (forms := bundle.manifest.forms(precision, "trt")) is not None:
             engines = find_engines(bundle, here, forms)
             # A reason begins with the file that it is of.
             reasons = Counter(why.partition(": ")[2] for why in engines.missing.values())
-            found[variant(precision, "trt")] = Engines(
+            found[variant(precision, "trt")] = EngineStock(
                 ready=len(engines.engines), of=len(forms), missing=dict(reasons)
             )
     return found

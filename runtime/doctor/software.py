@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from runtime.backends import choose
-from runtime.backends.tensorrt.target import this_target
+from runtime.backends.tensorrt.machine import this_machine
 from runtime.bundle.bundle import Bundle
 
 PATIENCE = 180.0
@@ -78,7 +78,7 @@ class Software(msgspec.Struct, frozen=True, kw_only=True):
     cuda_python: Package
 
 
-class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+class BundleChoice(msgspec.Struct, frozen=True, kw_only=True):
     """The backend and precision that would run a bundle, and the sentence that says why."""
 
     backend: str
@@ -106,10 +106,10 @@ def inspect_software(has_gpu: bool) -> Software:
     )
 
 
-def would_run(bundle: Bundle, backend: str, precision: str) -> Chosen | str:
+def would_run(bundle: Bundle, backend: str, precision: str) -> BundleChoice | str:
     """What `runtime.backends.choose` takes for the bundle, or why it refuses."""
     told = _ask("choose", str(bundle.root), backend, precision)
-    return told["because"] if "because" in told else msgspec.convert(told, Chosen)
+    return told["because"] if "because" in told else msgspec.convert(told, BundleChoice)
 
 
 def _ask(*question: object) -> dict[str, Any]:
@@ -198,8 +198,8 @@ def _rtx_plugin(ort: Any) -> dict[str, str | None]:
 
 
 def _tensorrt() -> dict[str, Any]:
-    target = this_target(importlib.import_module("tensorrt"))
-    return {"version": target.tensorrt, "backend": target.backend}
+    machine = this_machine(importlib.import_module("tensorrt"))
+    return {"version": machine.tensorrt, "backend": machine.backend}
 
 
 def _pycuda() -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         impostors: pairs of samples of different people.
         genuine: pairs of samples of one person, seen by different cameras.
         cosines: the least cosine that no greater share of the impostors reaches than the rate at
-            the same place of `Table.rates`; as many as there are impostors for.
+            the same place of `ScoreTable.rates`; as many as there are impostors for.
         found: the share of the genuine that reaches that cosine.
     """
 
@@ -48,7 +48,7 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     found: tuple[Share, ...]
 
 
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ScoreTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The file of scores.
 
     Attributes:
@@ -83,7 +83,7 @@ class Scores:
         GalleryError: the table contradicts itself.
     """
 
-    def __init__(self, table: Table, name: str) -> None:
+    def __init__(self, table: ScoreTable, name: str) -> None:
         self.table = table
         self.space = Space(table.dim, table.checkpoint, table.projection)
         self.name = name
@@ -192,7 +192,7 @@ def read_scores(path: Path, space: Space) -> Scores:
         GalleryError: it cannot be read, is damaged, or is of another space.
     """
     try:
-        table = msgspec.json.decode(path.read_bytes(), type=Table)
+        table = msgspec.json.decode(path.read_bytes(), type=ScoreTable)
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -18,7 +18,7 @@ from runtime.machine.nvidia import (
     read_gpu_state,
 )
 from runtime.machine.power import read_watts
-from runtime.machine.processor import Cpu, Memory, read_cpu, read_memory
+from runtime.machine.processor import Cpu, MachineMemory, read_cpu, read_memory
 from runtime.machine.throttling import limits_in_force
 
 GIB = 2**30
@@ -46,7 +46,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     cpu: Cpu
-    memory: Memory | None
+    memory: MachineMemory | None
     system: str | None
     kernel: str | None
     container: str | None
@@ -164,7 +164,7 @@ def _cpu_clock(cpu: Cpu) -> str:
     )
 
 
-def _memory(memory: Memory) -> str:
+def _memory(memory: MachineMemory) -> str:
     swap = f"{memory.swap / GIB:.1f} GiB swap" if memory.swap else "no swap"
     return f"{memory.total / GIB:.1f} GiB, {memory.available / GIB:.1f} available, {swap}"
 

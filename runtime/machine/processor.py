@@ -51,7 +51,7 @@ class Cpu(msgspec.Struct, frozen=True, kw_only=True):
     max_mhz: int | None
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
+class MachineMemory(msgspec.Struct, frozen=True, kw_only=True):
     """Main memory in bytes: all, what can be had now, and swap."""
 
     total: int
@@ -103,12 +103,12 @@ def _allowed(root: Path) -> float | None:
     return int(limit[1]) / int(limit[2]) if limit else None
 
 
-def read_memory(root: Path) -> Memory | None:
+def read_memory(root: Path) -> MachineMemory | None:
     """The memory of the machine at `root`."""
     lines = re.findall(r"^(\w+): +(\d+) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
     size = {name: int(kib) * 1024 for name, kib in lines}
     if "MemTotal" not in size:
         return None
-    return Memory(
+    return MachineMemory(
         total=size["MemTotal"], available=size.get("MemAvailable", 0), swap=size.get("SwapTotal", 0)
     )

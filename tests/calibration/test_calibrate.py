@@ -40,7 +40,8 @@ from denet.graph import ENGINES, MODALITIES, STATES, Modality, State, plan
 from runtime import BackendError, Bundle, BundleError, Runtime
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
-from runtime.bundle.forms import Form, Forms, cpu_targets
+from runtime.bundle.forms import Form, Forms
+from runtime.bundle.forms import cpu_platforms as cpu_targets
 from runtime.bundle.slim import slim
 from runtime.head import Head
 from runtime.preprocess import Preprocessor

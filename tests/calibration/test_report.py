@@ -45,9 +45,9 @@ from runtime.bundle.manifest import (
     Canary,
     Engine,
     File,
-    Head,
+    HeadSpec,
     Manifest,
-    Normalization,
+    NormalizationSpec,
     Preprocessing,
 )
 from runtime.preprocess import Preprocessor
@@ -55,7 +55,7 @@ from runtime.preprocess import Preprocessor
 TIR = State.parse("tir")
 BUDGET = 0.5
 
-NORMAL = Normalization(mean=(0, 0, 0), std=(1, 1, 1), range16=(0, 65535))
+NORMAL = NormalizationSpec(mean=(0, 0, 0), std=(1, 1, 1), range16=(0, 65535))
 PREPROCESSING = Preprocessing(
     height=8,
     width=4,
@@ -87,7 +87,7 @@ def bundle_at(root: str) -> Bundle:
             for e in ENGINES
         },
         default_precision="mixed",
-        head=Head(dim=48, normalize=True, affine=None),
+        head=HeadSpec(dim=48, normalize=True, affine=None),
         canary=Canary(file=file(1), min_cosine={"fp32": 0.999}),
     )
     return Bundle(Path(root), manifest)

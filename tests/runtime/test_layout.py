@@ -13,9 +13,9 @@ from denet.graph import RGB_NIR_TIR, Graph, State
 from runtime.layout import (
     VECTORS,
     Copy,
+    EngineRun,
     Layout,
-    Run,
-    Span,
+    Rows,
     batch_order,
     layout,
     most_vectors,
@@ -49,25 +49,25 @@ def laid_out(batch: Batch) -> Layout:
     return layout(graph, [states[i] for i in batch_order(graph, states)])
 
 
-def runs(found: Layout) -> list[Run]:
-    return [step for step in found.steps if isinstance(step, Run)]
+def runs(found: Layout) -> list[EngineRun]:
+    return [step for step in found.steps if isinstance(step, EngineRun)]
 
 
 def copies(found: Layout) -> list[Copy]:
     return [step for step in found.steps if isinstance(step, Copy)]
 
 
-def reads(step: Copy | Run) -> list[Span]:
+def reads(step: Copy | EngineRun) -> list[Rows]:
     return [step.source] if isinstance(step, Copy) else list(step.inputs.values())
 
 
-def writes(step: Copy | Run) -> list[Span]:
+def writes(step: Copy | EngineRun) -> list[Rows]:
     return [step.target] if isinstance(step, Copy) else list(step.outputs.values())
 
 
-def rows_of(spans: list[Span]) -> Iterator[tuple[str, int]]:
+def rows_of(spans: list[Rows]) -> Iterator[tuple[str, int]]:
     for span in spans:
-        for row in range(span.start, span.start + span.rows):
+        for row in range(span.start, span.start + span.count):
             yield span.table, row
 
 
@@ -108,10 +108,10 @@ def execute(found: Layout) -> list[list[Symbol]]:
     for modality, samples in found.images.items():
         tables[f"image_{modality}"][:] = [("image", modality, i) for i in samples]
 
-    def read(span: Span) -> list[Symbol]:
+    def read(span: Rows) -> list[Symbol]:
         rows = tables[span.table][span.start : span.stop]
         held = [row for row in rows if row is not None]
-        assert len(held) == span.rows, "a row is read before it is written"
+        assert len(held) == span.count, "a row is read before it is written"
         return held
 
     for step in found.steps:
@@ -204,14 +204,14 @@ def test_spans_lie_inside_their_tables_and_have_the_rows_that_their_run_needs(
     found = laid_out(batch)
     for step in found.steps:
         for span in reads(step) + writes(step):
-            assert span.rows > 0
-            assert 0 <= span.start < span.stop == span.start + span.rows
+            assert span.count > 0
+            assert 0 <= span.start < span.stop == span.start + span.count
             assert span.stop <= found.tables[span.table]
         if isinstance(step, Copy):
-            assert step.source.rows == step.target.rows
+            assert step.source.count == step.target.count
         else:
             for name, span in (step.inputs | step.outputs).items():
-                assert span.rows == step.batch * (step.targets if name in PER_TARGET else 1)
+                assert span.count == step.batch * (step.targets if name in PER_TARGET else 1)
             assert step.targets in (1, 2)
 
 
@@ -281,7 +281,7 @@ def test_one_modality_runs_its_branch_alone() -> None:
 
 
 def test_spans_overlap_where_they_share_a_row_of_one_table() -> None:
-    spans = [Span(t, start, rows) for t in "ab" for start in range(4) for rows in (1, 2, 3)]
+    spans = [Rows(t, start, rows) for t in "ab" for start in range(4) for rows in (1, 2, 3)]
     for one in spans:
         for other in spans:
             shared = set(rows_of([one])) & set(rows_of([other]))

@@ -46,7 +46,7 @@ def preprocessor(config: ModelConfig) -> Preprocessor:
             width=width,
             interpolation="bilinear",
             modalities={
-                m: schema.Normalization(mean=n.mean, std=n.std, range16=n.range16)
+                m: schema.NormalizationSpec(mean=n.mean, std=n.std, range16=n.range16)
                 for m in MODALITIES
                 for n in [config.normalization_of(m)]
             },

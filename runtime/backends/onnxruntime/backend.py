@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from runtime.backends.base import (
     Backend,
     Buffer,
-    Call,
     CopyCall,
     EngineCall,
     Program,
+    ProgramCall,
     Span,
     Trace,
 )
-from runtime.backends.onnxruntime.memory import CudaMemory, HostMemory, Memory
+from runtime.backends.onnxruntime.memory import CudaMemory, DeviceMemory, HostMemory
 from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.bundle.bundle import Bundle
@@ -49,7 +49,7 @@ class _Sequence(Program):
 
     def __init__(
         self,
-        memory: Memory,
+        memory: DeviceMemory,
         uploads: Sequence[Buffer],
         calls: Sequence[tuple[str, str, Callable[[], None]]],
         downloads: Sequence[Buffer],
@@ -119,7 +119,7 @@ class OnnxRuntimeBackend(Backend):
         self._sessions: dict[str, ort.InferenceSession] = {}
         provider.check()
         Pool.ensure(threads)
-        self._memory: Memory = HostMemory() if provider.is_cpu else CudaMemory()
+        self._memory: DeviceMemory = HostMemory() if provider.is_cpu else CudaMemory()
 
     def load(self, engine: str) -> None:
         if engine not in self._sessions:
@@ -132,11 +132,11 @@ class OnnxRuntimeBackend(Backend):
         return self._memory.allocate(shape)
 
     def program(
-        self, uploads: Sequence[Buffer], calls: Sequence[Call], downloads: Sequence[Buffer]
+        self, uploads: Sequence[Buffer], calls: Sequence[ProgramCall], downloads: Sequence[Buffer]
     ) -> Program:
         return _Sequence(self._memory, uploads, [self._bound(call) for call in calls], downloads)
 
-    def _bound(self, call: Call) -> tuple[str, str, Callable[[], None]]:
+    def _bound(self, call: ProgramCall) -> tuple[str, str, Callable[[], None]]:
         if isinstance(call, CopyCall):
             return "copy", "copy", self._memory.copy(call.source, call.target)
         return "engine", call.engine, self._bind(call)

@@ -15,7 +15,7 @@ from runtime.backends.base import FLOAT_BYTES, BackendError, Buffer
 from runtime.machine.cuda_driver import open_driver
 
 
-class Memory(ABC):
+class DeviceMemory(ABC):
     """float32 buffers of one device."""
 
     @abstractmethod
@@ -40,7 +40,7 @@ class Memory(ABC):
         """A function that copies `source` to `target`, of the same shape, and keeps them alive."""
 
 
-class HostMemory(Memory):
+class HostMemory(DeviceMemory):
     """The CPU's own memory: staging is the buffer itself, and nothing is sent anywhere."""
 
     def allocate(self, shape: tuple[int, ...]) -> Buffer:
@@ -61,7 +61,7 @@ class HostMemory(Memory):
         return partial(np.copyto, self.stage(target), self.stage(source))
 
 
-class CudaMemory(Memory):
+class CudaMemory(DeviceMemory):
     """Memory of CUDA device 0 in its primary context, through the driver's own library.
 
     The primary context is the one that ONNX Runtime and PyTorch use, so their addresses and

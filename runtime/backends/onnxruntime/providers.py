@@ -17,7 +17,7 @@ import onnxruntime as ort
 from runtime.backends.base import BackendError
 from runtime.backends.tensorrt.files import Profile, profile_of
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import Form, Target
+from runtime.bundle.forms import Form, Platform
 
 RTX_PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
 """The package that brings TensorRT-RTX to ONNX Runtime 1.24 or later."""
@@ -30,7 +30,7 @@ class Provider:
     Attributes:
         backend: what `denet` calls it.
         name: what ONNX Runtime calls it.
-        target: what INT8 has to be made for; None where it has no INT8 of its own.
+        platform: what INT8 has to be made for; None where it has no INT8 of its own.
         needs: what must be installed for it.
         prefix: of its options for shapes; None where it takes any shape.
         options: what it is started with.
@@ -38,7 +38,7 @@ class Provider:
 
     backend: str
     name: str
-    target: Target | None
+    platform: Platform | None
     needs: str
     prefix: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)

@@ -20,20 +20,20 @@ from runtime.backends.base import (
     Backend,
     BackendError,
     Buffer,
-    Call,
     CopyCall,
     DeviceLostError,
     Program,
+    ProgramCall,
 )
 from runtime.backends.tensorrt.device import Device, DeviceEngine, DeviceError
 from runtime.backends.tensorrt.files import BuiltEngine
-from runtime.backends.tensorrt.parts import (
-    CopyPart,
-    EnginePart,
+from runtime.backends.tensorrt.operations import (
+    Allocation,
+    CopyOperation,
+    EngineOperation,
     Lane,
-    Loaded,
-    Memory,
-    Part,
+    LoadedEngine,
+    Operation,
     Transfer,
 )
 from runtime.backends.tensorrt.streams import StreamProgram
@@ -85,7 +85,7 @@ class TensorRTBackend(Backend):
 
     def _open(self) -> None:
         self.device = self._open_device()
-        self._loaded: dict[str, Loaded] = {}
+        self._loaded: dict[str, LoadedEngine] = {}
         self._graphs: WeakKeyDictionary[StreamProgram, None] = WeakKeyDictionary()
         with self.guarded() as device:
             self.lanes = [Lane(device.stream()) for _ in range(LANES)]
@@ -139,7 +139,7 @@ class TensorRTBackend(Backend):
         with self.guarded() as device:
             loaded = device.load(content, engine, host_code=own_code)
             self._check(engine, loaded)
-            self._loaded[engine] = Loaded(loaded, loaded.context())
+            self._loaded[engine] = LoadedEngine(loaded, loaded.context())
 
     def _check(self, engine: str, loaded: DeviceEngine) -> None:
         """See that its tensors are the manifest's."""
@@ -163,35 +163,35 @@ class TensorRTBackend(Backend):
         memory = self._memory(prod(shape) * FLOAT_BYTES)
         return Buffer(memory.address, shape, memory)
 
-    def _memory(self, size: int) -> Memory:
+    def _memory(self, size: int) -> Allocation:
         with self.guarded() as device:
             address, handle = device.allocate(size)
-        return Memory(address, size, handle, self._discarded)
+        return Allocation(address, size, handle, self._discarded)
 
     def program(
-        self, uploads: Sequence[Buffer], calls: Sequence[Call], downloads: Sequence[Buffer]
+        self, uploads: Sequence[Buffer], calls: Sequence[ProgramCall], downloads: Sequence[Buffer]
     ) -> Program:
-        parts: list[Part] = [self._transfer(buffer, up=True) for buffer in uploads]
-        parts += [self._part(call) for call in calls]
-        parts += [self._transfer(buffer, up=False) for buffer in downloads]
-        return StreamProgram(self, parts)
+        operations: list[Operation] = [self._transfer(buffer, up=True) for buffer in uploads]
+        operations += [self._operation(call) for call in calls]
+        operations += [self._transfer(buffer, up=False) for buffer in downloads]
+        return StreamProgram(self, operations)
 
-    def _transfer(self, buffer: Buffer, *, up: bool) -> Part:
+    def _transfer(self, buffer: Buffer, *, up: bool) -> Operation:
         return Transfer(self.device, self._mirror(buffer), buffer, up=up)
 
     def _mirror(self, buffer: Buffer) -> NDArray[np.float32]:
         """The pinned array for a buffer: its rows of the one that mirrors all of its memory."""
         memory = buffer.owner
-        assert isinstance(memory, Memory)
+        assert isinstance(memory, Allocation)
         if memory.mirror is None:
             with self.guarded() as device:
                 memory.mirror = device.pinned(memory.size // FLOAT_BYTES)
         start = (buffer.address - memory.address) // FLOAT_BYTES
         return memory.mirror[start : start + prod(buffer.shape)].reshape(buffer.shape)
 
-    def _part(self, call: Call) -> Part:
+    def _operation(self, call: ProgramCall) -> Operation:
         if isinstance(call, CopyCall):
-            return CopyPart(self.device, call)
+            return CopyOperation(self.device, call)
         self.load(call.engine)
         profile = self._engines[call.engine].facts.spec.profile
         for name, buffer in call.inputs.items():
@@ -203,7 +203,7 @@ class TensorRTBackend(Backend):
                     f"not {_shape(buffer.shape)}: build it for such batches (`denet build BUNDLE "
                     "--batch MIN:OPT:MAX`)"
                 )
-        return EnginePart(call, self._loaded[call.engine])
+        return EngineOperation(call, self._loaded[call.engine])
 
     def reserve(self, lane: Lane, size: int) -> None:
         """See that a lane has at least `size` bytes of scratch memory."""

@@ -26,7 +26,7 @@ from runtime.backends.tensorrt.device import (
     Shapes,
     Tensor,
 )
-from runtime.backends.tensorrt.target import load_tensorrt
+from runtime.backends.tensorrt.machine import load_tensorrt
 
 CudaContext = Literal["own", "primary"] | Any
 """A context of the backend's own; the device's primary one, which PyTorch, CuPy, ONNX Runtime and

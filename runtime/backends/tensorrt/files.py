@@ -1,7 +1,7 @@
 """Built TensorRT engines beside a bundle: what is known of each, and which may be loaded here.
 
-    NAME.denet/trt/<target>/<form>/<engine>.engine    the engine
-    NAME.denet/trt/<target>/<form>/<engine>.json      its facts
+    NAME.denet/trt/<machine>/<form>/<engine>.engine    the engine
+    NAME.denet/trt/<machine>/<form>/<engine>.json      its facts
 
 They are no part of the bundle: its manifest does not list them, and any of them can be built
 again. An engine is taken only with its facts beside it, and only if these say that it is what is
@@ -20,7 +20,7 @@ import msgspec
 
 from denet.errors import DenetError
 from denet.graph import MAX_TARGETS
-from runtime.backends.tensorrt.target import BuildOptions, BuildTarget, why_foreign
+from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions, why_foreign
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Form, Forms
 from runtime.bundle.manifest import Engine
@@ -59,7 +59,7 @@ class BuildSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         engine: its name.
         form: its precision.
         source_sha256: of its ONNX file.
-        target: the machine.
+        machine: the machine that it is for.
         profile: the shapes that it takes.
         options: of the builder.
     """
@@ -67,7 +67,7 @@ class BuildSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     engine: str
     form: Form
     source_sha256: Sha256
-    target: BuildTarget
+    machine: BuildMachine = msgspec.field(name="target")
     profile: Profile
     options: BuildOptions
 
@@ -126,9 +126,9 @@ class Found:
     missing: dict[str, str]
 
 
-def engine_path(root: Path, target: BuildTarget, form: Form, engine: str) -> Path:
+def engine_path(root: Path, machine: BuildMachine, form: Form, engine: str) -> Path:
     """Where an engine of the bundle at `root` is kept."""
-    return root / FOLDER / target.name / form / f"{engine}.engine"
+    return root / FOLDER / machine.name / form / f"{engine}.engine"
 
 
 def facts_path(engine: Path) -> Path:
@@ -168,9 +168,9 @@ def why_stale(facts: EngineFacts, wanted: BuildSpec) -> str | None:
 def _differences(built: BuildSpec, wanted: BuildSpec) -> Iterator[str]:
     if built.source_sha256 != wanted.source_sha256:
         yield "it was built from another ONNX file"
-    if built.target != wanted.target:
-        foreign = why_foreign(built.target, BuildOptions(), wanted.target)
-        yield foreign or f"it was built with TensorRT {built.target.tensorrt}"
+    if built.machine != wanted.machine:
+        foreign = why_foreign(built.machine, BuildOptions(), wanted.machine)
+        yield foreign or f"it was built with TensorRT {built.machine.tensorrt}"
     for name in BuildOptions.__struct_fields__:
         old, new = getattr(built.options, name), getattr(wanted.options, name)
         if old != new:
@@ -199,7 +199,7 @@ def profile_of(engine: Engine, batch: tuple[int, int, int]) -> Profile:
     return {tensor.name: shapes(tensor.shape) for tensor in engine.inputs}
 
 
-def find_engines(bundle: Bundle, here: BuildTarget, forms: Forms) -> Found:
+def find_engines(bundle: Bundle, here: BuildMachine, forms: Forms) -> Found:
     """The built engines of `bundle` that the machine `here` may load.
 
     An engine built for this machine is preferred; one that was built to be compatible elsewhere
@@ -220,7 +220,7 @@ def find_engines(bundle: Bundle, here: BuildTarget, forms: Forms) -> Found:
     return found
 
 
-def _find(bundle: Bundle, here: BuildTarget, name: str, form: Form) -> BuiltEngine:
+def _find(bundle: Bundle, here: BuildMachine, name: str, form: Form) -> BuiltEngine:
     source = bundle.manifest.engines[name].files.get(form)
     if source is None:
         raise AbsentError(f"{bundle.root}: has no {form} of {name}")
@@ -231,7 +231,7 @@ def _find(bundle: Bundle, here: BuildTarget, name: str, form: Form) -> BuiltEngi
         try:
             built = open_engine(path)
             spec = built.facts.spec
-            reason = why_foreign(spec.target, spec.options, here)
+            reason = why_foreign(spec.machine, spec.options, here)
             if reason is None and spec.source_sha256 != source.sha256:
                 reason = "it was built from another ONNX file"
             if reason is not None:

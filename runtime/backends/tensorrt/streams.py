@@ -1,4 +1,4 @@
-"""A program on streams: queued part by part, captured into a CUDA graph once that is worth it."""
+"""A program on streams: queued one by one, captured into a CUDA graph once that is worth it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.backends.base import Program, Span, Trace
 from runtime.backends.tensorrt.device import CaptureError, Device, DeviceError, Handle
-from runtime.backends.tensorrt.parts import Part, Transfer
+from runtime.backends.tensorrt.operations import Operation, Transfer
 from runtime.backends.tensorrt.schedule import schedule
 
 if TYPE_CHECKING:
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Graph:
+class CapturedGraph:
     """A captured program.
 
     Attributes:
         handle: the graph.
-        parts: what was captured; their contexts are the graph's own.
+        operations: what was captured; their contexts are the graph's own.
         age: of the scratch memory that it knows.
     """
 
     handle: Handle
-    parts: Sequence[Part]
+    operations: Sequence[Operation]
     age: int
 
 
 class StreamProgram(Program):
-    """Parts that are placed on streams by `runtime.backends.tensorrt.schedule`.
+    """Operations that are placed on streams by `runtime.backends.tensorrt.schedule`.
 
     The first run queues them one by one. The second captures them into a graph, and from then on
     the graph is queued as a whole: what runs once, a rare mix of states, is not worth the capture.
@@ -45,19 +45,23 @@ class StreamProgram(Program):
         not_captured: why it cannot be captured; None if it can, or was not tried.
     """
 
-    def __init__(self, backend: TensorRTBackend, parts: Sequence[Part]) -> None:
+    def __init__(self, backend: TensorRTBackend, operations: Sequence[Operation]) -> None:
         self._backend = backend
-        self._parts = parts
+        self._operations = operations
         self._lanes = backend.lanes
-        self._schedule = schedule([part.work for part in parts], len(self._lanes))
-        self._graph: Graph | None = None
+        self._schedule = schedule([operation.work for operation in operations], len(self._lanes))
+        self._graph: CapturedGraph | None = None
         self._ran = False
         self.not_captured: str | None = None
-        transfers = [part for part in parts if isinstance(part, Transfer)]
-        self.uploads = tuple(part.host for part in transfers if part.kind == "upload")
-        self._downloads = tuple(part.host for part in transfers if part.kind == "download")
-        for part, at in zip(parts, self._schedule.placed, strict=True):
-            backend.reserve(self._lanes[at.lane], part.scratch)
+        transfers = [operation for operation in operations if isinstance(operation, Transfer)]
+        self.uploads = tuple(
+            operation.host for operation in transfers if operation.kind == "upload"
+        )
+        self._downloads = tuple(
+            operation.host for operation in transfers if operation.kind == "download"
+        )
+        for operation, at in zip(operations, self._schedule.placed, strict=True):
+            backend.reserve(self._lanes[at.lane], operation.scratch)
         with backend.guarded() as device:
             self._began = device.event()
             self._events = {i: device.event() for i in self._schedule.signals}
@@ -85,7 +89,7 @@ class StreamProgram(Program):
             elif self._ran and device.captures and self.not_captured is None:
                 self._capture(device)
             else:
-                self._enqueue(device, self._parts)
+                self._enqueue(device, self._operations)
                 device.synchronize(self._lanes[0].stream)
             self._ran = True
         return self._downloads
@@ -97,23 +101,23 @@ class StreamProgram(Program):
         before it is captured; and a graph knows its contexts, which nothing may change afterwards.
         """
         stream = self._lanes[0].stream
-        parts = [part.for_graph() for part in self._parts]
-        self._enqueue(device, parts)
+        operations = [operation.for_graph() for operation in self._operations]
+        self._enqueue(device, operations)
         device.synchronize(stream)
         try:
-            handle = self._captured(device, parts)
+            handle = self._captured(device, operations)
         except (CaptureError, DeviceError) as error:
             self.not_captured = str(error)  # what it gave before is right all the same
             return
         self.forget_graph()
-        self._graph = Graph(handle, parts, self._backend.scratch_age)
+        self._graph = CapturedGraph(handle, operations, self._backend.scratch_age)
         self._backend.keep(self)
 
-    def _captured(self, device: Device, parts: Sequence[Part]) -> Handle:
+    def _captured(self, device: Device, operations: Sequence[Operation]) -> Handle:
         stream = self._lanes[0].stream
         device.begin_capture(stream)
         try:
-            self._enqueue(device, parts)
+            self._enqueue(device, operations)
         except DeviceError:
             with suppress(CaptureError):  # the first error is the reason
                 device.end_capture(stream)
@@ -123,21 +127,21 @@ class StreamProgram(Program):
     def _enqueue(
         self,
         device: Device,
-        parts: Sequence[Part],
+        operations: Sequence[Operation],
         marks: Sequence[tuple[Handle, Handle]] | None = None,
     ) -> None:
-        """Queue all parts; with `marks`, a timed event before and behind each."""
+        """Queue all operations; with `marks`, a timed event before and behind each."""
         first = self._lanes[0].stream
         device.record(self._began, first)
         for lane in self._lanes[1 : self._schedule.lanes]:
             device.wait(lane.stream, self._began)
-        for i, (part, at) in enumerate(zip(parts, self._schedule.placed, strict=True)):
+        for i, (operation, at) in enumerate(zip(operations, self._schedule.placed, strict=True)):
             lane = self._lanes[at.lane]
             for earlier in at.waits:
                 device.wait(lane.stream, self._events[earlier])
             if marks:
                 device.record(marks[i][0], lane.stream)
-            part.enqueue(lane)
+            operation.enqueue(lane)
             if marks:
                 device.record(marks[i][1], lane.stream)
             if i in self._events:
@@ -149,10 +153,10 @@ class StreamProgram(Program):
         first = self._lanes[0].stream
         with self._backend.guarded() as device:
             zero = device.event(timed=True)
-            marks = [(device.event(timed=True), device.event(timed=True)) for _ in self._parts]
+            marks = [(device.event(timed=True), device.event(timed=True)) for _ in self._operations]
             began = time.perf_counter()
             device.record(zero, first)
-            self._enqueue(device, self._parts, marks)
+            self._enqueue(device, self._operations, marks)
             enqueued = time.perf_counter() - began
             device.synchronize(first)
             seconds = time.perf_counter() - began
@@ -161,9 +165,9 @@ class StreamProgram(Program):
             enqueued,
             seconds,
             tuple(
-                Span(part.kind, part.name, at.lane, start, stop)
-                for part, at, (start, stop) in zip(
-                    self._parts, self._schedule.placed, times, strict=True
+                Span(operation.kind, operation.name, at.lane, start, stop)
+                for operation, at, (start, stop) in zip(
+                    self._operations, self._schedule.placed, times, strict=True
                 )
             ),
         )

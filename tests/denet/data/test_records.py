@@ -36,7 +36,7 @@ from denet.data.transforms import (
 from denet.graph import MODALITIES, Modality, State
 from denet.pixels import to_rgb
 from runtime import preprocess
-from runtime.bundle.manifest import Normalization as Normalized
+from runtime.bundle.manifest import NormalizationSpec as Normalized
 from runtime.bundle.manifest import Preprocessing
 
 # No 8-bit value becomes exactly 0 with these means: what is 0 was erased.

@@ -42,12 +42,12 @@ from runtime.backends.tensorrt.files import (
     open_engine,
     profile_of,
 )
-from runtime.backends.tensorrt.target import (
+from runtime.backends.tensorrt.machine import (
+    BuildMachine,
     BuildOptions,
-    BuildTarget,
     TensorRTMissingError,
     load_tensorrt,
-    this_target,
+    this_machine,
     why_foreign,
 )
 from runtime.bundle.forms import Form, Precision
@@ -64,8 +64,8 @@ PRECISION: dict[Form, Precision] = {"fp32": "fp32", "fp16": "fp16", "int8-trt": 
 EDGE, CMFT, BRANCH = "dem_rgb2nir", "cmft_rgb2nir", "branch_rgb"
 
 
-def target(**changes: Any) -> BuildTarget:
-    orin = BuildTarget(
+def target(**changes: Any) -> BuildMachine:
+    orin = BuildMachine(
         gpu="Orin",
         compute_capability=(8, 7),
         multiprocessors=16,
@@ -129,9 +129,9 @@ def root(bundle_path: Path, tmp_path: Path) -> Path:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Calling it makes this machine another one."""
 
-    def become(here: BuildTarget, module: Any = MODULE) -> None:
+    def become(here: BuildMachine, module: Any = MODULE) -> None:
         monkeypatch.setattr(tensorrt, "load_tensorrt", lambda: module)
-        monkeypatch.setattr(tensorrt, "this_target", lambda _: here)
+        monkeypatch.setattr(tensorrt, "this_machine", lambda _: here)
 
     become(target())
     return become
@@ -234,7 +234,7 @@ def test_a_precision_that_is_not_there_is_refused(bundle: Bundle) -> None:
         (target(gpu="../../etc\\x: (A)"), "etc-x-a-cc8.7-16sm-linux-aarch64-tensorrt-10.3.0"),
     ],
 )
-def test_a_target_has_a_name_that_is_a_folder(here: BuildTarget, name: str) -> None:
+def test_a_target_has_a_name_that_is_a_folder(here: BuildMachine, name: str) -> None:
     assert here.name == name
 
 
@@ -266,7 +266,7 @@ class Driver:
 def test_the_gpu_is_asked_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver())
     assert find_gpu() == Gpu("Orin", (8, 7), 16, integrated=True)
-    assert this_target(module_with(__version__="10.3.0")).gpu == "Orin"
+    assert this_machine(module_with(__version__="10.3.0")).gpu == "Orin"
 
 
 @pytest.mark.parametrize("fails", ["cuInit", "cuDeviceGet", "cuDeviceGetName"])
@@ -280,7 +280,7 @@ def test_no_driver_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(ctypes, "CDLL", absent)
-    here = this_target(module_with(__version__="10.3.0"))
+    here = this_machine(module_with(__version__="10.3.0"))
     assert (here.gpu, here.compute_capability, here.integrated) == (None, None, False)
     assert here.backend == "TensorRT 10.3.0"
 
@@ -294,7 +294,7 @@ def module_with(**names: Any) -> ModuleType:
 def test_what_stands_in_for_tensorrt_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime.machine.gpu.ctypes, "CDLL", lambda name: Driver("cuInit"))
     module = module_with(__version__="11.4.0", __backend__="TensorRT-RTX 1.7")
-    here = this_target(module)
+    here = this_machine(module)
     assert (here.tensorrt, here.backend) == ("11.4.0", "TensorRT-RTX 1.7")
     assert here.name.startswith("no-gpu-")
 
@@ -330,7 +330,7 @@ VERSIONS, HARDWARE = {"version_compatible": True}, {"hardware_compatible": True}
     ],
 )
 def test_an_engine_is_loaded_where_it_may_be(
-    built: BuildTarget, here: BuildTarget, options: dict[str, bool], reason: str | None
+    built: BuildMachine, here: BuildMachine, options: dict[str, bool], reason: str | None
 ) -> None:
     found = why_foreign(built, BuildOptions(**options), here)
     if reason is None:
@@ -355,7 +355,7 @@ def test_an_engine_is_loaded_where_it_may_be(
     ],
 )
 def test_what_a_machine_cannot_build_is_refused(
-    here: BuildTarget,
+    here: BuildMachine,
     module: Any,
     options: dict[str, bool],
     reason: str,
@@ -414,7 +414,7 @@ def test_the_facts_of_an_engine(root: Path, builder: Builder) -> None:
     spec = engine.facts.spec
     manifest = Bundle.open(root).manifest
     assert spec.source_sha256 == manifest.engines[EDGE].files["fp32"].sha256
-    assert spec.target == target()
+    assert spec.machine == target()
     assert spec.profile == profile_of(manifest.engines[EDGE], (1, 4, 16))
     assert (spec.options.workspace, spec.options.tf32) == (64, False)
     assert engine.facts.layers == Layers(all=9, int8=3, fp16=2, fp32=1)
@@ -1544,7 +1544,7 @@ def test_export_runs_through_to_engines(checkpoint: Path, tmp_path: Path) -> Non
     assert result.exit_code == 0, result.output
     assert "agrees with PyTorch" in result.output
     assert "15 of them built now" in result.output
-    here = this_target(load_tensorrt())
+    here = this_machine(load_tensorrt())
     found = find_engines(Bundle.open(to), here, dict.fromkeys(ENGINES, "fp32"))
     assert not found.missing
     assert all(e.facts.spec.options.batch == (1, 1, 4) for e in found.engines.values())
@@ -1569,7 +1569,7 @@ def test_a_build_that_is_killed_goes_on_where_it_stopped(root: Path, processes: 
     build(root)
     # The engine may have been renamed without its facts; then it is built again.
     assert set(ENGINES) - whole == {name.split()[0] for name in processes}
-    here = this_target(load_tensorrt())
+    here = this_machine(load_tensorrt())
     found = find_engines(Bundle.open(root), here, dict.fromkeys(ENGINES, "fp32"))
     assert len([engine.read() for engine in found.engines.values()]) == 15
     assert not leftovers(root)

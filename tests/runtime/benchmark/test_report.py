@@ -19,7 +19,7 @@ from denet.graph import RGB_NIR_TIR
 from runtime import Bundle
 from runtime.benchmark import images, page, result, roofs, run, states, stream
 from runtime.benchmark.assemble import noise_notes
-from runtime.benchmark.compare import Comparison, compare, comparison_facts, comparison_grid
+from runtime.benchmark.compare import Comparison, compare, comparison_facts, comparison_sheet
 from runtime.benchmark.costs import (
     BatchCost,
     Breakdown,
@@ -35,14 +35,22 @@ from runtime.benchmark.costs import (
 )
 from runtime.benchmark.errors import BenchmarkError
 from runtime.benchmark.files import read_report
-from runtime.benchmark.grid import Grid, percent, short
-from runtime.benchmark.place import slowed
-from runtime.benchmark.request import PARTS, Request, read_request
-from runtime.benchmark.result import Machine, Measured, Report, Settings, Variant, encode, schema
+from runtime.benchmark.request import PARTS, BenchmarkRequest, read_request
+from runtime.benchmark.result import (
+    BenchmarkReport,
+    MachineFacts,
+    Measured,
+    Settings,
+    Variant,
+    encode,
+    schema,
+)
 from runtime.benchmark.run import bench
+from runtime.benchmark.sheet import Sheet, percent, short
 from runtime.benchmark.stats import Ratio, Repeated, Timing
 from runtime.benchmark.summary import summary
-from runtime.benchmark.tables import grids
+from runtime.benchmark.tables import sheets
+from runtime.benchmark.watch import slowed
 from tests.clock import Tick
 from tests.command import denet, refused
 from tests.paths import ROOT
@@ -143,18 +151,18 @@ def a_variant(scale: float = 1.0, spread: float = 0.02, *, first: bool = True) -
     )  # fmt: skip
 
 
-def a_report(scale: float = 1.0, spread: float = 0.02, **others: Any) -> Report:
+def a_report(scale: float = 1.0, spread: float = 0.02, **others: Any) -> BenchmarkReport:
     fields: dict[str, Any] = {
         "variants": {
             "ort-cpu fp32": a_variant(scale, spread),
             "ort-cpu int8-vnni": a_variant(0.4 * scale, spread, first=False),
         },
-        "machine": Machine(
+        "machine": MachineFacts(
             name="A processor", lines=("CPU: A processor, 2 cores",),
             facts={"versions": {"onnxruntime": "1.31.1"}}, counters=(), throttled=None,
         ),
     }  # fmt: skip
-    return Report(
+    return BenchmarkReport(
         format="denet-benchmark",
         schema=1,
         made="2026-01-01T00:00:00+00:00",
@@ -179,7 +187,7 @@ def a_report(scale: float = 1.0, spread: float = 0.02, **others: Any) -> Report:
     )  # fmt: skip
 
 
-def written(tmp_path: Path, name: str, report: Report) -> Path:
+def written(tmp_path: Path, name: str, report: BenchmarkReport) -> Path:
     path = tmp_path / name
     path.write_bytes(encode(report))
     return path
@@ -305,8 +313,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def measured(bundle: Bundle, quick: None) -> Report:
-    request = Request(
+def measured(bundle: Bundle, quick: None) -> BenchmarkReport:
+    request = BenchmarkRequest(
         backends=("ort-cpu",),
         parts=("states", "batches", "stream", "images", "limits"),
         rounds=4,
@@ -316,7 +324,9 @@ def measured(bundle: Bundle, quick: None) -> Report:
     return bench(bundle, request, clock=Tick(0.001))
 
 
-def test_a_bundle_is_measured_in_every_state_and_engine(measured: Report, tmp_path: Path) -> None:
+def test_a_bundle_is_measured_in_every_state_and_engine(
+    measured: BenchmarkReport, tmp_path: Path
+) -> None:
     (variant,) = measured.variants.values()
     assert list(measured.variants) == ["ort-cpu fp32"]
     assert list(variant.states) == list(variant.end_to_end) == [state.name for state in STATES]
@@ -337,14 +347,14 @@ def test_a_bundle_is_measured_in_every_state_and_engine(measured: Report, tmp_pa
     assert measured.images is not None
     assert variant.dropouts == variant.starts == variant.monoliths == {}
     assert read_report(written(tmp_path, "r.json", measured)) == measured
-    assert grids(measured)
+    assert sheets(measured)
     assert "<svg" not in page.page(measured)
 
 
 def test_a_sample_of_each_state_is_compared_in_turn_where_there_are_two_precisions(
     outcome: Any, quick: None
 ) -> None:
-    request = Request(
+    request = BenchmarkRequest(
         backends=("ort-cpu",), precisions=("fp32", "int8"), parts=("states",), rounds=4
     )
     found = bench(outcome.bundle, request, clock=Tick(0.001))
@@ -357,7 +367,9 @@ def test_a_sample_of_each_state_is_compared_in_turn_where_there_are_two_precisio
 
 
 def test_the_same_variant_is_not_measured_twice(bundle: Bundle) -> None:
-    request = Request(backends=("ort-cpu",), precisions=("auto", "fp32"), parts=("states",))
+    request = BenchmarkRequest(
+        backends=("ort-cpu",), precisions=("auto", "fp32"), parts=("states",)
+    )
     with pytest.raises(BenchmarkError, match="ort-cpu fp32 here, which is measured already"):
         bench(bundle, request)
 
@@ -371,10 +383,10 @@ def test_without_onnx_limits_are_left_out_unless_they_are_asked_for(
     monkeypatch.setattr(run, "check_onnx", lacking)
     notes: list[str] = []
     drawn = draw_states(stream.SAMPLES, 0.5, 0)
-    assert "limits" not in run._possible(Request(stream=drawn), notes)
+    assert "limits" not in run._possible(BenchmarkRequest(stream=drawn), notes)
     assert notes == ["limits need onnx"]
     with pytest.raises(BenchmarkError, match="need onnx"):
-        run._possible(Request(parts=("limits",)), notes)
+        run._possible(BenchmarkRequest(parts=("limits",)), notes)
 
 
 def test_without_the_packages_of_a_page_it_says_what_to_install(
@@ -402,14 +414,14 @@ def test_numbers_have_three_digits_or_so() -> None:
     assert [percent(x) for x in (0.004, 0.093, 0.231)] == ["0.4", "9.3", "23"]
 
 
-def lines_of(grid: Grid, width: int = 80) -> list[str]:
+def lines_of(grid: Sheet, width: int = 80) -> list[str]:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     console.print(grid.for_terminal())
     return console.export_text().splitlines()
 
 
 def test_every_table_has_a_cell_for_each_head_and_fits_a_terminal() -> None:
-    found = grids(a_report())
+    found = sheets(a_report())
     assert len(found) == 18  # nine of each variant
     for grid in found:
         assert {len(row) for row in grid.rows} == {len(grid.heads)}, grid.title
@@ -419,13 +431,13 @@ def test_every_table_has_a_cell_for_each_head_and_fits_a_terminal() -> None:
 
 
 def test_a_table_of_states_says_what_they_cost() -> None:
-    first = grids(a_report())[0]
+    first = sheets(a_report())[0]
     row = dict(zip(first.heads, first.rows[0], strict=True))
     assert row["state"] == "rgb+nir+tir"
     assert (row["p50"], row["p99"], row["max"]) == ("60.0", "84.0", "120")
     assert (row["spread %"], row["outside %"]) == ("2.0", "5.0")
     assert not first.bad
-    assert grids(a_report(spread=0.2))[0].bad == frozenset(range(7))
+    assert sheets(a_report(spread=0.2))[0].bad == frozenset(range(7))
 
 
 def test_a_ratio_that_says_nothing_is_marked() -> None:
@@ -433,7 +445,7 @@ def test_a_ratio_that_says_nothing_is_marked() -> None:
     variant = report.variants["ort-cpu int8-vnni"]
     unsure = msgspec.structs.replace(against(1.0), verdict="too noisy to say")
     variant.states["rgb"] = msgspec.structs.replace(variant.states["rgb"], against_first=unsure)
-    row = next(r for g in grids(report)[9:] for r in g.rows if r[0] == "rgb")
+    row = next(r for g in sheets(report)[9:] for r in g.rows if r[0] == "rgb")
     assert row[-1] == "?1.000"
 
 
@@ -487,7 +499,7 @@ def test_a_page_holds_everything_that_it_shows() -> None:
     text = " ".join(shown.text.split())
     assert "Benchmark of /models/<b>demo</b>.denet" in text
     assert "the machine was busy" in text
-    for grid in grids(report):
+    for grid in sheets(report):
         assert all(cell in text for row in grid.rows for cell in row)
 
 
@@ -517,7 +529,7 @@ def test_two_equal_reports_differ_in_nothing() -> None:
 
 
 def test_a_change_is_beyond_the_noise_where_the_ranges_part() -> None:
-    def state(old: Report, new: Report) -> Any:
+    def state(old: BenchmarkReport, new: BenchmarkReport) -> Any:
         changes = compare(old, new).changes
         return next(change for change in changes if change.what == "rgb+nir+tir")
 
@@ -570,7 +582,7 @@ def test_only_what_both_have_is_compared() -> None:
 
 def test_a_comparison_shows_states_and_what_changed() -> None:
     found: Comparison = compare(a_report(), a_report(1.2))
-    grid = comparison_grid(found, 1.1)
+    grid = comparison_sheet(found, 1.1)
     shown = [row[0] for row in grid.rows]
     assert "ort-cpu fp32: rgb" in shown
     assert "ort-cpu fp32: engines on disk" not in shown
@@ -606,7 +618,10 @@ def test_bench_measures_writes_and_compares(bundle_path: Path, tmp_path: Path) -
     assert len(Page(html.read_text()).sources) == 1
     again = denet("bench", "run", bundle_path, *arguments, "--json")
     assert again.exit_code == 0, again.output
-    assert msgspec.json.decode(again.stdout, type=Report, strict=False).bundle == report.bundle
+    assert (
+        msgspec.json.decode(again.stdout, type=BenchmarkReport, strict=False).bundle
+        == report.bundle
+    )
     compared = denet("bench", "compare", json_path, json_path)
     assert compared.exit_code == 0, compared.output
     assert "others did not change beyond the noise" in compared.output

@@ -20,30 +20,37 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from rich.console import Console
 
-import runtime.backends.tensorrt.target
+import runtime.backends.tensorrt.machine
 from denet.errors import DenetError
 from denet.graph import RGB_NIR_TIR
 from runtime.backends import BACKENDS, BackendError, choose
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.backends.tensorrt.files import BuildSpec, EngineFacts, Layers, engine_path, facts_path
-from runtime.backends.tensorrt.target import BuildOptions, BuildTarget
+from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import FORMS, Form, cpu_targets
+from runtime.bundle.forms import FORMS, Form, cpu_platforms
 from runtime.bundle.manifest import (
     MANIFEST,
     Canary,
     Engine,
     File,
-    Head,
+    HeadSpec,
     Manifest,
-    Normalization,
+    NormalizationSpec,
     Preprocessing,
 )
 from runtime.doctor import Diagnosis, describe_diagnosis, diagnose, diagnosis, software
 from runtime.doctor.advice import advise, advise_bundle
 from runtime.doctor.diagnosis import AUTO, why_not
-from runtime.doctor.software import PROVIDERS, RELU, Chosen, Package, Software, inspect_software
+from runtime.doctor.software import (
+    PROVIDERS,
+    RELU,
+    BundleChoice,
+    Package,
+    Software,
+    inspect_software,
+)
 from runtime.machine import Machine, read_machine
 from runtime.machine.gpu import Gpu, find_gpu
 from tests.command import denet, refused
@@ -85,7 +92,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Mac
         files: Callable[[Path], Path], gpu: Gpu | None, cuda: str | None, found: Software
     ) -> Machine:
         become(monkeypatch, gpu, cuda)
-        monkeypatch.setattr(runtime.backends.tensorrt.target, "find_gpu", lambda: gpu)
+        monkeypatch.setattr(runtime.backends.tensorrt.machine, "find_gpu", lambda: gpu)
         machine = read_machine(files(tmp_path / "machine"))
         monkeypatch.setattr(diagnosis, "read_machine", lambda: machine)
         monkeypatch.setattr(diagnosis, "inspect_software", lambda _: found)
@@ -108,7 +115,7 @@ def bundle_path(tmp_path: Path) -> Path:
         content = (root / f"onnx/{form}.onnx").read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
         files[form] = File(path=f"onnx/{form}.onnx", sha256=sha256, bytes=len(content))
-    normalization = Normalization(mean=(0, 0, 0), std=(1, 1, 1), range16=(0, 1))
+    normalization = NormalizationSpec(mean=(0, 0, 0), std=(1, 1, 1), range16=(0, 1))
     manifest = Manifest(
         format="denet-bundle",
         schema=1,
@@ -125,7 +132,7 @@ def bundle_path(tmp_path: Path) -> Path:
         ),
         engines=dict.fromkeys(ENGINES, Engine(inputs=(), outputs=(), flops=0, files=files)),
         default_precision="int8",
-        head=Head(dim=6, normalize=True, affine=None),
+        head=HeadSpec(dim=6, normalize=True, affine=None),
         canary=Canary(file=files["fp32"], min_cosine={}),
     )
     (root / MANIFEST).write_bytes(msgspec.json.encode(manifest))
@@ -454,10 +461,10 @@ def test_a_bundle_on_this_machine(bundle_path: Path, played: Callable[..., Machi
     assert found.bundle is not None
     here = choose(Bundle.open(bundle_path), "ort-cpu", "auto", None)
     here.backend.close()
-    assert found.bundle.chosen == Chosen(  # which was asked of another process
+    assert found.bundle.chosen == BundleChoice(  # which was asked of another process
         backend="ort-cpu", precision="int8", variant=here.variant, reason=here.reason
     )
-    assert found.bundle.chosen.variant == f"int8-{cpu_targets()[0]}"
+    assert found.bundle.chosen.variant == f"int8-{cpu_platforms()[0]}"
     assert found.bundle.precisions["int8-avx2"] is None
     assert found.bundle.precisions["int8-trt"] == "it is made for TensorRT, which cannot run here"
     assert found.bundle.engines == {}
@@ -486,11 +493,11 @@ def test_what_of_a_bundle_can_run(
 
 
 def test_int8_for_another_cpu_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "cpu_targets", lambda: ("avx2",))
+    monkeypatch.setattr(diagnosis, "cpu_platforms", lambda: ("avx2",))
     assert diagnosis._why_not_here("mixed-vnni", {}) == "it is made for a CPU with VNNI"
 
 
-HERE = BuildTarget(
+HERE = BuildMachine(
     gpu="Orin",
     compute_capability=(8, 7),
     multiprocessors=8,
@@ -508,7 +515,7 @@ def build(bundle: Bundle, engine: str, **changes: Any) -> None:
         engine=engine,
         form="fp32",
         source_sha256=bundle.manifest.engines[engine].files["fp32"].sha256,
-        target=HERE,
+        machine=HERE,
         profile={},
         options=BuildOptions(),
     )
@@ -532,7 +539,7 @@ def test_engines_that_are_ready_missing_and_stale(
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("platform.system", lambda: "Linux")
     played(orin, ORIN, "12.6", ALL)
-    chosen = Chosen(backend="tensorrt", precision="fp32", variant="fp32", reason="built")
+    chosen = BundleChoice(backend="tensorrt", precision="fp32", variant="fp32", reason="built")
     monkeypatch.setattr(diagnosis, "would_run", lambda *_: chosen)
     bundle = Bundle.open(bundle_path)
     for engine in ENGINES[:10]:
@@ -559,7 +566,7 @@ def test_a_choice_that_cannot_run_is_said(
     reason = "libcudnn.so.9: cannot open"
     providers = {"CPUExecutionProvider": None, "CUDAExecutionProvider": reason}
     played(desktop, RTX, "13.0", changed(CPU_ONLY, providers=providers))
-    chosen = Chosen(backend="ort-cuda", precision="fp32", variant="fp32", reason="a GPU")
+    chosen = BundleChoice(backend="ort-cuda", precision="fp32", variant="fp32", reason="a GPU")
     monkeypatch.setattr(diagnosis, "would_run", lambda *_: chosen)
     found = diagnose(bundle_path)
     assert found.refusal is None  # ort-cpu can
@@ -620,7 +627,7 @@ def test_json_has_these_fields(bundle_path: Path, played: Callable[..., Machine]
         "bundle": ["chosen", "engines", "path", "precisions"],
     }
     assert set(facts) == set(Diagnosis.__struct_fields__)
-    assert facts["int8"] == [f"int8-{target}" for target in cpu_targets()]
+    assert facts["int8"] == [f"int8-{target}" for target in cpu_platforms()]
     assert facts["bundle"]["chosen"]["reason"] == "asked for by name"
     assert facts["software"]["pycuda"] == {"version": None, "reason": "not installed"}
     assert facts["bundle"]["engines"] == {}

@@ -39,7 +39,7 @@ from runtime.gallery import (
     open_gallery,
     read_scores,
 )
-from runtime.gallery.scores import LEAST_ERRORS, Pair, Table, rates_for
+from runtime.gallery.scores import LEAST_ERRORS, Pair, ScoreTable, rates_for
 from runtime.gallery.storage import STORAGES, Storage, decode, encode, size
 from tests.command import denet, refused
 from tests.paths import ROOT
@@ -106,7 +106,7 @@ def table_of(cosines: dict[tuple[State, State], list[float]]) -> Scores:
             impostors=10**6, genuine=0, cosines=tuple(values), found=tuple([0.0] * len(values))
         )
     longest = max(map(len, cosines.values()))
-    table = Table(
+    table = ScoreTable(
         dim=SPACE.dim,
         checkpoint=SPACE.checkpoint,
         projection=SPACE.projection,
@@ -729,7 +729,7 @@ def test_one_threshold_is_one_false_match_rate() -> None:
         none = np.empty(0, np.float32)
         pairs.setdefault(q.name, {})[g.name] = measure_pair(impostors(number, 0, 100_000), none)
     rates = tuple(rates_for(100_000).tolist())
-    table = Table(
+    table = ScoreTable(
         dim=DIM, checkpoint="a", projection="", data="", variant="", identities=9, rates=rates,
         pairs=pairs,
     )  # fmt: skip

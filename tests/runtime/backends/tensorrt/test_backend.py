@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 import runtime.backends.tensorrt.backend as tensorrt
+import runtime.backends.tensorrt.machine
 import runtime.backends.tensorrt.streams as streams
-import runtime.backends.tensorrt.target
 from denet.graph import RGB_NIR_TIR, Modality, State
 from export.tensorrt.check import check_engines
 from runtime import BackendError, Bundle, Runtime
@@ -33,8 +33,8 @@ from runtime.backends.tensorrt.files import (
     find_engines,
     profile_of,
 )
+from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions
 from runtime.backends.tensorrt.schedule import Placed, Schedule, Work, schedule
-from runtime.backends.tensorrt.target import BuildOptions, BuildTarget
 from runtime.bundle.forms import Forms
 from runtime.composer import Composer
 from tests.conftest import copied
@@ -47,7 +47,7 @@ STATES = RGB_NIR_TIR.states
 choosing = sys.modules["runtime.backends.choose"]
 """The module, whose name in its package is that of its function."""
 
-HERE = BuildTarget(
+HERE = BuildMachine(
     gpu="Orin",
     compute_capability=(8, 7),
     multiprocessors=16,
@@ -74,7 +74,7 @@ def write_engines(bundle: Bundle, forms: Forms, options: BuildOptions) -> None:
             engine=name,
             form=form,
             source_sha256=entry.files[form].sha256,
-            target=HERE,
+            machine=HERE,
             profile=profile_of(entry, options.batch),
             options=options,
         )
@@ -611,8 +611,8 @@ def gpu(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """This machine has the GPU that the engines were built for."""
     monkeypatch.setattr(choosing, "nvidia_gpu_present", lambda: True)
     monkeypatch.setattr(choosing, "_cuda_device", lambda context: machine.open())
-    monkeypatch.setattr(runtime.backends.tensorrt.target, "load_tensorrt", lambda: None)
-    monkeypatch.setattr(runtime.backends.tensorrt.target, "this_target", lambda _: HERE)
+    monkeypatch.setattr(runtime.backends.tensorrt.machine, "load_tensorrt", lambda: None)
+    monkeypatch.setattr(runtime.backends.tensorrt.machine, "this_machine", lambda _: HERE)
     return machine
 
 
@@ -652,7 +652,7 @@ def test_stale_engines_are_refused_with_the_reason(
     gpu: Machine, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = msgspec.structs.replace(HERE, tensorrt="10.7.0", backend="TensorRT 10.7.0")
-    monkeypatch.setattr(runtime.backends.tensorrt.target, "this_target", lambda _: later)
+    monkeypatch.setattr(runtime.backends.tensorrt.machine, "this_machine", lambda _: later)
     with pytest.raises(BackendError, match=r"branch_rgb: .*15 such engines.*denet build"):
         Runtime.load(root, "tensorrt")
 

@@ -14,7 +14,7 @@ from export.tensorrt.build import build_engines
 from runtime import BackendError, Bundle, Runtime
 from runtime.backends.choose import nvidia_gpu_present
 from runtime.backends.tensorrt.backend import TensorRTBackend
-from runtime.backends.tensorrt.target import BuildOptions
+from runtime.backends.tensorrt.machine import BuildOptions
 from runtime.bundle.forms import Precision
 from tests.conftest import copied
 from tests.runtime.backends.tensorrt.test_backend import MIXED, inputs, program_of

@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 @dataclass(frozen=True)
-class Grid:
+class Sheet:
     """A table.
 
     Attributes:

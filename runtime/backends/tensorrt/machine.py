@@ -48,7 +48,7 @@ class BuildOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     hardware_compatible: bool = False
 
 
-class BuildTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class BuildMachine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The machine that an engine is for.
 
     Attributes:
@@ -110,11 +110,11 @@ def load_tensorrt() -> ModuleType:
     return module
 
 
-def this_target(trt: ModuleType) -> BuildTarget:
+def this_machine(trt: ModuleType) -> BuildMachine:
     """This machine, with the module `tensorrt`."""
     gpu = find_gpu()
     version = str(trt.__version__)
-    return BuildTarget(
+    return BuildMachine(
         gpu=gpu.name if gpu else None,
         compute_capability=gpu.compute_capability if gpu else None,
         multiprocessors=gpu.multiprocessors if gpu else None,
@@ -125,7 +125,7 @@ def this_target(trt: ModuleType) -> BuildTarget:
     )
 
 
-def why_foreign(built: BuildTarget, options: BuildOptions, here: BuildTarget) -> str | None:
+def why_foreign(built: BuildMachine, options: BuildOptions, here: BuildMachine) -> str | None:
     """Why an engine built for `built` must not be loaded on `here`; None where it may."""
     if built.platform != here.platform:
         return f"it was built on {built.platform}, and this is {here.platform}"
@@ -140,14 +140,14 @@ def why_foreign(built: BuildTarget, options: BuildOptions, here: BuildTarget) ->
     return None
 
 
-def _gpu(target: BuildTarget) -> tuple[object, ...]:
-    return target.gpu, target.compute_capability, target.multiprocessors, target.integrated
+def _gpu(machine: BuildMachine) -> tuple[object, ...]:
+    return machine.gpu, machine.compute_capability, machine.multiprocessors, machine.integrated
 
 
-def _from_ampere(target: BuildTarget) -> bool:
+def _from_ampere(machine: BuildMachine) -> bool:
     """Whether NVIDIA's hardware compatibility covers it: Ampere or later, and not a Jetson."""
-    capability = target.compute_capability
-    return capability is not None and capability >= AMPERE and not target.integrated
+    capability = machine.compute_capability
+    return capability is not None and capability >= AMPERE and not machine.integrated
 
 
 def _version_loads(built: str, here: str) -> bool:

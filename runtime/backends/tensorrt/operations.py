@@ -1,4 +1,4 @@
-"""The parts of a program on a device: what each touches, and how it is queued."""
+"""The operations of a program on a device: what each touches, and how it is queued."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COSTS: dict[Kind, float] = {"branch": 100.0, "cmft": 12.0, "dem": 3.0}
 TRANSFER_COST = 1.0
 
 
-class Memory:
+class Allocation:
     """A piece of device memory, and the pinned host array that mirrors it, if any.
 
     Its last reference may go in any thread; what it holds is then put on a list, to be freed where
@@ -43,19 +43,19 @@ class Lane:
     share it."""
 
     stream: Handle
-    scratch: Memory | None = None
+    scratch: Allocation | None = None
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedEngine:
     """An engine on the device, with the context that it runs in outside of graphs."""
 
     engine: DeviceEngine
     context: DeviceContext
 
 
-class Part(ABC):
-    """One part of a program.
+class Operation(ABC):
+    """One operation of a program.
 
     Attributes:
         kind: "upload", "copy", "engine" or "download".
@@ -73,12 +73,12 @@ class Part(ABC):
     def enqueue(self, lane: Lane) -> None:
         """Queue it."""
 
-    def for_graph(self) -> Part:
+    def for_graph(self) -> Operation:
         """The same, to be captured: with nothing that another run would change."""
         return self
 
 
-class Transfer(Part):
+class Transfer(Operation):
     """A copy from or to the host."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Transfer(Part):
             self._device.download(self.host, self._buffer.address, lane.stream)
 
 
-class CopyPart(Part):
+class CopyOperation(Operation):
     """A copy within the device."""
 
     kind = name = "copy"
@@ -114,11 +114,11 @@ class CopyPart(Part):
 
 
 @dataclass
-class EnginePart(Part):
+class EngineOperation(Operation):
     """A run of an engine."""
 
     call: EngineCall
-    loaded: Loaded
+    loaded: LoadedEngine
     kind: str = field(default="engine", init=False)
 
     def __post_init__(self) -> None:
@@ -138,9 +138,9 @@ class EnginePart(Part):
         self.loaded.context.configure(self._shapes, self._addresses, scratch)
         self.loaded.context.enqueue(lane.stream)
 
-    def for_graph(self) -> Part:
+    def for_graph(self) -> Operation:
         engine = self.loaded.engine
-        return replace(self, loaded=Loaded(engine, engine.context()))
+        return replace(self, loaded=LoadedEngine(engine, engine.context()))
 
 
 def _range(buffer: Buffer) -> Range:

@@ -33,14 +33,14 @@ class Watch:
         """Remember what slows the machine down at this moment."""
         self._limits |= dict.fromkeys(limits_in_force())
 
-    def seen(self) -> result.Machine:
+    def snapshot(self) -> result.MachineFacts:
         """What the report says of the machine."""
         self.look()
         machine = self.machine
         board = machine.jetson and machine.jetson.model
         processor = board or machine.cpu.model or machine.cpu.architecture
         graphics = [] if machine.gpu is None else [machine.gpu.name]
-        return result.Machine(
+        return result.MachineFacts(
             name=", ".join([processor, *graphics]),
             lines=tuple(machine.describe()),
             facts=msgspec.json.decode(msgspec.json.encode(machine)) | {"versions": versions()},
