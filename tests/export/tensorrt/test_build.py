@@ -55,7 +55,7 @@ from runtime.machine.gpu import Gpu, find_gpu
 from tests.command import denet, refused
 from tests.conftest import copied
 from tests.paths import FAKE, ROOT
-from tests.runtime.backends.tensorrt.test_backend import Machine
+from tests.runtime.backends.tensorrt.machines import Machine
 
 KIT = ROOT.parent / "shared" / "trt-cpu"
 

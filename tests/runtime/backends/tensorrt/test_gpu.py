@@ -17,7 +17,7 @@ from runtime.backends.tensorrt.backend import TensorRTBackend
 from runtime.backends.tensorrt.machine import BuildOptions
 from runtime.bundle.forms import Precision
 from tests.conftest import copied
-from tests.runtime.backends.tensorrt.test_backend import MIXED, inputs, program_of
+from tests.runtime.backends.tensorrt.machines import MIXED, inputs, program_of
 
 COMPLETE = RGB_NIR_TIR.complete
 STATES = RGB_NIR_TIR.states

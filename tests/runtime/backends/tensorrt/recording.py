@@ -13,7 +13,7 @@ import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,46 +33,12 @@ from runtime.backends.tensorrt.device import (
     Shapes,
     Tensor,
 )
+from tests.runtime.backends.tensorrt.queued import Capture, Event, Op, Span, Stream, meet
 
 ENGINES = RGB_NIR_TIR.engines
 
-Span = tuple[int, int]
+
 Load = Callable[[bytes], bytes]
-
-
-@dataclass(eq=False)
-class Op:
-    """Something queued: what it touches, what must happen before it, and what it does."""
-
-    name: str
-    stream: Stream
-    reads: list[Span] = field(default_factory=list)
-    writes: list[Span] = field(default_factory=list)
-    after: list[Op] = field(default_factory=list)
-    act: Callable[[], None] = lambda: None
-    done: bool = False
-
-
-@dataclass(eq=False)
-class Stream:
-    queue: list[Op] = field(default_factory=list)
-    last: Op | None = None
-    capture: Capture | None = None
-
-
-@dataclass(eq=False)
-class Event:
-    timed: bool
-    op: Op | None = None
-
-
-@dataclass(eq=False)
-class Capture:
-    """Work that is noted; `origin` has to have waited for all of it in the end."""
-
-    origin: Stream
-    ops: list[Op] = field(default_factory=list)
-    last: dict[Stream, Op] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -151,7 +117,7 @@ class RecordingDevice(Device):
         if not self.inside and not self.closed:
             self.complaints.append("memory freed outside of the context")
         for op in self.ops:
-            if not op.done and any(_meet(span, used) for used in (*op.reads, *op.writes)):
+            if not op.done and any(meet(span, used) for used in (*op.reads, *op.writes)):
                 self.complaints.append(f"memory freed before {op.name} has used it")
         del self.memory[span]
 
@@ -283,7 +249,7 @@ class RecordingDevice(Device):
             [
                 weakref.ref(array)
                 for span, array in self.memory.items()
-                if any(_meet(span, used) for used in touched)
+                if any(meet(span, used) for used in touched)
             ],
         )
 
@@ -404,38 +370,9 @@ def at(address: int, size: int) -> NDArray[np.uint8]:
     return np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
 
 
-def races(ops: list[Op]) -> list[tuple[str, str]]:
-    """The pairs of operations of which one writes what the other touches, and that neither streams
-    nor events put in an order. The order is followed back from each, edge by edge."""
-    before: dict[Op, set[Op]] = {}
-    for op in ops:  # in the order in which they were queued: what is before is known already
-        before[op] = set().union(*({b} | before.get(b, set()) for b in op.after), set())
-    found = []
-    for i, op in enumerate(ops):
-        for earlier in ops[:i]:
-            if earlier in before[op]:
-                continue
-            if any(
-                _meet(a, b)
-                for mine, others in (
-                    (op.writes, earlier.writes),
-                    (op.writes, earlier.reads),
-                    (op.reads, earlier.writes),
-                )
-                for a in mine
-                for b in others
-            ):
-                found.append((earlier.name, op.name))
-    return found
-
-
 def _behind(op: Op, known: set[Op]) -> None:
     stack = [op]
     while stack:
         if (op := stack.pop()) not in known:
             known.add(op)
             stack.extend(op.after)
-
-
-def _meet(a: Span, b: Span) -> bool:
-    return a[0] < b[1] and b[0] < a[1]
