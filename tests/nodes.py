@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
 from runtime.node.events import Counters, Event
 from runtime.node.health import Verdict
 from runtime.node.moment import Crop
 from runtime.node.settings import NodeSettings, convert
+
+MODALITIES = RGB_NIR_TIR.modalities
 
 WELL = {m: Verdict(m, None, "") for m in MODALITIES}
 
@@ -79,8 +81,6 @@ def written(path: Path, text: str) -> Path:
 
 
 def config_file(tmp_path: Path, bundle: Path, recording: Path, lines: Path, more: str = "") -> Path:
-    sources = "".join(
-        f'[sources.{m}]\nurl = "folder:{recording}"\nrate = 50\n' for m in ("rgb", "nir", "tir")
-    )
+    sources = "".join(f'[sources.{m}]\nurl = "folder:{recording}"\nrate = 50\n' for m in MODALITIES)
     text = f'name = "a"\n[model]\nbundle = "{bundle}"\nbackend = "ort-cpu"\n{sources}'
     return written(tmp_path / "node.toml", f'{text}[events.lines]\npath = "{lines}"\n{more}')

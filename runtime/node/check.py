@@ -50,7 +50,7 @@ def check_node(settings: NodeSettings, passed: Say) -> list[str]:
         return found
 
     with ExitStack() as opened:
-        for m, wanted in settings.sources.given().items():
+        for m, wanted in settings.sources.items():
             tried(f"sources.{m}", lambda m=m, wanted=wanted: _first_frame(m, wanted))  # type: ignore[misc]
         boxes = settings.boxes
         tried("boxes", lambda: open_finder(boxes, settings.timing.tolerance))

@@ -129,7 +129,7 @@ class Embedder:
             self._found.drop(NOT_EMBEDDED, len(crops))
             return False
         self._trouble("embedding", "")
-        states = [crop.state for crop in crops]
+        states = [serving.graph.state(crop.images) for crop in crops]
         matches = self._matches(serving, embeddings, states)
         for crop, state, vector, match in zip(crops, states, embeddings, matches, strict=True):
             sighting = Sighting(

@@ -78,9 +78,7 @@ class Node:
         self._matches = Matches()
         self._page: StatusPage | None = None
         with ExitStack() as opened:
-            sources = open_sources(settings.sources.given())
-            if faults is not None:
-                sources = {m: FaultySource(s, faults, record) for m, s in sources.items()}
+            given = open_sources(settings.sources)
             finder = open_finder(settings.boxes, settings.timing.tolerance, persons)
             calibration = settings.boxes.calibration
             views = None if calibration is None else read_views(Path(calibration))
@@ -91,6 +89,10 @@ class Node:
             self._sink = open_sinks(settings.events, settings.name, say)
             opened.callback(lambda: self._sink.close(CLOSING))
             serving = first_serving(settings, gallery)
+            graph = serving.graph
+            sources = {m: given[m] for m in graph.modalities if m in given}
+            if faults is not None:
+                sources = {m: FaultySource(s, faults, record, graph) for m, s in sources.items()}
             announcer = Announcer(settings.name, self._sink, settings.events.embedding, say)
             self._announcer = announcer
             self._moments: Backlog[Moment] = Backlog(MOMENTS)

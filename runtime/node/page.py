@@ -64,7 +64,7 @@ def snapshot(
         verdicts={} if last is None else last.verdicts,
         frames=pixels,
         state=state,
-        plan={} if state is None else serving.precisions[state],
+        plan={} if state is None else serving.precisions[serving.graph.state(state.available)],
         latency_p50=_milliseconds(facts.latency.p50),
         latency_p99=_milliseconds(facts.latency.p99),
         matches=matches,

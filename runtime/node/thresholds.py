@@ -18,8 +18,8 @@ def limits(
     of frames from the calibration, black and white of 16-bit pixels from the bundle."""
     usual = Limits()
     found = {}
-    for m in settings.sources.given():
-        given = settings.health.given().get(m, usual)
+    for m in settings.sources:
+        given = settings.health.get(m, usual)
         if given.size is None and views is not None and m in views:
             given = replace(given, size=views[m].size)
         if given.range16 == usual.range16:

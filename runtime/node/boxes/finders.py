@@ -12,7 +12,7 @@ from typing import Any, Union
 
 import msgspec
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import Modality
 from runtime.node.errors import NodeError
 from runtime.node.events import Box
 from runtime.node.settings import BoxSettings
@@ -82,7 +82,7 @@ class Listed:
 
     def __call__(self, frames: Mapping[Modality, Frame], _time: float) -> Sequence[Box | None]:
         """See `Finder`. A frame without a line shows nobody."""
-        frame = next(frames[m] for m in MODALITIES if m in frames)
+        frame = next(iter(frames.values()))
         if frame.name is not None and frame.name in self._names:
             return self._names[frame.name]
         return [] if frame.position is None else self._near(frame.position)

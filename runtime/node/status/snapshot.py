@@ -33,7 +33,7 @@ class Snapshot:
     Attributes:
         node: its name.
         time: seconds since 1970 (UTC).
-        verdicts: one for each sensor of the node.
+        verdicts: one for each sensor of the node, in the order to show.
         frames: the last pixels of each sensor, whatever their verdict; nobody writes to them.
         state: of the newest triplet; None if no sensor is healthy.
         plan: names of the engines that run for it, in their order, with the precision of each.

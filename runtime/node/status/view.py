@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from denet.graph import MODALITIES
 from runtime.node.status.snapshot import Snapshot
 
 
@@ -29,8 +28,7 @@ def _content(snapshot: Snapshot) -> dict[str, Any]:
                 "reason": verdict.reason,
                 "pictured": modality in snapshot.frames,
             }
-            for modality in MODALITIES
-            if (verdict := snapshot.verdicts.get(modality)) is not None
+            for modality, verdict in snapshot.verdicts.items()
         ],
         "plan": [[engine, precision] for engine, precision in snapshot.plan.items()],
         "latency": {"p50": snapshot.latency_p50, "p99": snapshot.latency_p99},

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denet.graph import MODALITIES, STATES, State, plan
+from denet.graph import RGB_NIR_TIR, Graph, State
 from runtime.gallery import Enrolment, GalleryError, Space, open_gallery
 from runtime.node import Facts, Node, NodeError, NodeSettings, embedder, memory
 from runtime.node.announcer import Announcer, Sighting
@@ -49,6 +49,8 @@ from runtime.runtime import Runtime
 from runtime.samples import find_samples
 from tests.command import denet
 from tests.nodes import WELL, Remembered, config_file, crop, document, settings
+
+MODALITIES, STATES = RGB_NIR_TIR.modalities, RGB_NIR_TIR.states
 
 
 def ignore(*_: object) -> None:
@@ -164,6 +166,7 @@ class Embeds:
 
     max_batch = 16
     dim = 4
+    graph = RGB_NIR_TIR
 
     def __init__(self, clock: Callable[[float], None] = ignore) -> None:
         self.work = clock
@@ -183,7 +186,7 @@ class Embeds:
         assert not self.closed
         if self.fail:
             raise RuntimeError(self.fail)
-        self.batches.append([State.of(sample) for sample in samples])
+        self.batches.append([RGB_NIR_TIR.state(sample) for sample in samples])
         self.work(len(samples))
         return np.tile(np.array([1, 0, 0, 0], np.float32), (len(samples), 1))
 
@@ -255,12 +258,12 @@ def test_a_batch_mixes_states_and_tells_of_each(runtime: Runtime) -> None:
     stage.run(ignore)
     assert (stage.batches, said) == (1, [])
     for each, event in zip(crops, sink.events, strict=True):
-        state = each.state
+        state = RGB_NIR_TIR.state(each.images)
         expected = runtime.embed(each.images)
         assert event.embedding is not None
         assert event.embedding.vector() == pytest.approx(expected, abs=1e-5)
         assert event.state == state.name
-        assert list(event.precisions) == list(plan(state).engines)
+        assert list(event.precisions) == list(RGB_NIR_TIR.plan(state).engines)
         assert set(event.precisions.values()) == {"fp32"}
         assert event.checkpoint == runtime.bundle.manifest.checkpoint_sha256
         assert event.bundle == "d" * 64
@@ -281,6 +284,27 @@ def test_engines_that_fail_cost_their_batch_and_are_no_progress() -> None:
     assert backlog.account() == Account(4, 0, {NOT_EMBEDDED: 4}, 0)
     assert said == ["embedding fails: RuntimeError: the device is gone"]
     assert len(beats) == 1
+
+
+def test_a_model_of_two_modalities_has_their_states() -> None:
+    backlog: Backlog[Crop] = Backlog(100)
+    runtime, sink = Embeds(), Remembered()
+    runtime.graph = Graph(("tir", "rgb"))
+    runtime.forms.update(dict.fromkeys(runtime.graph.engines, 1))
+    stage = made(runtime, backlog, sink, [], largest=3)
+    assert list(stage.serving.precisions) == list(runtime.graph.states)
+    for i, state in enumerate(runtime.graph.states):
+        backlog.put(crop(float(i), state.available[::-1]))
+    backlog.close()
+    stage.run(ignore)
+    assert [event.state for event in sink.events] == ["tir+rgb", "tir", "rgb"]
+    assert set(sink.events[0].precisions) == {
+        "branch_tir",
+        "branch_rgb",
+        "cmft_tir2rgb",
+        "dem_tir2rgb",
+        "dem_rgb2tir",
+    }
 
 
 def test_a_gallery_that_cannot_be_read_costs_the_match_and_not_the_event() -> None:
@@ -439,7 +463,7 @@ def test_what_changes_is_told_once() -> None:
             for m in MODALITIES
         }
         well = [m for m in MODALITIES if m not in sick]
-        announcer.judged(Diagnosis(at, verdicts, State.of(well) if well else None))
+        announcer.judged(Diagnosis(at, verdicts, RGB_NIR_TIR.state(well) if well else None))
 
     for at, sick in enumerate(
         [(), ("nir",), ("nir",), ("nir", "rgb", "tir"), MODALITIES, ("nir",), ()]
@@ -620,7 +644,7 @@ def test_metrics_and_page_say_what_the_facts_say(
     assert shown.counters["embeddings"] == facts.crops.left
     assert set(shown.frames) == set(MODALITIES)
     assert shown.state is not None
-    assert list(shown.plan) == list(plan(shown.state).engines)
+    assert list(shown.plan) == list(RGB_NIR_TIR.plan(shown.state).engines)
 
 
 def test_a_line_tells_what_happened_since_the_last() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from denet.graph import STATES
+from denet.graph import RGB_NIR_TIR
 from runtime.gallery import Enrolment, Space, open_gallery
 from runtime.node import Facts, Node, NodeSettings
 from runtime.node.announcer import Announcer
@@ -25,6 +25,8 @@ from runtime.node.serving import Serving, load_serving
 from runtime.node.settings import BatchSettings, convert
 from runtime.node.swap import Swapper, fingerprint
 from tests.nodes import Remembered, another, crop, document, settings
+
+STATES = RGB_NIR_TIR.states
 
 
 class Watched:
@@ -280,7 +282,7 @@ def test_a_swap_under_load_loses_nothing(bundle_path: Path, tmp_path: Path) -> N
     assert len(found) == put
     for number, event in enumerate(found):
         assert event.embedding is not None
-        assert event.state == shown[number % len(shown)].state.name
+        assert event.state == RGB_NIR_TIR.state(shown[number % len(shown)].images).name
         vector = event.embedding.vector()
         assert float(vector @ expected[number % len(shown)]) > 0.999
     kinds = [kind for kind, _ in watched.sink.notices()]

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
 from runtime.node import NodeError
 from runtime.node.boxes.cropping import OUTSIDE, UNEQUAL, crop, crops
 from runtime.node.boxes.finders import checked_box, open_finder, read_boxes, whole_frames
@@ -25,6 +25,9 @@ from runtime.node.settings import BoxSettings
 from runtime.node.sources import Frame
 from runtime.node.sources.folder import Recording, read_pixels
 from runtime.runtime import Runtime
+
+MODALITIES = RGB_NIR_TIR.modalities
+
 
 TOLERANCE = 0.015
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from denet.data.synthetic import SyntheticConfig, World
-from denet.graph import MODALITIES, Modality, State
+from denet.graph import RGB_NIR_TIR, Modality, State
 from runtime.node.faults import EFFECTS, FaultError, FaultSettings, FaultySource, Injector, Truth
 from runtime.node.faults.effects import Past
 from runtime.node.health import FAULTS, Health, Limits, LimitsError, Verdict
@@ -39,6 +39,9 @@ from runtime.node.sources import (
 )
 
 Image = NDArray[Any]
+
+MODALITIES = RGB_NIR_TIR.modalities
+
 
 TICK = 0.04
 LIMITS = Limits()
@@ -311,13 +314,13 @@ def test_the_state_is_what_is_healthy_and_nothing_else() -> None:
     for number in range(20):
         seen = {m: next(streams[m]) for m in MODALITIES}
         diagnosis = health.judge(Triplet(number * TICK, seen, {}), number * TICK)
-        assert (diagnosis.state, diagnosis.reason) == (State.of(MODALITIES), "")
+        assert (diagnosis.state, diagnosis.reason) == (RGB_NIR_TIR.state(MODALITIES), "")
     at = 20 * TICK
     black = Frame("nir", at, np.zeros((96, 48), np.uint8), 20)
     health.hear(Notice("tir", 0.0, "lost", "cam: refused; next try in 2.0 s"))
     gone = {"tir": Absence("absent", "no frame has come for 1.00 s")}
     diagnosis = health.judge(Triplet(at, {"rgb": next(streams["rgb"]), "nir": black}, gone), at)  # type: ignore[arg-type]
-    assert diagnosis.state == State.of(["rgb"])
+    assert diagnosis.state == RGB_NIR_TIR.state(["rgb"])
     assert diagnosis.reason == (
         "nir: 100 % of it is no brighter than 12 of 255; "
         "tir: no frame has come for 1.00 s; cam: refused; next try in 2.0 s"
@@ -435,7 +438,7 @@ def test_the_state_is_the_truth_outside_of_the_hysteresis(count: int) -> None:
             excused += 1
             continue
         healthy = [m for m in MODALITIES if truth[m].kind is None]
-        if states.get(number) != (State.of(healthy) if healthy else None):
+        if states.get(number) != (RGB_NIR_TIR.state(healthy) if healthy else None):
             wrong.append((number, states.get(number), {m: t.kind for m, t in truth.items()}))
     judged = count - 10 - excused
     assert judged > 0.2 * count

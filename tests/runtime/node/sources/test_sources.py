@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
 from runtime.node.health import Health, Verdict
 from runtime.node.sources import (
     Feed,
@@ -54,6 +54,9 @@ from runtime.node.sources.gstreamer import GStreamerSource
 from runtime.node.sources.pace import LEAD
 from runtime.node.sources.secrets import redacted
 from tests.rtsp import RtspCamera, system_python
+
+MODALITIES = RGB_NIR_TIR.modalities
+
 
 PIXEL = np.zeros((1, 1), np.uint8)
 

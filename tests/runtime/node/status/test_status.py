@@ -19,7 +19,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from denet.graph import STATES, State
+from denet.graph import RGB_NIR_TIR
 from runtime.node.events import Match
 from runtime.node.health import Verdict
 from runtime.node.status import Seen, Snapshot, StatusError, StatusPage, StatusSettings
@@ -51,15 +51,17 @@ def snapshot(**changes: Any) -> Snapshot:
             "tir": Verdict("tir", None, ""),
         },
         "frames": {"rgb": picture(), "tir": np.full((64, 32), 30_000, np.uint16)},
-        "state": State.parse("rgb+tir"),
+        "state": RGB_NIR_TIR.parse("rgb+tir"),
         "plan": {"branch_rgb": "int8", "branch_tir": "int8", "cmft_rgb2nir": "fp16"},
         "latency_p50": 12.34,
         "latency_p99": 20.5,
         "matches": [
-            Seen(time.time(), STATES[0], Match(identity=HOSTILE, score=3.2, cosine=0.7)),
+            Seen(
+                time.time(), RGB_NIR_TIR.states[0], Match(identity=HOSTILE, score=3.2, cosine=0.7)
+            ),
             Seen(
                 time.time(),
-                STATES[-1],
+                RGB_NIR_TIR.states[-1],
                 Match(identity="bob", score=4.0, cosine=0.8, false_match_rate=1e-4),
             ),
         ],
