@@ -14,8 +14,8 @@ import numpy as np
 from denet.graph import RGB_NIR_TIR, Modality
 from runtime.node.events import Counters, Event
 from runtime.node.health import Verdict
-from runtime.node.moment import Crop
 from runtime.node.settings import NodeSettings, convert
+from runtime.node.stage_items import Crop
 
 MODALITIES = RGB_NIR_TIR.modalities
 
@@ -34,7 +34,7 @@ class Remembered:
             self.events.append(event)
             self.changed.notify_all()
 
-    def counters(self) -> Sequence[Counters]:
+    def snapshot(self) -> Sequence[Counters]:
         return []
 
     def close(self, timeout: float = 5.0) -> None:

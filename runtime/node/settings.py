@@ -11,11 +11,11 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from denet.graph import RGB_NIR_TIR, Modality
+from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings
 from runtime.node.health import Limits
-from runtime.node.placeholders import filled
-from runtime.node.sources import SourceSettings, Timing
+from runtime.node.sources import SourceSettings, TrackTiming
 from runtime.node.status import StatusSettings
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     name: str
     model: ModelSettings
     sources: dict[Modality, SourceSettings]
-    timing: Timing = Timing()
+    timing: TrackTiming = TrackTiming()
     health: dict[Modality, Limits] = {}
     boxes: BoxSettings = BoxSettings()
     batches: BatchSettings = BatchSettings()
@@ -175,7 +175,7 @@ def convert(document: Any) -> NodeSettings:
     Raises:
         NodeError: as `read_settings`.
     """
-    found = filled(document)
+    found = fill_in_secrets(document)
     if isinstance(found, dict):
         # One by one, for what is wrong with one to be told with its name.
         for section, kind in (("sources", SourceSettings), ("health", Limits)):

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from denet.graph import Modality
 from runtime.bundle.manifest import Manifest
-from runtime.node.boxes.views import Views
+from runtime.node.boxes.homography import Views
 from runtime.node.health import Limits
 from runtime.node.settings import NodeSettings
 

@@ -18,7 +18,7 @@ class FaultySource(Source):
         self,
         source: Source,
         settings: FaultSettings,
-        record: Callable[[Truth], None],
+        notify: Callable[[Truth], None],
         graph: Graph = RGB_NIR_TIR,
     ) -> None:
         """Wrap a source.
@@ -26,18 +26,18 @@ class FaultySource(Source):
         Args:
             source: where the frames come from.
             settings: which faults, and how often.
-            record: is told the truth of every frame, in the thread of the source, before the
+            notify: is told the truth of every frame, in the thread of the source, before the
                 frame goes on.
             graph: that has the modality of the source.
         """
         super().__init__(source.modality, f"{source.name} with faults", live=source.live)
-        self._source, self._record = source, record
+        self._source, self._notify = source, notify
         self._injector = Injector(source.modality, settings, graph)
 
     def frames(self, stop: threading.Event) -> Generator[Item, None, None]:
         """See `Source.frames`."""
         for item in self._source.frames(stop):
             seen, truth = self._injector(item)
-            self._record(truth)
+            self._notify(truth)
             if seen is not None:
                 yield seen

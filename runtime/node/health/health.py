@@ -8,7 +8,7 @@ from dataclasses import replace
 from denet.graph import Graph, Modality
 from runtime.node.health.limits import Limits
 from runtime.node.health.sensor import Sensor
-from runtime.node.health.verdict import Diagnosis
+from runtime.node.health.verdict import Assessment
 from runtime.node.sources.frame import Notice
 from runtime.node.sources.triplet import Triplet
 
@@ -36,7 +36,7 @@ class Health:
         """Know what became of a source, so that an absence can be explained."""
         self._notices[notice.modality] = notice
 
-    def judge(self, triplet: Triplet, now: float) -> Diagnosis:
+    def judge(self, triplet: Triplet, now: float) -> Assessment:
         """The verdict on each sensor, and the state that is left.
 
         Args:
@@ -54,4 +54,4 @@ class Health:
                     absence = replace(absence, reason=f"{absence.reason}; {notice.reason}")
                 verdicts[m] = sensor.judge(absence, now)
         healthy = [m for m, verdict in verdicts.items() if verdict.healthy]
-        return Diagnosis(triplet.time, verdicts, self._graph.state(healthy) if healthy else None)
+        return Assessment(triplet.time, verdicts, self._graph.state(healthy) if healthy else None)

@@ -23,7 +23,7 @@ from typing import Literal
 
 from denet.graph import Modality
 from runtime.node.sources.frame import Item
-from runtime.node.sources.track import SILENT, Timing, Track
+from runtime.node.sources.track import SILENT, Track, TrackTiming
 from runtime.node.sources.triplet import Triplet
 
 Drop = Literal["late", "disordered", "ahead", "out of step", "overflow"]
@@ -51,14 +51,14 @@ class Synchronizer:
         dropped: the others, by modality and reason.
     """
 
-    def __init__(self, modalities: Iterable[Modality], timing: Timing | None = None) -> None:
+    def __init__(self, modalities: Iterable[Modality], timing: TrackTiming | None = None) -> None:
         """Make one.
 
         Args:
             modalities: that frames may come from; the first of them goes before the others.
             timing: how they are matched.
         """
-        self.timing = timing or Timing()
+        self.timing = timing or TrackTiming()
         self._tracks = {m: Track() for m in modalities}
         self._horizon = float("-inf")  # the time of the last triplet
         self._spoke: float | None = None  # when a triplet was last given out

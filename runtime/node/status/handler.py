@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from denet.graph import Modality
-from runtime.node.status.snapshot import Snapshot
+from runtime.node.status.snapshot import StatusSnapshot
 from runtime.node.status.view import view
 
 ASSETS = {
@@ -37,11 +37,11 @@ HEADERS = {
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Source(Protocol):
+class PageSource(Protocol):
     """What is shown."""
 
     @property
-    def snapshot(self) -> Snapshot | None: ...
+    def snapshot(self) -> StatusSnapshot | None: ...
 
     def picture(self, modality: Modality) -> bytes | None: ...
 
@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 5.0
     server_version, sys_version = "denet", ""
 
-    def __init__(self, source: Source, host: str, *request: Any) -> None:
+    def __init__(self, source: PageSource, host: str, *request: Any) -> None:
         self._source, self._host = source, host
         super().__init__(*request)
 

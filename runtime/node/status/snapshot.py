@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from denet.graph import Modality, State
-from runtime.node.events.event import Match
+from runtime.node.events.event import EventMatch
 from runtime.node.health import Verdict
 from runtime.node.sources.frame import Pixels
 
@@ -23,11 +23,11 @@ class Seen:
 
     time: float
     state: State
-    match: Match
+    match: EventMatch
 
 
 @dataclass(frozen=True, eq=False)
-class Snapshot:
+class StatusSnapshot:
     """A node at a moment. It is only referred to; nothing is copied or drawn until someone looks.
 
     Attributes:

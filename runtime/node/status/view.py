@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from runtime.node.status.snapshot import Snapshot
+from runtime.node.status.snapshot import StatusSnapshot
 
 
-def view(snapshot: Snapshot | None) -> bytes:
+def view(snapshot: StatusSnapshot | None) -> bytes:
     """What the page shows, but for the pictures; "null" before there is anything."""
     return msgspec.json.encode(None if snapshot is None else _content(snapshot))
 
 
-def _content(snapshot: Snapshot) -> dict[str, Any]:
+def _content(snapshot: StatusSnapshot) -> dict[str, Any]:
     return {
         "node": snapshot.node,
         "time": snapshot.time,

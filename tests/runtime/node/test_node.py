@@ -4,6 +4,7 @@ that fail, and whole runs of recordings with faults whose truth is known."""
 from __future__ import annotations
 
 import gc
+import inspect
 import itertools
 import json
 import os
@@ -24,31 +25,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import runtime.node
 from denet.graph import RGB_NIR_TIR, Graph, State
 from runtime.gallery import Enrolment, GalleryError, Space, open_gallery
-from runtime.node import Facts, Node, NodeError, NodeSettings, embedder, memory
+from runtime.node import Node, NodeError, NodeSettings, NodeSnapshot, embedder, memory
 from runtime.node.announcer import Announcer, Sighting
 from runtime.node.backlog import OVERFLOW, STOPPED, Account, Backlog
 from runtime.node.cutter import NO_BOXES, Cutter
 from runtime.node.embedder import NOT_EMBEDDED, Embedder
 from runtime.node.events import Box
 from runtime.node.faults import FaultSettings, Truth
-from runtime.node.health import Diagnosis, Verdict
+from runtime.node.health import Assessment, Verdict
 from runtime.node.intake import NOT_HEALTHY
 from runtime.node.latency import BOUNDS, Latencies
 from runtime.node.metrics import Metrics
-from runtime.node.moment import Crop, Moment
-from runtime.node.printer import DEPTH, Teller
+from runtime.node.printer import DEPTH, LinePrinter
 from runtime.node.running import Signals, run_node
 from runtime.node.serving import Serving
 from runtime.node.settings import BatchSettings, MetricsSettings, convert
 from runtime.node.sources import Frame
 from runtime.node.stage import Stage
+from runtime.node.stage_items import Crop, Moment
 from runtime.node.watchdog import Watchdog, notify_systemd
 from runtime.runtime import Runtime
 from runtime.samples import find_samples
 from tests.command import denet
 from tests.nodes import WELL, Remembered, config_file, crop, document, settings
+from tests.paths import DOCS
 
 MODALITIES, STATES = RGB_NIR_TIR.modalities, RGB_NIR_TIR.states
 
@@ -103,7 +106,7 @@ def test_a_backlog_accounts_for_all_at_every_moment(room: int, operations: list[
             closed = True
             dropped[STOPPED] += len(waiting)
             waiting = []
-        account = backlog.account()
+        account = backlog.snapshot()
         assert account == Account(entered, left, +dropped, len(waiting) + taken)
         assert account.balanced
 
@@ -122,10 +125,10 @@ def test_a_backlog_balances_while_threads_are_at_work() -> None:
     for number in range(3000):
         backlog.put(number)
         if number % 7 == 0:
-            assert backlog.account().balanced
+            assert backlog.snapshot().balanced
     backlog.close()
     consumer.join()
-    account = backlog.account()
+    account = backlog.snapshot()
     assert account.held == 0
     assert account.balanced
     assert account.left == len(seen)
@@ -139,12 +142,12 @@ def test_what_is_under_way_at_the_end_waits_for_room() -> None:
     putter = threading.Thread(target=backlog.put, args=(2, 30.0))
     putter.start()
     for _ in range(100):
-        assert backlog.account() == Account(1, 0, {}, 1)
+        assert backlog.snapshot() == Account(1, 0, {}, 1)
     assert backlog.take(1, 5.0) == [1]
     putter.join()
-    assert backlog.account() == Account(2, 0, {}, 2)
+    assert backlog.snapshot() == Account(2, 0, {}, 2)
     backlog.put(3, patience=0.001)
-    assert backlog.account() == Account(3, 0, {OVERFLOW: 1}, 2)
+    assert backlog.snapshot() == Account(3, 0, {OVERFLOW: 1}, 2)
 
 
 # Batches
@@ -281,7 +284,7 @@ def test_engines_that_fail_cost_their_batch_and_are_no_progress() -> None:
         backlog.put(crop(float(i)))
     backlog.close()
     stage.run(lambda: beats.append(1))
-    assert backlog.account() == Account(4, 0, {NOT_EMBEDDED: 4}, 0)
+    assert backlog.snapshot() == Account(4, 0, {NOT_EMBEDDED: 4}, 0)
     assert said == ["embedding fails: RuntimeError: the device is gone"]
     assert len(beats) == 1
 
@@ -352,11 +355,11 @@ def test_a_bundle_that_comes_too_late_or_too_soon_is_let_go() -> None:
 
 def test_latencies_are_counted() -> None:
     latencies = Latencies()
-    assert latencies.told().p50 is None
+    assert latencies.snapshot().p50 is None
     values = [0.005, 0.01, 0.03, 0.4, 7.0]
     for value in values:
         latencies.add(value)
-    told = latencies.told()
+    told = latencies.snapshot()
     assert told.below == tuple(sum(v <= bound for v in values) for bound in BOUNDS)
     assert (told.count, told.p50) == (5, 0.03)
     assert told.total == pytest.approx(sum(values))
@@ -380,8 +383,8 @@ def test_boxes_that_cannot_be_found_are_counted_and_said_once() -> None:
 
     moments.close()
     Cutter(moments, found, finder, None, said.append, 1.0).run(ignore)
-    assert moments.account() == Account(5, 3, {NO_BOXES: 2}, 0)
-    assert found.account() == Account(6, 0, {"outside": 3}, 3)
+    assert moments.snapshot() == Account(5, 3, {NO_BOXES: 2}, 0)
+    assert found.snapshot() == Account(6, 0, {"outside": 3}, 3)
     assert found.closed
     assert said == ["no boxes: KeyError: 'model'", "boxes are found again"]
 
@@ -441,11 +444,11 @@ def test_a_terminal_that_stands_still_keeps_nobody_waiting() -> None:
         go.wait(10.0)
         told.append(line)
 
-    teller = Teller(tell)
+    printer = LinePrinter(tell)
     for number in range(DEPTH + 10):
-        teller(str(number))
+        printer(str(number))
     go.set()
-    teller.close(10.0)
+    printer.close(10.0)
     assert told[-1] == str(DEPTH + 9)
     assert DEPTH <= len(told) <= DEPTH + 1
 
@@ -463,7 +466,7 @@ def test_what_changes_is_told_once() -> None:
             for m in MODALITIES
         }
         well = [m for m in MODALITIES if m not in sick]
-        announcer.judged(Diagnosis(at, verdicts, RGB_NIR_TIR.state(well) if well else None))
+        announcer.judged(Assessment(at, verdicts, RGB_NIR_TIR.state(well) if well else None))
 
     for at, sick in enumerate(
         [(), ("nir",), ("nir",), ("nir", "rgb", "tir"), MODALITIES, ("nir",), ()]
@@ -489,20 +492,20 @@ def test_what_changes_is_told_once() -> None:
 
 
 def run(
-    settings_: NodeSettings, look: Callable[[Facts], None] = ignore, **more: Any
-) -> tuple[Facts, list[Any]]:
+    settings_: NodeSettings, look: Callable[[NodeSnapshot], None] = ignore, **more: Any
+) -> tuple[NodeSnapshot, list[Any]]:
     """Run a recording to its end; facts are looked at as often as can be."""
     said: list[str] = []
-    node = Node(settings_, say=said.append, **more)
+    node = Node(settings_, notify=said.append, **more)
     node.start()
     while not node.wait(0.002):
-        look(node.facts())
+        look(node.snapshot())
     facts = node.close()
     assert node.failure == ""
     return facts, said
 
 
-def balanced(facts: Facts) -> None:
+def balanced(facts: NodeSnapshot) -> None:
     accounts = [*facts.frames.values(), facts.triplets, facts.crops]
     assert all(account.balanced for account in accounts), facts
 
@@ -517,14 +520,14 @@ def test_every_frame_of_a_recording_is_accounted_for(
     lines = tmp_path / "events.jsonl"
     made = settings(bundle_path, data / "test", events={"lines": {"path": str(lines)}})
     truths: list[Truth] = []
-    looked: list[Facts] = []
+    looked: list[NodeSnapshot] = []
 
-    def look(facts: Facts) -> None:
+    def look(facts: NodeSnapshot) -> None:
         looked.append(facts)
         balanced(facts)
 
     faults = FaultSettings(seed=1, every=6, longest=8)
-    facts, _said = run(made, look, faults=faults, record=truths.append)
+    facts, _said = run(made, look, faults=faults, notify_truth=truths.append)
     balanced(facts)
     assert len(looked) > 3
     for m in MODALITIES:
@@ -541,7 +544,7 @@ def test_every_frame_of_a_recording_is_accounted_for(
     (counters,) = facts.events
     assert (counters.published, counters.delivered) == (len(found), len(found))
     assert {f"crop: {why}" for why in facts.crops.dropped} <= set(facts.dropped)
-    assert json.loads(json.dumps(facts.plain()))["crops"]["left"] == facts.crops.left
+    assert json.loads(json.dumps(facts.facts()))["crops"]["left"] == facts.crops.left
     assert str(facts.crops.left) in "\n".join(facts.summary())
 
 
@@ -555,7 +558,7 @@ def test_a_slow_finder_costs_old_moments_and_no_frame_is_lost_unreported(
         overflown.wait(10.0)
         return [(0, 0, 32, 64), (500, 0, 501, 1)]
 
-    def look(facts: Facts) -> None:
+    def look(facts: NodeSnapshot) -> None:
         balanced(facts)
         if facts.triplets.dropped.get(OVERFLOW):
             overflown.set()
@@ -618,17 +621,17 @@ def test_metrics_and_page_say_what_the_facts_say(
         status={"port": 0},
         events={"lines": {"path": str(tmp_path / "events.jsonl")}},
     )
-    node = Node(made, say=ignore)
+    node = Node(made, notify=ignore)
     node.start()
     while not node.wait(0.01):
-        node.look()
-    facts = node.look()
+        node.snapshot()
+    facts = node.snapshot()
     with urllib.request.urlopen(f"http://127.0.0.1:{node.metrics.port}/metrics") as answer:
         text = answer.read().decode()
     assert node._page is not None
     shown = node._page.snapshot
     with pytest.raises(NodeError, match="already in use"):
-        Metrics(MetricsSettings(port=node.metrics.port), node.facts)
+        Metrics(MetricsSettings(port=node.metrics.port), node.snapshot)
     node.close()
     lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
     for m in MODALITIES:
@@ -648,13 +651,13 @@ def test_metrics_and_page_say_what_the_facts_say(
 
 
 def test_a_line_tells_what_happened_since_the_last() -> None:
-    none = Latencies().told()
+    none = Latencies().snapshot()
     some = replace(none, p50=0.02, p99=0.05)
-    dark = Diagnosis(0.0, {"rgb": Verdict("rgb", "black", "dark")}, None)
-    before = Facts(
+    dark = Assessment(0.0, {"rgb": Verdict("rgb", "black", "dark")}, None)
+    before = NodeSnapshot(
         time=0,
         running=1,
-        diagnosis=None,
+        assessment=None,
         frames={},
         triplets=Account(10, 10),
         crops=Account(10, 10),
@@ -671,7 +674,7 @@ def test_a_line_tells_what_happened_since_the_last() -> None:
     now = replace(
         before,
         running=3,
-        diagnosis=dark,
+        assessment=dark,
         triplets=Account(60, 56, {"overflow": 4}),
         crops=Account(40, 40),
         latency=some,
@@ -692,6 +695,41 @@ def test_a_line_tells_what_happened_since_the_last() -> None:
     ]
 
 
+# The loop of the documentation
+
+
+def test_the_loop_of_the_documentation_has_a_watchdog(
+    bundle_path: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (DOCS / "node.md").read_text()
+    code = page.partition("**In an application**:\n\n```python\n")[2].partition("```")[0]
+    loop = code[code.index("node.start()") :]
+    for text in (runtime.node.__doc__, inspect.getdoc(Node)):
+        assert text is not None
+        assert loop in text + "\n"
+
+    def stuck(_frames: object, _time: float) -> list[tuple[int, int, int, int]]:
+        time.sleep(0.0 if calls else 2.5)
+        calls.append(1)
+        return []
+
+    calls: list[int] = []
+    lines = tmp_path / "events.jsonl"
+    config_file(tmp_path, bundle_path, data / "test", lines).write_text(
+        "watchdog = 0.1\n" + (tmp_path / "node.toml").read_text()
+    )
+    monkeypatch.chdir(tmp_path)
+    exec(code, {"persons": stuck})
+    told = capsys.readouterr().out
+    assert "boxes: no progress for " in told
+    assert "'stuck': True" in told
+    assert told.splitlines()[-1] == "stopped: it was asked to"
+
+
 # Signals
 
 
@@ -703,9 +741,9 @@ def endless(bundle_path: Path, data: Path) -> NodeSettings:
 
 
 def test_a_node_that_never_started_lets_go_of_everything(bundle_path: Path, data: Path) -> None:
-    with Node(settings(bundle_path, data / "test"), say=ignore) as node:
+    with Node(settings(bundle_path, data / "test"), notify=ignore) as node:
         pass
-    assert node.facts().triplets == Account()
+    assert node.snapshot().triplets == Account()
 
 
 def test_a_defect_ends_the_node_and_is_told(
@@ -714,7 +752,7 @@ def test_a_defect_ends_the_node_and_is_told(
     def defect(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    node = Node(endless(bundle_path, data), say=ignore)
+    node = Node(endless(bundle_path, data), notify=ignore)
     monkeypatch.setattr(node._intake, "_judge", defect)
     facts = run_node(node, ignore)
     assert node.failure == "sources: ZeroDivisionError: a defect"
@@ -727,7 +765,7 @@ def test_memory_is_given_back_from_time_to_time(
     monkeypatch.setattr("runtime.node.running.TIDYING", 0.1)
     given: list[int] = []
     monkeypatch.setattr(memory, "_trim", given.append)
-    node = Node(endless(bundle_path, data), say=ignore)
+    node = Node(endless(bundle_path, data), notify=ignore)
     found: list[int] = []
 
     def watch(phase: str, info: dict[str, int]) -> None:
@@ -747,10 +785,10 @@ def test_memory_is_given_back_from_time_to_time(
 
 
 def test_a_report_that_nobody_reads_ends_the_node(bundle_path: Path, data: Path) -> None:
-    def broken(_facts: Facts) -> None:
+    def broken(_facts: NodeSnapshot) -> None:
         raise BrokenPipeError
 
-    node = Node(endless(bundle_path, data), say=ignore)
+    node = Node(endless(bundle_path, data), notify=ignore)
     with pytest.raises(BrokenPipeError):
         run_node(node, broken)
     assert node.wait(0.0)
@@ -761,11 +799,11 @@ def test_a_signal_ends_a_node_in_order_and_two_at_once(
     bundle_path: Path, data: Path, times: int
 ) -> None:
     said: list[str] = []
-    node = Node(endless(bundle_path, data), say=said.append)
+    node = Node(endless(bundle_path, data), notify=said.append)
     signals = Signals()
     reports: Iterator[int] = itertools.count()
 
-    def report(_facts: Facts) -> None:
+    def report(_facts: NodeSnapshot) -> None:
         if next(reports) == 0:
             for _ in range(times):
                 os.kill(os.getpid(), signal.SIGTERM)

@@ -30,16 +30,16 @@ from runtime.node.events import (
     Event,
     EventError,
     EventIds,
+    EventMatch,
     EventSettings,
     LinesSettings,
-    Match,
     open_sinks,
 )
-from runtime.node.events import mailbox as mailbox_module
+from runtime.node.events import event_queue as queue_module
+from runtime.node.events.counter import EventCounter
+from runtime.node.events.event_queue import DEPTH, EventQueue
 from runtime.node.events.lines import LinesSink
-from runtime.node.events.mailbox import DEPTH, Mailbox
 from runtime.node.events.outbox import Outbox
-from runtime.node.events.tally import Tally
 from runtime.node.health import Verdict
 from tests.disk import files_of_at_most
 from tests.paths import ROOT
@@ -76,20 +76,20 @@ def test_an_event_is_plain_json() -> None:
         },
         box=Box(1, 2, 3, 4),
         embedding=Embedding.of(vector, "float16"),
-        match=Match(identity="alice", score=3.0, cosine=0.9, false_match_rate=1e-3),
+        match=EventMatch(identity="alice", score=3.0, cosine=0.9, false_match_rate=1e-3),
         checkpoint="c" * 64,
         precisions={"branch_rgb": "int8"},
     )
     text = msgspec.json.encode(made)
-    plain = json.loads(text)
-    assert plain["verdicts"]["tir"] == {
+    facts = json.loads(text)
+    assert facts["verdicts"]["tir"] == {
         "healthy": False,
         "fault": "frozen",
         "reason": "repeats for 5 frames",
     }
-    assert plain["box"] == {"left": 1, "top": 2, "right": 3, "bottom": 4}
+    assert facts["box"] == {"left": 1, "top": 2, "right": 3, "bottom": 4}
     # As a receiver in another language reads it.
-    numbers = np.frombuffer(base64.b64decode(plain["embedding"]["data"]), "<f2")
+    numbers = np.frombuffer(base64.b64decode(facts["embedding"]["data"]), "<f2")
     np.testing.assert_array_equal(numbers, vector.astype(np.float16))
     assert msgspec.json.decode(text, type=Event) == made
 
@@ -132,11 +132,11 @@ def test_lines_arrive_in_order(tmp_path: Path) -> None:
         sink.publish(event(number))
     sink.close()
     assert [line["id"] for line in lines(path)] == [f"gate-1-{n}" for n in range(200)]
-    [counters] = sink.counters()
+    [counters] = sink.snapshot()
     assert (counters.published, counters.delivered, counters.waiting) == (200, 200, 0)
     assert path.stat().st_mode & 0o077 == 0
     sink.publish(event(200))  # never raises
-    assert sink.counters()[0].dropped == {"closed": 1}
+    assert sink.snapshot()[0].dropped == {"closed": 1}
 
 
 def test_files_rotate_and_lose_no_line(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_files_rotate_and_lose_no_line(tmp_path: Path) -> None:
 def test_what_was_computed_with_numpy_is_plain_and_nonsense_stops_nothing(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     sink = open_sinks(EventSettings(lines=LinesSettings(path=str(path))), "gate")
-    match = Match(identity="a", score=np.float32(0.5), cosine=np.float64(0.25))
+    match = EventMatch(identity="a", score=np.float32(0.5), cosine=np.float64(0.25))
     sink.publish(Event(id="1", node="gate", time=np.float64(2), kind="embedding", match=match))
     sink.publish(Event(id="2", node="gate", time=3.0, kind="notice", reason=object()))
     sink.publish(Event(id="3", node="gate", time=4.0, kind="notice"))
@@ -164,7 +164,7 @@ def test_what_was_computed_with_numpy_is_plain_and_nonsense_stops_nothing(tmp_pa
     one, three = lines(path)
     assert (one["time"], one["match"]["score"], one["match"]["cosine"]) == (2, 0.5, 0.25)
     assert three["id"] == "3"
-    [(reason, count)] = sink.counters()[0].dropped.items()
+    [(reason, count)] = sink.snapshot()[0].dropped.items()
     assert (reason, count) == ("no form in JSON: object in an event", 1)
 
 
@@ -176,7 +176,7 @@ def test_who_listens_cannot_stop_a_sink(tmp_path: Path) -> None:
     sink = open_sinks(EventSettings(lines=LinesSettings(path=str(path))), "gate", broken)
     with files_of_at_most(1000):
         sink.publish(event(0, 3000))
-        while sink.counters()[0].waiting:
+        while sink.snapshot()[0].waiting:
             threading.Event().wait(0.001)
     sink.publish(event(1))
     sink.close()
@@ -201,13 +201,13 @@ def test_a_full_disk_is_told_once_counted_and_survived(tmp_path: Path) -> None:
     write([event(0)])
     with files_of_at_most(5000):
         write([event(1, 3000), event(2, 3000), event(3, 3000)])
-        assert not sink.counters()[0].connected
+        assert not sink.snapshot()[0].connected
         write([event(4)])
         write([event(5, 3000)])
     write([event(6)])
     sink.close()
     assert [line["time"] for line in lines(path)] == [0, 1, 4, 6]
-    [counters] = sink.counters()
+    [counters] = sink.snapshot()
     assert counters.dropped == {os.strerror(27): 3}
     assert counters.connected
     assert [text.partition(": ")[2] for text in said] == [
@@ -243,11 +243,11 @@ def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-# The mailbox
+# The queue
 
 
 def test_the_oldest_events_go_first_and_nobody_waits(tmp_path: Path) -> None:
-    tally = Tally("test")
+    counter = EventCounter("test")
     handled: list[Event] = []
     begun, go = threading.Event(), threading.Event()
 
@@ -256,15 +256,15 @@ def test_the_oldest_events_go_first_and_nobody_waits(tmp_path: Path) -> None:
         go.wait(10)
         handled.extend(events)
 
-    mailbox = Mailbox("test", handle, tally)
-    mailbox.put(event(0))
+    queue = EventQueue("test", handle, counter)
+    queue.put(event(0))
     begun.wait(10)  # the disk hangs
     for number in range(1, DEPTH + 101):
-        mailbox.put(event(number))
+        queue.put(event(number))
     go.set()
-    mailbox.close(10)
+    queue.close(10)
     assert [e.time for e in handled] == [0, *range(101, DEPTH + 101)]
-    assert tally.counters().dropped == {mailbox_module.OVERFLOW: 100}
+    assert counter.snapshot().dropped == {queue_module.OVERFLOW: 100}
 
 
 # The outbox
@@ -273,14 +273,14 @@ def test_the_oldest_events_go_first_and_nobody_waits(tmp_path: Path) -> None:
 def numbers(outbox: Outbox) -> list[bytes]:
     outbox.release()
     found = []
-    while letters := outbox.claim(7):
-        assert all(a.number < b.number for a, b in pairwise(letters))
-        found += [letter.body for letter in letters]
+    while messages := outbox.claim(7):
+        assert all(a.number < b.number for a, b in pairwise(messages))
+        found += [message.body for message in messages]
     outbox.release()
     return found
 
 
-def test_letters_last_from_run_to_run(tmp_path: Path) -> None:
+def test_messages_last_from_run_to_run(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     first = Outbox(path, MB)
     first.add([("t", b"1"), ("t", b"2")])
@@ -293,18 +293,18 @@ def test_letters_last_from_run_to_run(tmp_path: Path) -> None:
     assert second.waiting == 2
     second.add([("t", b"4")])
     assert numbers(second) == [b"2", b"3", b"4"]
-    assert (two.topic, [letter.topic for letter in second.claim(9)]) == ("t", ["t", "u", "t"])
+    assert (two.topic, [message.topic for message in second.claim(9)]) == ("t", ["t", "u", "t"])
     second.close()
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_numbers_rise_though_all_letters_are_gone(tmp_path: Path) -> None:
+def test_numbers_rise_though_all_messages_are_gone(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox.db", MB)
     for body in (b"1", b"2", b"3"):
         outbox.add([("t", body)])
-        [letter] = outbox.claim(5)
-        assert letter.body == body
-        outbox.remove([letter.number])
+        [message] = outbox.claim(5)
+        assert message.body == body
+        outbox.remove([message.number])
     assert outbox.claim(5) == []
     outbox.close()
 
@@ -336,8 +336,8 @@ def test_the_outbox_is_a_bounded_queue(
             free = [n for n in model if n not in held]
             model = held + free[dropped:]
         elif step == "claim":
-            letters = outbox.claim(size)
-            claimed += [(letter.number, int(letter.body)) for letter in letters]
+            messages = outbox.claim(size)
+            claimed += [(message.number, int(message.body)) for message in messages]
             assert [mine for _, mine in claimed] == model[: len(claimed)]
         elif step == "remove" and claimed:
             gone = [claimed.pop(0) for _ in range(min(size, len(claimed)))]
@@ -354,7 +354,7 @@ def test_the_outbox_is_a_bounded_queue(
     assert path.stat().st_size <= MB
 
 
-def test_the_oldest_letters_go_for_want_of_room(tmp_path: Path) -> None:
+def test_the_oldest_messages_go_for_want_of_room(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox.db", MB)
     dropped = sum(outbox.add([("t", b"%d" % n + b" " * 10_000)]) for n in range(300))
     left = [int(body) for body in numbers(outbox)]
@@ -375,9 +375,9 @@ while True:
     print(number + 1, flush=True)
     number += 2
     if number % 10 == 0:
-        letters = outbox.claim(3)
-        print("-", *(letter.body.split()[0].decode() for letter in letters), flush=True)
-        outbox.remove([letter.number for letter in letters])
+        messages = outbox.claim(3)
+        print("-", *(message.body.split()[0].decode() for message in messages), flush=True)
+        outbox.remove([message.number for message in messages])
 """
 
 
@@ -405,7 +405,7 @@ def test_what_was_added_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
         acknowledged = max(int(line) for line in said if not line.startswith("-"))
         removed = [{int(n) for n in line.split()[1:]} for line in said if line.startswith("-")]
         there = [*present, *range(first, acknowledged + 1)]
-        # The last step may have been done or not: letters added and not said, or said and not
+        # The last step may have been done or not: messages added and not said, or said and not
         # removed.
         extra = [n for n in found if n > acknowledged]
         assert extra in ([], [acknowledged + 1, acknowledged + 2])
@@ -417,7 +417,7 @@ def test_what_was_added_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
         present = found
 
 
-def test_a_disk_that_is_full_costs_no_letter_that_was_there(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_costs_no_message_that_was_there(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     outbox = Outbox(path, 50 * MB)
     outbox.add([("t", b"0" * 1000)])

@@ -99,7 +99,7 @@ def opened(port: int, folder: Path, said: list[str] | None = None, **settings: s
 
 
 def counted(sink: Sink) -> Counters:
-    return sink.counters()[0]
+    return sink.snapshot()[0]
 
 
 def publish(sink: Sink, sent: list[Event]) -> None:
@@ -481,7 +481,7 @@ def test_what_cannot_be_removed_is_not_sent_again(
         publish(sink, events(50))
         until(lambda: counted(sink).delivered == 50)
         sink_of = next(iter(sink._sinks))  # type: ignore[attr-defined]
-        sink_of._courier._session.link.hang_up()  # the connection breaks, and another is made
+        sink_of._relay._session.link.hang_up()  # the connection breaks, and another is made
         until(lambda: sum("connected" in line for line in said) == 2)
         publish(sink, events(10))
         until(lambda: counted(sink).delivered == 60)

@@ -24,7 +24,7 @@ from runtime.node.faults.effects import Past
 from runtime.node.health import FAULTS, Health, Limits, LimitsError, Verdict
 from runtime.node.health.content import Content
 from runtime.node.health.grid import BANDS, BLOCKS, Grid
-from runtime.node.health.recovery import Recovery
+from runtime.node.health.probation import Probation
 from runtime.node.health.sensor import Sensor
 from runtime.node.health.verdict import Finding
 from runtime.node.sources import (
@@ -288,7 +288,7 @@ def test_recovery_takes_as_long_as_the_fault_but_no_longer_than_told(
     marks: list[str], most: int
 ) -> None:
     """Against the rule read from the whole history, not kept frame by frame."""
-    recovery = Recovery("rgb", most)
+    recovery = Probation("rgb", most)
     last_healthy = -1
     for i, mark in enumerate(marks):
         if mark == "b":
@@ -313,22 +313,22 @@ def test_the_state_is_what_is_healthy_and_nothing_else() -> None:
     streams = {m: frames(scene((96, 48), seed=i), m) for i, m in enumerate(MODALITIES)}
     for number in range(20):
         seen = {m: next(streams[m]) for m in MODALITIES}
-        diagnosis = health.judge(Triplet(number * TICK, seen, {}), number * TICK)
-        assert (diagnosis.state, diagnosis.reason) == (RGB_NIR_TIR.state(MODALITIES), "")
+        assessment = health.judge(Triplet(number * TICK, seen, {}), number * TICK)
+        assert (assessment.state, assessment.reason) == (RGB_NIR_TIR.state(MODALITIES), "")
     at = 20 * TICK
     black = Frame("nir", at, np.zeros((96, 48), np.uint8), 20)
     health.hear(Notice("tir", 0.0, "lost", "cam: refused; next try in 2.0 s"))
     gone = {"tir": Absence("absent", "no frame has come for 1.00 s")}
-    diagnosis = health.judge(Triplet(at, {"rgb": next(streams["rgb"]), "nir": black}, gone), at)  # type: ignore[arg-type]
-    assert diagnosis.state == RGB_NIR_TIR.state(["rgb"])
-    assert diagnosis.reason == (
+    assessment = health.judge(Triplet(at, {"rgb": next(streams["rgb"]), "nir": black}, gone), at)  # type: ignore[arg-type]
+    assert assessment.state == RGB_NIR_TIR.state(["rgb"])
+    assert assessment.reason == (
         "nir: 100 % of it is no brighter than 12 of 255; "
         "tir: no frame has come for 1.00 s; cam: refused; next try in 2.0 s"
     )
     nobody = {m: Absence("absent", "none") for m in MODALITIES}
-    diagnosis = health.judge(Triplet(at + 1, {}, nobody), at + 1)
-    assert diagnosis.state is None
-    assert [v.fault for v in diagnosis.verdicts.values()] == ["absent"] * 3
+    assessment = health.judge(Triplet(at + 1, {}, nobody), at + 1)
+    assert assessment.state is None
+    assert [v.fault for v in assessment.verdicts.values()] == ["absent"] * 3
 
 
 def test_every_kind_of_fault_can_be_made() -> None:

@@ -37,7 +37,7 @@ from runtime.node.sources import (
     SourceError,
     SourceSettings,
     Synchronizer,
-    Timing,
+    TrackTiming,
     Triplet,
     Undecodable,
     film,
@@ -370,7 +370,7 @@ def test_the_newest_frames_win_and_the_others_are_counted() -> None:
     inbox.put(frame("tir", 5.5))
     for i in range(10):
         inbox.put(frame("rgb", float(i), i))
-    inbox.tell(Notice("rgb", 0.0, "lost", ""))
+    inbox.notify(Notice("rgb", 0.0, "lost", ""))
     notice, *frames = inbox.take(0)
     assert isinstance(notice, Notice)
     assert [x.time for x in frames] == [5.5, 7.0, 8.0, 9.0]
@@ -486,7 +486,7 @@ def test_from_files_to_triplets_every_frame_is_accounted_for(tmp_path: Path) -> 
             Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / name / f"{i:03}.png")
     recording = Recording(tmp_path, rate=200)
     sources = recording.sources()
-    inbox, synchronizer = Inbox(sources), Synchronizer(sources, Timing(tolerance=0.002))
+    inbox, synchronizer = Inbox(sources), Synchronizer(sources, TrackTiming(tolerance=0.002))
     feeds = [Feed(source, inbox) for source in sources.values()]
     for feed in feeds:
         feed.start()
@@ -518,7 +518,7 @@ def test_from_files_to_triplets_every_frame_is_accounted_for(tmp_path: Path) -> 
 class Run:
     """What a synchronizer makes of frames that arrive at given times."""
 
-    timing: Timing
+    timing: TrackTiming
     arrivals: dict[Modality, list[tuple[float, float]]]  # capture, arrival
     given: list[tuple[float, Triplet]] = field(default_factory=list)
 
@@ -571,7 +571,7 @@ def steady(
 def test_every_frame_is_in_one_place_whatever_comes(data: st.DataObject) -> None:
     moments = st.lists(st.tuples(st.floats(0, 2), st.floats(-0.05, 0.5)), min_size=0, max_size=25)
     chosen = data.draw(st.sets(st.sampled_from(MODALITIES), min_size=1))
-    timing = Timing(
+    timing = TrackTiming(
         tolerance=data.draw(st.floats(0.001, 0.1)), patience=data.draw(st.floats(0.01, 0.5))
     )
     run = Run(
@@ -597,7 +597,7 @@ def test_every_frame_is_in_one_place_whatever_comes(data: st.DataObject) -> None
 @settings(max_examples=100, deadline=None)
 def test_sensors_in_step_are_matched_as_brute_force_matches_them(data: st.DataObject) -> None:
     """All frames there, in any order of arrival: the triplets are all sets within the tolerance."""
-    timing = Timing(tolerance=0.015, patience=0.2)
+    timing = TrackTiming(tolerance=0.015, patience=0.2)
     count = data.draw(st.integers(1, 30))
     arrivals: dict[Modality, list[tuple[float, float]]] = {}
     for m in MODALITIES:
@@ -623,7 +623,7 @@ def test_sensors_in_step_are_matched_as_brute_force_matches_them(data: st.DataOb
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_lost_frames_cost_themselves_alone(data: st.DataObject) -> None:
-    timing = Timing()
+    timing = TrackTiming()
     kept = {m: data.draw(st.lists(st.booleans(), min_size=20, max_size=20)) for m in MODALITIES}
     arrivals = {
         m: [(i * TICK, i * TICK + 0.01) for i in range(20) if kept[m][i]] for m in MODALITIES
@@ -645,7 +645,8 @@ def test_lost_frames_cost_themselves_alone(data: st.DataObject) -> None:
 
 
 def test_a_dead_sensor_is_waited_for_three_times() -> None:
-    run = Run(Timing(), {"rgb": steady(TICK), "tir": steady(TICK, 0.002, lost=range(100, 999))})
+    lost = steady(TICK, 0.002, lost=range(100, 999))
+    run = Run(TrackTiming(), {"rgb": steady(TICK), "tir": lost})
     waits = [now - t.time for now, t in run.given]
     assert run.states == {"rgb+tir": 100, "rgb": 100}
     assert sum(wait > 0.1 for wait in waits) <= 6  # 0.2 s hold five frames
@@ -654,28 +655,30 @@ def test_a_dead_sensor_is_waited_for_three_times() -> None:
 
 
 def test_a_sensor_that_comes_back_is_matched_again() -> None:
-    run = Run(Timing(), {"rgb": steady(TICK), "tir": steady(TICK, 0.002, 0.05, range(50, 100))})
+    lost = steady(TICK, 0.002, 0.05, range(50, 100))
+    run = Run(TrackTiming(), {"rgb": steady(TICK), "tir": lost})
     # Its first frame came after the triplet of its moment, and makes another with the same.
     assert run.states == {"rgb+tir": 150, "rgb": 51}
     assert not run.synchronizer.dropped
 
 
 def test_a_sensor_whose_frames_come_too_late_is_stale() -> None:
-    run = Run(Timing(), {"rgb": steady(TICK), "nir": steady(TICK), "tir": steady(TICK, delay=0.3)})
+    late = steady(TICK, delay=0.3)
+    run = Run(TrackTiming(), {"rgb": steady(TICK), "nir": steady(TICK), "tir": late})
     assert run.states["rgb+nir"] >= 195
     assert run.kinds["tir", "stale"] >= 195
-    patient = Run(Timing(patience=0.4), run.arrivals)
+    patient = Run(TrackTiming(patience=0.4), run.arrivals)
     assert patient.states == {"rgb+nir+tir": 200}
 
 
 def test_delay_that_all_share_costs_nothing() -> None:
     arrivals = {m: steady(TICK, 0.002 * i, 3 + 0.01 * i) for i, m in enumerate(MODALITIES)}
-    assert Run(Timing(), arrivals).states == {"rgb+nir+tir": 200}
+    assert Run(TrackTiming(), arrivals).states == {"rgb+nir+tir": 200}
 
 
 @pytest.mark.parametrize("stray", MODALITIES)
 def test_the_sensor_out_of_step_is_the_one_that_is_left_out(stray: Modality) -> None:
-    run = Run(Timing(), {m: steady(TICK, TICK / 2 * (m == stray)) for m in MODALITIES})
+    run = Run(TrackTiming(), {m: steady(TICK, TICK / 2 * (m == stray)) for m in MODALITIES})
     rest = "+".join(m for m in MODALITIES if m != stray)
     assert run.states[rest] == 200
     assert run.states.total() - 200 <= 2  # it stands alone once, before that is known
@@ -683,13 +686,13 @@ def test_the_sensor_out_of_step_is_the_one_that_is_left_out(stray: Modality) -> 
 
 
 def test_of_two_sensors_out_of_step_the_first_leads() -> None:
-    run = Run(Timing(), {"nir": steady(0.1), "tir": steady(0.1, 0.05)})
+    run = Run(TrackTiming(), {"nir": steady(0.1), "tir": steady(0.1, 0.05)})
     assert run.states["nir"] == 80
     assert run.states["tir"] <= 2
 
 
 def test_a_slow_sensor_serves_again() -> None:
-    timing = Timing(tolerance=0.06)
+    timing = TrackTiming(tolerance=0.06)
     run = Run(timing, {"rgb": steady(TICK), "nir": steady(TICK, 0.002), "tir": steady(1 / 9, 0.01)})
     assert run.states["rgb+nir+tir"] / run.states.total() > 0.98
     assert 195 <= run.states.total() <= 205
@@ -697,7 +700,7 @@ def test_a_slow_sensor_serves_again() -> None:
 
 @pytest.mark.parametrize("phase", [0.0, 0.005, 0.012, 0.0199, 0.02, 0.0201, 0.03, 0.0399])
 def test_sensors_that_run_free_are_matched_at_any_phase(phase: float) -> None:
-    run = Run(Timing(tolerance=0.025), {"rgb": steady(TICK), "tir": steady(TICK, phase)})
+    run = Run(TrackTiming(tolerance=0.025), {"rgb": steady(TICK), "tir": steady(TICK, phase)})
     assert run.states["rgb+tir"] >= 198
     assert run.states.total() <= 202
 

@@ -1,4 +1,4 @@
-"""Where a place of the RGB frame is in the frames of the other modalities."""
+"""Homographies: where a place of the RGB frame is in the frames of the other modalities."""
 
 from __future__ import annotations
 
