@@ -242,7 +242,7 @@ def child(path: Path, gallery: str, run: int) -> None:
 
 def kills(bundle: Path, count: int) -> None:
     sys.path.insert(0, str(ROOT))
-    from tests.broker import Broker, Receiver, until
+    from tests.runtime.node.broker import Broker, Receiver, until
 
     chance = random.Random(0)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:

@@ -43,9 +43,9 @@ from runtime.benchmark.run import bench
 from runtime.benchmark.stats import Ratio, Repeated, Timing
 from runtime.benchmark.summary import summary
 from runtime.benchmark.tables import grids
-from tests.clock import Tick
 from tests.command import denet, refused
 from tests.paths import ROOT
+from tests.runtime.benchmark.clock import Tick
 
 
 def taken(ms: float, spread: float = 0.02) -> Timing:

@@ -44,9 +44,9 @@ from runtime.benchmark.inputs import (
 )
 from runtime.benchmark.monolith import find_monoliths, monolith_costs
 from runtime.machine import PowerMeter
-from tests.clock import Tick
 from tests.conftest import SMALL
 from tests.paths import ROOT
+from tests.runtime.benchmark.clock import Tick
 
 RGB, TIR = State.parse("rgb"), State.parse("tir")
 

@@ -16,7 +16,7 @@ import pytest
 
 from denet.graph import RGB_NIR_TIR
 from tests.paths import ROOT
-from tests.rtsp import RtspCamera, system_python
+from tests.runtime.node.rtsp import RtspCamera, system_python
 
 
 class RunningNode:

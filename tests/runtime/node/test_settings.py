@@ -26,8 +26,8 @@ from runtime.node.settings import convert
 from runtime.node.thresholds import limits
 from runtime.runtime import Runtime
 from tests.command import denet, refused
-from tests.nodes import config_file, document, settings, written
 from tests.paths import DOCS
+from tests.runtime.node.parts import config_file, document, settings, written
 
 
 def small(extra: str = "", sources: str = '[sources.rgb]\nurl = "folder:x"\nrate = 5\n') -> str:
@@ -232,7 +232,7 @@ def test_a_bad_password(
     bundle_path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("paho.mqtt")
-    from tests.broker import MOSQUITTO, Broker
+    from tests.runtime.node.broker import MOSQUITTO, Broker
 
     tool = shutil.which("mosquitto_passwd")
     if MOSQUITTO is None or tool is None:

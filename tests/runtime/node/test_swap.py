@@ -24,9 +24,7 @@ from runtime.node.serving import Serving, load_serving
 from runtime.node.settings import BatchSettings, convert
 from runtime.node.stage_items import Crop
 from runtime.node.swap import Swapper, fingerprint
-from tests.nodes import Remembered, another, crop, document, settings
-
-STATES = RGB_NIR_TIR.states
+from tests.runtime.node.parts import STATES, Remembered, another, crop, document, settings
 
 
 class Watched:
