@@ -30,9 +30,7 @@ class Metrics:
         try:
             from prometheus_client import CollectorRegistry, start_http_server
         except ImportError:
-            raise NodeError(
-                "[metrics] needs prometheus-client: pip install 'denet-edge[node]'"
-            ) from None
+            raise NodeError("[metrics] needs prometheus-client: pip install '.[node]'") from None
         registry = CollectorRegistry()
         registry.register(_Collector(take))
         try:

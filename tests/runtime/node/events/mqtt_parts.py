@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install 'denet-edge[node]'")
+pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install '.[node]'")
 
 from runtime.node.events import (
     Embedding,

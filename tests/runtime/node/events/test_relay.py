@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 import pytest
 
-pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install 'denet-edge[node]'")
+pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install '.[node]'")
 
 from runtime.node.events import (
     EventIds,
