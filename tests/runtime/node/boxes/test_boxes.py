@@ -306,7 +306,7 @@ def test_a_calibration_starts_at_rgb(tmp_path: Path) -> None:
     for views, words in (
         ({"tir": {"size": [4, 4]}}, "no [rgb]"),
         ({"rgb": {"size": [4, 4], "homography": IDENTITY}}, "rgb.homography: remove it"),
-        ({"uv": {"size": [4, 4]}}, "uv"),
+        ({"uv": {"size": [4, 4]}}, "[uv] is no modality: choose from rgb, nir, tir"),
     ):
         path.write_text(json.dumps(views))
         with pytest.raises(NodeError, match=r"cameras\.json") as caught:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from denet.data.synthetic import SyntheticConfig, World
-from denet.graph import RGB_NIR_TIR, Modality, State
+from denet.graph import RGB_NIR_TIR, Graph, Modality, State
 from runtime.node.faults import FaultSettings, Injector, Truth
 from runtime.node.health import Health
 from runtime.node.sources import (
@@ -47,6 +47,15 @@ def test_the_state_is_what_is_healthy_and_nothing_else() -> None:
 
 
 # Drawn persons
+
+
+def test_a_node_of_two_sensors_has_its_own_order() -> None:
+    health = Health(["tir", "rgb"])
+    streams = {m: frames(scene((96, 48), seed=i), m) for i, m in enumerate(("rgb", "tir"))}
+    seen = {m: next(stream) for m, stream in streams.items()}
+    found = health.judge(Triplet(0.0, seen, {}), 0.0)
+    assert list(found.verdicts) == ["tir", "rgb"]
+    assert found.state == Graph(("tir", "rgb")).complete
 
 
 def test_night_shots_raise_no_alarm() -> None:

@@ -197,6 +197,18 @@ def test_of_two_sensors_out_of_step_the_first_leads() -> None:
     assert run.states["tir"] <= 2
 
 
+def test_the_first_is_the_first_of_the_node() -> None:
+    for order in (("tir", "nir"), ("nir", "tir")):
+        synchronizer = Synchronizer(order)
+        for i in range(20):
+            for m in ("nir", "tir"):
+                at = i * TICK + TICK / 2 * (m == "tir")
+                synchronizer.push(frame(m, at), at)
+                synchronizer.poll(at)
+        synchronizer.flush(21 * TICK)
+        assert {m for m, _ in synchronizer.dropped} == {order[1]}
+
+
 def test_a_slow_sensor_serves_again() -> None:
     timing = TrackTiming(tolerance=0.06)
     run = Run(timing, {"rgb": steady(TICK), "nir": steady(TICK, 0.002), "tir": steady(1 / 9, 0.01)})
