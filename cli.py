@@ -1521,31 +1521,31 @@ def node_run(
 ) -> None:
     """Run until the sources end, or a signal comes: one to finish what is under way, two to stop
     at once."""
-    from runtime.node import Facts, Node, read_settings
+    from runtime.node import Node, NodeSnapshot, read_settings
     from runtime.node.injection import read_faults
     from runtime.node.memory import share_one_arena
-    from runtime.node.printer import Teller
+    from runtime.node.printer import LinePrinter
     from runtime.node.running import Signals, run_node
 
     share_one_arena()
     settings = read_settings(config)
     faults = None if inject is None else read_faults(inject)
     signals = Signals()
-    before: Facts | None = None
+    before: NodeSnapshot | None = None
 
-    def report(facts: Facts) -> None:
+    def notify(snapshot: NodeSnapshot) -> None:
         nonlocal before
         if as_json:
-            print(json.dumps(facts.plain()), flush=True)
+            print(json.dumps(snapshot.facts()), flush=True)
         else:
-            say(facts.line(before))
-        before = facts
+            say(snapshot.line(before))
+        before = snapshot
 
-    with signals.caught(), closing(Teller(say_aside)) as teller:
-        running = Node(settings, faults=faults, say=teller)
-        end = run_node(running, report, seconds=seconds, signals=signals)
+    with signals.caught(), closing(LinePrinter(say_aside)) as printer:
+        running = Node(settings, faults=faults, notify=printer)
+        end = run_node(running, notify, seconds=seconds, signals=signals)
     if as_json:
-        print(json.dumps(end.plain()), flush=True)
+        print(json.dumps(end.facts()), flush=True)
     else:
         for line in end.summary():
             say(line)

@@ -20,16 +20,16 @@ import numpy as np
 from PIL import Image
 
 from denet.graph import MODALITIES, Modality, State, plan
-from runtime.node.events import Match
+from runtime.node.events import EventMatch
 from runtime.node.health import Verdict
-from runtime.node.status import Seen, Snapshot, StatusPage, StatusSettings
+from runtime.node.status import Seen, StatusPage, StatusSettings, StatusSnapshot
 
 SAMPLES = Path(__file__).parent / "samples"
 FOLDERS: dict[Modality, str] = {"rgb": "RGB", "nir": "NI", "tir": "TI"}
 NAME = "000002_cam1_0_00.jpg"
 
 
-def demo() -> Snapshot:
+def demo() -> StatusSnapshot:
     """A node whose near-infrared sensor is stuck."""
     state = State.parse("rgb+tir")
     now = time.time()
@@ -39,7 +39,7 @@ def demo() -> Snapshot:
         (65, State.of(MODALITIES), "alice", 4.6, 2.5e-5),
         (66, State.of(MODALITIES), "visitor, north entrance", 2.7, 2e-3),
     ]
-    return Snapshot(
+    return StatusSnapshot(
         node="gate-3",
         time=now,
         verdicts={
@@ -59,7 +59,7 @@ def demo() -> Snapshot:
             Seen(
                 now - ago,
                 where,
-                Match(identity=who, score=score, cosine=0.7, false_match_rate=rate),
+                EventMatch(identity=who, score=score, cosine=0.7, false_match_rate=rate),
             )
             for ago, where, who, score, rate in seen
         ],

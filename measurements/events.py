@@ -51,7 +51,7 @@ from runtime.node.events.outbox import Outbox
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.broker import Broker, Receiver, until  # noqa: E402 (the root is on the path now)
+from tests.runtime.node.broker import Broker, Receiver, until  # noqa: E402 (the root is on the path now)
 
 NODE = "bench"
 
@@ -152,9 +152,9 @@ def throughput(folder: Path, dim: int, count: int = 3000) -> None:
         began, used = time.perf_counter(), time.process_time()
         for _ in range(count):
             sink.publish(some_event(ids, dim))
-            while sink.counters()[0].waiting > 300:
+            while sink.snapshot()[0].waiting > 300:
                 time.sleep(0.001)
-        until(lambda: sink.counters()[0].waiting == 0, 120)
+        until(lambda: sink.snapshot()[0].waiting == 0, 120)
         rate = count / (time.perf_counter() - began)
         each = 1e6 * (time.process_time() - used) / count
         sink.close()
@@ -177,11 +177,11 @@ def outage(folder: Path, seconds: float, rate: float, dim: int) -> None:
         go_on(10)
         broker.kill()
         go_on(seconds)
-        waiting = sink.counters()[0].waiting
+        waiting = sink.snapshot()[0].waiting
         broker.start()
         receiver.wait()
         back = time.monotonic()
-        while sink.counters()[0].waiting:
+        while sink.snapshot()[0].waiting:
             go_on(0.2)
         caught_up = time.monotonic() - back
         sink.close()
@@ -231,8 +231,8 @@ def _kill(broker: Broker, receiver: Receiver, folder: Path, count: int, dim: int
         for ending in ("", "-wal", "-shm"):
             Path(f"{copy}{ending}").unlink(missing_ok=True)
     sink = opened(broker.port, folder, outbox.name)
-    carried = sink.counters()[0].carried
-    until(lambda: sink.counters()[0].waiting == 0, 120)
+    carried = sink.snapshot()[0].carried
+    until(lambda: sink.snapshot()[0].waiting == 0, 120)
     sink.close()
     time.sleep(1)
     arrived = receiver.ids

@@ -147,7 +147,7 @@ def in_fresh_process(path: Path, dim: int, rounds: int) -> list[float]:
 def beside_a_node(bundle: Path, folder: Path, path: Path, dim: int, rounds: int) -> list[float]:
     """As `in_fresh_process`, while a node runs; says what the node did meanwhile."""
     settings = read_settings(config(folder, bundle, recording(folder / "images"), NODE_RATE))
-    with Node(settings, say=lambda _line: None) as node:
+    with Node(settings, notify=lambda _line: None) as node:
         node.start()
         while node.facts().crops.left < NODE_RATE:  # one second of it, once all is loaded
             time.sleep(0.1)

@@ -28,7 +28,7 @@ from denet.data.synthetic import SyntheticConfig, World
 from denet.graph import MODALITIES, Modality, State
 from runtime.machine import read_machine
 from runtime.node.faults import EFFECTS, FaultSettings, Injector, Truth
-from runtime.node.health import Diagnosis, Health, Limits
+from runtime.node.health import Assessment, Health, Limits
 from runtime.node.sources import Frame, Synchronizer, Triplet
 from runtime.node.sources.folder import Recording, read_pixels
 
@@ -142,7 +142,7 @@ def with_faults(world: World, frames: int, seed: int) -> None:
     injectors = {m: Injector(m, settings) for m in MODALITIES}
     truths: dict[int, dict[Modality, Truth]] = defaultdict(dict)
     health, score = Health(MODALITIES), Score()
-    diagnoses: dict[int, Diagnosis] = {}
+    diagnoses: dict[int, Assessment] = {}
     costs: list[float] = []
     strays = 0
     moments = (images for images, _ in zip(walks(world), range(frames), strict=False))

@@ -228,7 +228,7 @@ def child(path: Path, gallery: str, run: int) -> None:
     settings = read_settings(path)
     space = Space.of(Bundle.open(settings.model.bundle).manifest)
     chance = np.random.default_rng(run)
-    node = Node(settings, say=lambda _line: None)
+    node = Node(settings, notify=lambda _line: None)
     node.start()
     print("running", flush=True)
     with open_gallery(gallery) as opened:
@@ -242,7 +242,7 @@ def child(path: Path, gallery: str, run: int) -> None:
 
 def kills(bundle: Path, count: int) -> None:
     sys.path.insert(0, str(ROOT))
-    from tests.broker import Broker, Receiver, until
+    from tests.runtime.node.broker import Broker, Receiver, until
 
     chance = random.Random(0)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
@@ -269,11 +269,11 @@ def kills(bundle: Path, count: int) -> None:
                 lost = set(told) - there
                 if lost:
                     raise SystemExit(f"run {run}: acknowledged, and not there: {sorted(lost)}")
-            node = Node(read_settings(path), say=lambda _line: None)
+            node = Node(read_settings(path), notify=lambda _line: None)
             node.start()
-            (counters,) = node.facts().events
+            (counters,) = node.snapshot().events
             print(f"{count} kills; {counters.carried} events were left to the last run")
-            until(lambda: node.facts().events[0].waiting == 0, 120)
+            until(lambda: node.snapshot().events[0].waiting == 0, 120)
             last = node.close()
             until(lambda: last.events[0].delivered <= len(receiver.events), 30)
         print(f"  the gallery opened each time; acknowledged enrolments: {len(told)}, lost: 0")

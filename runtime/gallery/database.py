@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime import sqlite
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import STORAGES, Storage
+from runtime.sqlite import DISK_REFUSES, keep_log, make_private, mark, pragma, transaction
 
 SCHEMA = 1
 
@@ -51,7 +50,7 @@ CREATE INDEX entries_of_identity ON entries (identity);
 REASONS = {
     "locked": f"another process is writing to it and was not done in {PATIENCE:.0f} s: try again",
     "full": "the disk is full: make room and try again",
-    "disk i/o": "the disk refuses: it may be full, or a limit on file sizes reached",
+    "disk i/o": DISK_REFUSES,
     "readonly": "it is read-only: a gallery needs a file and a folder that can be written",
     "unable to open": "it cannot be opened: its folder must exist and be writable",
     "not a database": "it is not a gallery",
@@ -75,19 +74,13 @@ class Holding:
     removals: int
 
 
-@contextmanager
-def in_plain_words(path: Path) -> Iterator[None]:
+def in_plain_words(path: Path) -> AbstractContextManager[None]:
     """Tell errors of SQLite as what they mean.
 
     Raises:
         GalleryError: instead of them; names `path`.
     """
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error).lower()
-        reason = next((words for part, words in REASONS.items() if part in text), str(error))
-        raise GalleryError(f"{path}: {reason}") from None
+    return sqlite.in_plain_words(path, REASONS, GalleryError)
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -107,38 +100,13 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
             raise GalleryError(
                 f"{path}: there is no such gallery (make one with `denet gallery enrol`)"
             )
-        _make_private(path)
-    with in_plain_words(path):
-        # Transactions are begun and ended by name; calls take turns under the gallery's lock.
-        connection = sqlite3.connect(
-            path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
-        )
         try:
-            _prepare(connection, path, create)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
-    """All statements within, or none.
-
-    Args:
-        connection: to the file.
-        kind: "IMMEDIATE" to write: it waits for other writers at once, not at the first change,
-            where SQLite could only give up; "DEFERRED" to read what belongs together.
-    """
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # A full disk may have rolled it back already.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+            make_private(path)
+        except OSError as error:
+            raise GalleryError(f"{path}: cannot be made: {error.strerror or error}") from None
+    with in_plain_words(path):
+        # Calls take turns under the gallery's lock.
+        return sqlite.connect(path, lambda new: _prepare(new, path, create), patience=PATIENCE)
 
 
 def read_holding(connection: sqlite3.Connection, path: Path) -> Holding | None:
@@ -168,30 +136,19 @@ def write_holding(connection: sqlite3.Connection, holding: Holding) -> None:
     )
 
 
-def _make_private(path: Path) -> None:
-    """An empty file that only its owner can read: embeddings of people are personal data."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:  # another process was faster
-        return
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be made: {error.strerror or error}") from None
-
-
 def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
     if _is_empty(connection):
         if not create:
             raise GalleryError(f"{path}: is empty: nobody is enrolled yet")
-        _keep_a_log(connection)
+        keep_log(connection, PATIENCE)
         with transaction(connection, "IMMEDIATE"):
             if _is_empty(connection):  # still: another process may have been faster
                 for statement in TABLES.split(";\n"):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
-    if _number(connection, "application_id") != APPLICATION:
+                mark(connection, APPLICATION, SCHEMA)
+    if pragma(connection, "application_id") != APPLICATION:
         raise GalleryError(f"{path}: is not a gallery, but another program's SQLite file")
-    if (schema := _number(connection, "user_version")) != SCHEMA:
+    if (schema := pragma(connection, "user_version")) != SCHEMA:
         raise GalleryError(
             f"{path}: gallery schema {schema}, but this version of denet reads {SCHEMA}: install "
             "the denet that wrote it"
@@ -203,25 +160,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
     connection.execute("PRAGMA secure_delete = ON")
 
 
-def _keep_a_log(connection: sqlite3.Connection) -> None:
-    """Have a write-ahead log. SQLite waits for nobody here, because two processes that both read
-    the file and want to switch it would wait for each other: the second tries again."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > end:
-                raise
-        time.sleep(0.005)
-
-
 def _is_empty(connection: sqlite3.Connection) -> bool:
-    return _number(connection, "page_count") == 0 or (
+    return pragma(connection, "page_count") == 0 or (
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     )
-
-
-def _number(connection: sqlite3.Connection, pragma: str) -> int:
-    return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])

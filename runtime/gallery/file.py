@@ -22,6 +22,7 @@ from runtime.gallery.ranking import rank
 from runtime.gallery.scores import Scores
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import Storage, encode
+from runtime.sqlite import transaction
 from runtime.states import read_state
 
 DEFAULT: Storage = "float16"
@@ -69,7 +70,7 @@ class FileGallery:
         vectors = check_enrolments(space, enrolments)
         metadata = [metadata_text(enrolment) for enrolment in enrolments]
         with self._turn():
-            with database.transaction(self._connection, "IMMEDIATE"):
+            with transaction(self._connection, "IMMEDIATE"):
                 blobs = encode(vectors, self._adopt(space).storage)
                 ids = [self._insert(*e) for e in zip(enrolments, blobs, metadata, strict=True)]
             self._version = UNREAD  # a connection is not told of its own changes
@@ -105,7 +106,7 @@ class FileGallery:
 
     def entries(self, identity: str | None = None) -> list[Entry]:
         """See `base.Gallery`."""
-        with self._turn(), database.transaction(self._connection, "DEFERRED"):
+        with self._turn(), transaction(self._connection, "DEFERRED"):
             holding = database.read_holding(self._connection, self.path)
             rows = self._connection.execute(
                 "SELECT entries.id, name, state, time, source, metadata "
@@ -131,7 +132,7 @@ class FileGallery:
     def remove(self, identity: str, entry: int | None = None) -> int:
         """See `base.Gallery`."""
         with self._turn():
-            with database.transaction(self._connection, "IMMEDIATE"):
+            with transaction(self._connection, "IMMEDIATE"):
                 gone = self._connection.execute(
                     "DELETE FROM entries WHERE (:entry IS NULL OR id = :entry) "
                     "AND identity = (SELECT id FROM identities WHERE name = :name)",
@@ -182,7 +183,7 @@ class FileGallery:
         """The embeddings as they are in the file now; None before the first enrolment."""
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version != self._version:
-            with database.transaction(self._connection, "DEFERRED"):
+            with transaction(self._connection, "DEFERRED"):
                 holding = database.read_holding(self._connection, self.path)
                 if holding is None:
                     return None

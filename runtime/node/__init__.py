@@ -5,15 +5,15 @@ from runtime.node import Node, read_settings
 node = Node(read_settings(Path("node.toml")))
 node.start()
 while not node.wait(1.0):
-    print(node.look().plain())
+    print(node.snapshot().facts())  # as --json
 node.close()
 """
 
 from __future__ import annotations
 
 from runtime.node.errors import NodeError
-from runtime.node.facts import Facts
 from runtime.node.node import Node
 from runtime.node.settings import NodeSettings, read_settings
+from runtime.node.snapshot import NodeSnapshot
 
-__all__ = ["Facts", "Node", "NodeError", "NodeSettings", "read_settings"]
+__all__ = ["Node", "NodeError", "NodeSettings", "NodeSnapshot", "read_settings"]

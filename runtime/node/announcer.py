@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,19 @@ from numpy.typing import NDArray
 
 from denet.graph import Modality, State
 from runtime.gallery import Space
-from runtime.node.events import Box, Condition, Embedding, Event, EventIds, Match, NoticeKind, Sink
+from runtime.node.events import (
+    Box,
+    Condition,
+    Embedding,
+    Event,
+    EventIds,
+    EventMatch,
+    NoticeKind,
+    Sink,
+)
 from runtime.node.events.event import EmbeddingType
-from runtime.node.health import Diagnosis, Verdict
-
-Say = Callable[[str], None]
-"""Takes a line for a person, in any thread."""
+from runtime.node.health import Assessment, Verdict
+from runtime.node.notify import Notify
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +48,7 @@ class Sighting:
     verdicts: Mapping[Modality, Verdict]
     box: Box | None
     embedding: NDArray[np.float32]
-    match: Match | None
+    match: EventMatch | None
     space: Space
     bundle: str
     precisions: Mapping[str, str]
@@ -54,14 +61,14 @@ class Announcer:
         node: its name.
         sink: where events go.
         kind: how embeddings are stored in events.
-        say: told of each change of the node.
+        notify: told of each change of the node.
     """
 
-    def __init__(self, node: str, sink: Sink, kind: EmbeddingType, say: Say) -> None:
-        self._node, self._sink, self._kind, self._say = node, sink, kind, say
+    def __init__(self, node: str, sink: Sink, kind: EmbeddingType, notify: Notify) -> None:
+        self._node, self._sink, self._kind, self._notify = node, sink, kind, notify
         self._ids = EventIds(node)
         self._lock = threading.Lock()
-        self._last: Diagnosis | None = None
+        self._last: Assessment | None = None
         self._space = Space(0, "", "")
 
     def seen(self, sighting: Sighting) -> None:
@@ -98,26 +105,26 @@ class Announcer:
                 self._space = space
             self._publish(kind, reason, time.monotonic())
 
-    def judged(self, diagnosis: Diagnosis) -> None:
+    def judged(self, assessment: Assessment) -> None:
         """A triplet was judged: say which sensors were lost or are back."""
         with self._lock:
-            before, self._last = self._last, diagnosis
-            for m, verdict in diagnosis.verdicts.items():
+            before, self._last = self._last, assessment
+            for m, verdict in assessment.verdicts.items():
                 was = before is None or before.verdicts[m].healthy
                 if was and not verdict.healthy:
                     reason = f"{m}: {verdict.fault}: {verdict.reason}"
-                    self._publish("sensor lost", reason, diagnosis.time)
+                    self._publish("sensor lost", reason, assessment.time)
                 elif verdict.healthy and not was:
-                    self._publish("sensor back", m, diagnosis.time)
+                    self._publish("sensor back", m, assessment.time)
             was_well = before is None or before.state is not None
-            if diagnosis.state is None and was_well:
-                self._publish("nothing healthy", diagnosis.reason, diagnosis.time)
-            elif diagnosis.state is not None and not was_well:
-                self._publish("healthy again", diagnosis.state.name, diagnosis.time)
+            if assessment.state is None and was_well:
+                self._publish("nothing healthy", assessment.reason, assessment.time)
+            elif assessment.state is not None and not was_well:
+                self._publish("healthy again", assessment.state.name, assessment.time)
 
     def _publish(self, kind: NoticeKind, reason: str, moment: float) -> None:
         last = self._last
-        self._say(f"{kind}: {reason}")
+        self._notify(f"{kind}: {reason}")
         self._sink.publish(
             Event(
                 id=self._ids.next(),

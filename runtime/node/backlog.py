@@ -144,7 +144,7 @@ class Backlog(Generic[T]):
             self._waiting.clear()
             self._changed.notify_all()
 
-    def account(self) -> Account:
+    def snapshot(self) -> Account:
         """What became of all, at one moment."""
         with self._changed:
             held = len(self._waiting) + self._working

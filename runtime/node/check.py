@@ -11,23 +11,23 @@ from typing import TypeVar
 from denet.errors import DenetError
 from denet.graph import Modality
 from runtime.gallery import Gallery, open_gallery
-from runtime.node.announcer import Say
-from runtime.node.boxes.finders import open_finder
-from runtime.node.boxes.views import read_views
+from runtime.node.boxes.finder import open_finder
+from runtime.node.boxes.homography import read_views
 from runtime.node.errors import NodeError
 from runtime.node.events import open_sinks
-from runtime.node.facts import Facts
 from runtime.node.metrics import Metrics
+from runtime.node.notify import Notify
 from runtime.node.serving import first_serving
 from runtime.node.settings import NodeSettings
+from runtime.node.snapshot import NodeSnapshot
 from runtime.node.sources import SourceError, SourceSettings, open_source
 from runtime.node.status import StatusPage
-from runtime.node.writable import check_room
+from runtime.node.writable import check_writable
 
 T = TypeVar("T")
 
 
-def check_node(settings: NodeSettings, passed: Say) -> list[str]:
+def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
     """All that is wrong, one line each.
 
     Cameras are connected to, the bundle is loaded and its golden inputs are run, files are opened
@@ -35,7 +35,7 @@ def check_node(settings: NodeSettings, passed: Say) -> list[str]:
 
     Args:
         settings: the configuration.
-        passed: told of each part that is well, and of what is worth to be known.
+        notify: told of each part that is well, and of what is worth to be known.
     """
     problems: list[str] = []
 
@@ -46,11 +46,11 @@ def check_node(settings: NodeSettings, passed: Say) -> list[str]:
             named = str(error).startswith(part)
             problems.append(str(error) if named else f"{part}: {error}")
             return None
-        passed(part)
+        notify(part)
         return found
 
     with ExitStack() as opened:
-        for m, wanted in settings.sources.given().items():
+        for m, wanted in settings.sources.items():
             tried(f"sources.{m}", lambda m=m, wanted=wanted: _first_frame(m, wanted))  # type: ignore[misc]
         boxes = settings.boxes
         tried("boxes", lambda: open_finder(boxes, settings.timing.tolerance))
@@ -64,10 +64,10 @@ def check_node(settings: NodeSettings, passed: Say) -> list[str]:
         serving = tried("model", lambda: first_serving(settings, gallery))
         if serving is not None:
             opened.callback(serving.runtime.close)
-        tried("events", lambda: _opened_events(settings, passed))
+        tried("events", lambda: _opened_events(settings, notify))
         if settings.metrics is not None:
             metrics = settings.metrics
-            tried("metrics", lambda: Metrics(metrics, _no_facts).close())
+            tried("metrics", lambda: Metrics(metrics, _no_snapshot).close())
         if settings.status is not None:
             page = StatusPage(settings.status)
             opened.callback(page.close)
@@ -82,10 +82,10 @@ def _first_frame(modality: Modality, wanted: SourceSettings) -> None:
             raise SourceError(f"{source.name}: gives no frame")
 
 
-def _opened_events(settings: NodeSettings, say: Say) -> None:
-    check_room(settings.events)
-    open_sinks(settings.events, settings.name, say).close(0.0)
+def _opened_events(settings: NodeSettings, notify: Notify) -> None:
+    check_writable(settings.events)
+    open_sinks(settings.events, settings.name, notify).close(0.0)
 
 
-def _no_facts() -> Facts:
+def _no_snapshot() -> NodeSnapshot:
     raise NodeError("the node does not run")

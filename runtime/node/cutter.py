@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from runtime.node.announcer import Say
 from runtime.node.backlog import Backlog
 from runtime.node.boxes.cropping import crops
-from runtime.node.boxes.finders import Finder
-from runtime.node.boxes.views import Views
-from runtime.node.moment import Crop, Moment
+from runtime.node.boxes.finder import Finder
+from runtime.node.boxes.homography import Views
+from runtime.node.notify import Notify
 from runtime.node.stage import POLL
+from runtime.node.stage_items import Crop, Moment
 
 NO_BOXES = "no boxes"
 """The finder failed on a moment."""
@@ -24,7 +24,7 @@ class Cutter:
         found: where crops go.
         finder: tells where persons are.
         views: where a place of the RGB frame is in other modalities.
-        say: told of a finder that fails, and of one that works again.
+        notify: told of a finder that fails, and of one that works again.
         drain: seconds that it may wait for room in `found` at the end.
     """
 
@@ -34,12 +34,12 @@ class Cutter:
         found: Backlog[Crop],
         finder: Finder,
         views: Views | None,
-        say: Say,
+        notify: Notify,
         drain: float,
     ) -> None:
         self._moments, self._found = moments, found
         self._finder, self._views = finder, views
-        self._say, self._drain = say, drain
+        self._notify, self._drain = notify, drain
         self._failing = False
 
     def run(self, beat: Callable[[], None]) -> None:
@@ -55,12 +55,12 @@ class Cutter:
             boxes = self._finder(moment.frames, moment.time)
         except Exception as error:  # an application's, of any kind
             if not self._failing:
-                self._say(f"no boxes: {type(error).__name__}: {error}")
+                self._notify(f"no boxes: {type(error).__name__}: {error}")
             self._failing = True
             self._moments.drop(NO_BOXES)
             return
         if self._failing:
-            self._say("boxes are found again")
+            self._notify("boxes are found again")
             self._failing = False
         pixels = {m: frame.image for m, frame in moment.frames.items()}
         for box in boxes:

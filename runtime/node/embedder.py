@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from denet.errors import DenetError
 from denet.graph import State
-from runtime.node.announcer import Announcer, Say, Sighting
+from runtime.node.announcer import Announcer, Sighting
 from runtime.node.backlog import Backlog
-from runtime.node.events import Match
+from runtime.node.events import EventMatch
 from runtime.node.latency import Latencies
-from runtime.node.moment import Crop
+from runtime.node.notify import Notify
 from runtime.node.serving import Serving
 from runtime.node.settings import BatchSettings
 from runtime.node.stage import POLL
+from runtime.node.stage_items import Crop
 
 NOT_EMBEDDED = "not embedded"
 """The engines failed on a batch."""
@@ -46,8 +47,8 @@ class Embedder:
         found: Backlog[Crop],
         settings: BatchSettings,
         announcer: Announcer,
-        say: Say,
-        notify: Callable[[Sighting], None],
+        notify: Notify,
+        notify_sighting: Callable[[Sighting], None],
     ) -> None:
         """Make one.
 
@@ -56,14 +57,14 @@ class Embedder:
             found: what is to be embedded.
             settings: of batches.
             announcer: is told of each embedding.
-            say: told of engines and galleries that fail, and that work again.
+            notify: told of engines and galleries that fail, and that work again.
             notify: is told, too.
         """
         self.serving = serving
         self.batches = self.swaps = 0
         self.latencies = Latencies()
         self._found, self._settings = found, settings
-        self._announcer, self._say, self._notify = announcer, say, notify
+        self._announcer, self._notify, self._notify_sighting = announcer, notify, notify_sighting
         self._next: Serving | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -129,7 +130,7 @@ class Embedder:
             self._found.drop(NOT_EMBEDDED, len(crops))
             return False
         self._trouble("embedding", "")
-        states = [crop.state for crop in crops]
+        states = [serving.graph.state(crop.images) for crop in crops]
         matches = self._matches(serving, embeddings, states)
         for crop, state, vector, match in zip(crops, states, embeddings, matches, strict=True):
             sighting = Sighting(
@@ -144,7 +145,7 @@ class Embedder:
                 precisions=serving.precisions[state],
             )
             self._announcer.seen(sighting)
-            self._notify(sighting)
+            self._notify_sighting(sighting)
             self.latencies.add(time.monotonic() - crop.time)
         self._found.leave(len(crops))
         self.batches += 1
@@ -154,7 +155,7 @@ class Embedder:
 
     def _matches(
         self, serving: Serving, embeddings: NDArray[np.float32], states: Sequence[State]
-    ) -> Sequence[Match | None]:
+    ) -> Sequence[EventMatch | None]:
         if serving.matcher is None:
             return [None] * len(states)
         try:
@@ -168,5 +169,5 @@ class Embedder:
     def _trouble(self, what: str, reason: str) -> None:
         """Say what fails when it begins to, and when it works again."""
         if self._troubles.get(what, "") != reason:
-            self._say(f"{what} fails: {reason}" if reason else f"{what} works again")
+            self._notify(f"{what} fails: {reason}" if reason else f"{what} works again")
         self._troubles[what] = reason

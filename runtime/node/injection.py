@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from runtime.node.errors import NodeError
-from runtime.node.faults import FaultSettings, Injector
+from runtime.node.faults import FaultSettings
 
 FORM = "KEY=VALUE;KEY=VALUE, such as every=100;kinds=black|frozen, or a TOML file of such keys"
 
@@ -29,10 +29,9 @@ def read_faults(setting: str) -> FaultSettings:
         else:
             values = _values(setting)
         faults = msgspec.convert(values, FaultSettings, strict=False)
-        Injector("rgb", faults)
     except OSError as error:
         raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:  # of TOML, of msgspec, and of the injector
+    except ValueError as error:  # of TOML, of msgspec, and of the faults
         raise NodeError(f"--inject {setting!r}: {error}: write {FORM}") from None
     return faults
 

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from denet.graph import Modality
-from runtime.node.announcer import Announcer, Say
+from runtime.node.announcer import Announcer
 from runtime.node.backlog import Account, Backlog
-from runtime.node.health import Diagnosis, Health
-from runtime.node.moment import Moment
+from runtime.node.health import Assessment, Health
+from runtime.node.notify import Notify
 from runtime.node.sources import Frame, Inbox, Notice, Synchronizer, Triplet
 from runtime.node.sources.frame import Pixels
 from runtime.node.stage import POLL
+from runtime.node.stage_items import Moment
 
 NOT_HEALTHY = "nothing healthy"
 """A triplet of which nothing may be used."""
@@ -30,7 +31,7 @@ class Intake:
     """From the inbox to moments.
 
     Attributes:
-        diagnosis: the last; None before the first triplet.
+        assessment: the last; None before the first triplet.
         pixels: the last of each sensor, whatever their verdict.
 
     Args:
@@ -38,8 +39,8 @@ class Intake:
         synchronizer: matches them.
         health: judges them.
         moments: where healthy ones go.
-        announcer: told of each diagnosis.
-        say: told what becomes of sources.
+        announcer: told of each assessment.
+        notify: told what becomes of sources.
         drain: seconds that it may wait for room in `moments` at the end.
     """
 
@@ -50,17 +51,17 @@ class Intake:
         health: Health,
         moments: Backlog[Moment],
         announcer: Announcer,
-        say: Say,
+        notify: Notify,
         drain: float,
     ) -> None:
         self._inbox, self._synchronizer, self._health = inbox, synchronizer, health
-        self._moments, self._announcer, self._say = moments, announcer, say
+        self._moments, self._announcer, self._notify = moments, announcer, notify
         self._drain = drain
         self._stop = threading.Event()
         self._running = set(inbox.modalities)
         # Between inbox and synchronizer no frame may be seen on neither side.
         self._moving = threading.Lock()
-        self.diagnosis: Diagnosis | None = None
+        self.assessment: Assessment | None = None
         self.pixels: dict[Modality, Pixels] = {}
 
     def stop(self) -> None:
@@ -80,7 +81,7 @@ class Intake:
             self._judge(triplet, self._drain)
         self._moments.close()
 
-    def accounts(self) -> Mapping[Modality, Account]:
+    def snapshot(self) -> Mapping[Modality, Account]:
         """What became of the frames of each modality: those that left are in triplets."""
         with self._moving:
             received, overrun, waiting = self._inbox.counts()
@@ -109,18 +110,18 @@ class Intake:
     def _hear(self, notice: Notice) -> None:
         self._health.hear(notice)
         if notice.stage != "opening":
-            self._say(f"{notice.modality}: {notice.stage}: {notice.reason}")
+            self._notify(f"{notice.modality}: {notice.stage}: {notice.reason}")
         if notice.stage == "ended":
             self._running.discard(notice.modality)
 
     def _judge(self, triplet: Triplet, patience: float) -> None:
-        diagnosis = self._health.judge(triplet, time.monotonic())
-        self._announcer.judged(diagnosis)
-        self.diagnosis = diagnosis
+        assessment = self._health.judge(triplet, time.monotonic())
+        self._announcer.judged(assessment)
+        self.assessment = assessment
         frames = {m: item for m, item in triplet.frames.items() if isinstance(item, Frame)}
         self.pixels = {**self.pixels, **{m: frame.image for m, frame in frames.items()}}
-        if diagnosis.state is None:
+        if assessment.state is None:
             self._moments.refuse(NOT_HEALTHY)
             return
-        healthy = {m: frames[m] for m in diagnosis.state.available}
-        self._moments.put(Moment(triplet.time, healthy, diagnosis.verdicts), patience)
+        healthy = {m: frames[m] for m in assessment.state.available}
+        self._moments.put(Moment(triplet.time, healthy, assessment.verdicts), patience)

@@ -12,7 +12,7 @@ BOUNDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds; for a histogram."""
 
 KEPT = 1000
-"""Latencies of which quantiles are told."""
+"""Latencies of which quantiles are known."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Latencies:
             self._counts[next((i for i, b in enumerate(BOUNDS) if seconds <= b), -1)] += 1
             self._total += seconds
 
-    def told(self) -> Latency:
+    def snapshot(self) -> Latency:
         """All of them at one moment."""
         with self._lock:
             last, counts, total = list(self._last), list(self._counts), self._total

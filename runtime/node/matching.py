@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import State
-from runtime.gallery import Gallery, Scores, Space, read_scores
-from runtime.gallery.base import Match as Found
+from runtime.gallery import Gallery, Match, Scores, Space, read_scores
 from runtime.gallery.scores import least_score
-from runtime.node.events import Match
+from runtime.node.events import EventMatch
 from runtime.node.settings import GallerySettings
 
 
@@ -39,7 +38,7 @@ class Matcher:
 
     def __call__(
         self, embeddings: NDArray[np.float32], states: Sequence[State]
-    ) -> list[Match | None]:
+    ) -> list[EventMatch | None]:
         """The best match of each of Q embeddings, if it is good enough.
 
         Args:
@@ -50,13 +49,13 @@ class Matcher:
             GalleryError: the gallery cannot be read, or was made anew for another model.
         """
         found = self._gallery.search(self._space, embeddings, states, top=1, scores=self._scores)
-        return [self._told(matches) for matches in found]
+        return [self._good_enough(matches) for matches in found]
 
-    def _told(self, matches: Sequence[Found]) -> Match | None:
+    def _good_enough(self, matches: Sequence[Match]) -> EventMatch | None:
         if not matches or matches[0].score < self._least:
             return None
         best = matches[0]
-        return Match(
+        return EventMatch(
             identity=best.identity,
             score=best.score,
             cosine=best.cosine,

@@ -1,4 +1,4 @@
-"""The facts of a node for Prometheus, through its client library."""
+"""The counters of a node for Prometheus, through its client library."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from runtime.node.errors import NodeError
-from runtime.node.facts import Facts
 from runtime.node.health.verdict import FAULTS
 from runtime.node.latency import BOUNDS
 from runtime.node.settings import MetricsSettings
+from runtime.node.snapshot import NodeSnapshot
 
 
 class Metrics:
-    """Serves the facts of a node over HTTP until it is closed.
+    """Serves what a node is doing over HTTP until it is closed.
 
     Attributes:
         port: where.
 
     Args:
         settings: where.
-        facts: tells them, whenever someone asks.
+        take: takes a snapshot of the node, whenever someone asks; in a thread of its own.
 
     Raises:
         NodeError: prometheus-client is not installed, or the address cannot be had.
     """
 
-    def __init__(self, settings: MetricsSettings, facts: Callable[[], Facts]) -> None:
+    def __init__(self, settings: MetricsSettings, take: Callable[[], NodeSnapshot]) -> None:
         try:
             from prometheus_client import CollectorRegistry, start_http_server
         except ImportError:
-            raise NodeError(
-                "[metrics] needs prometheus-client: pip install 'denet-edge[node]'"
-            ) from None
+            raise NodeError("[metrics] needs prometheus-client: pip install '.[node]'") from None
         registry = CollectorRegistry()
-        registry.register(_Collector(facts))
+        registry.register(_Collector(take))
         try:
             self._server, self._thread = start_http_server(
                 settings.port, settings.host, registry=registry
@@ -54,11 +52,11 @@ class Metrics:
 class _Collector:
     """What the library asks for metrics."""
 
-    def __init__(self, facts: Callable[[], Facts]) -> None:
-        self._facts = facts
+    def __init__(self, take: Callable[[], NodeSnapshot]) -> None:
+        self._take = take
 
     def describe(self) -> list[Any]:
-        """Nothing: there are no facts before the node runs."""
+        """Nothing: there is none before the node runs."""
         return []
 
     def collect(self) -> Iterator[Any]:
@@ -69,7 +67,7 @@ class _Collector:
             HistogramMetricFamily,
         )
 
-        facts = self._facts()
+        snapshot = self._take()
         entered = CounterMetricFamily(
             "denet_entered", "What came, by what it is.", labels=["what", "modality"]
         )
@@ -78,11 +76,11 @@ class _Collector:
         dropped = CounterMetricFamily(
             "denet_dropped", "What was given up.", labels=["what", "modality", "reason"]
         )
-        accounts = [("frame", m, account) for m, account in facts.frames.items()]
+        accounts = [("frame", m, account) for m, account in snapshot.frames.items()]
         for what, modality, account in (
             *accounts,
-            ("triplet", "", facts.triplets),
-            ("crop", "", facts.crops),
+            ("triplet", "", snapshot.triplets),
+            ("crop", "", snapshot.crops),
         ):
             entered.add_metric([what, modality], account.entered)
             left.add_metric([what, modality], account.left)
@@ -90,31 +88,31 @@ class _Collector:
             for reason, count in account.dropped.items():
                 dropped.add_metric([what, modality, reason], count)
         yield from (entered, left, held, dropped)
-        yield from _events(facts)
+        yield from _events(snapshot)
         healthy = GaugeMetricFamily("denet_healthy", "Of each sensor.", labels=["modality"])
         fault = GaugeMetricFamily("denet_fault", "Of each sensor.", labels=["modality", "fault"])
-        if facts.diagnosis is not None:
-            for m, verdict in facts.diagnosis.verdicts.items():
+        if snapshot.assessment is not None:
+            for m, verdict in snapshot.assessment.verdicts.items():
                 healthy.add_metric([m], verdict.healthy)
                 for kind in FAULTS:
                     fault.add_metric([m, kind], verdict.fault == kind)
         yield from (healthy, fault)
-        latency = facts.latency
+        latency = snapshot.latency
         seconds = HistogramMetricFamily("denet_latency_seconds", "From capture to event.")
         buckets = [(str(b), float(n)) for b, n in zip(BOUNDS, latency.below, strict=True)]
         seconds.add_metric([], [*buckets, ("+Inf", float(latency.count))], latency.total)
         yield seconds
         for name, text, value in (
-            ("denet_batches", "Batches that ran.", facts.batches),
-            ("denet_matched", "Embeddings in which someone was recognized.", facts.matched),
-            ("denet_bundle_swaps", "Bundles that took over.", facts.swaps),
-            ("denet_bundle_refusals", "Bundles that were refused.", facts.refused),
+            ("denet_batches", "Batches that ran.", snapshot.batches),
+            ("denet_matched", "Embeddings in which someone was recognized.", snapshot.matched),
+            ("denet_bundle_swaps", "Bundles that took over.", snapshot.swaps),
+            ("denet_bundle_refusals", "Bundles that were refused.", snapshot.refused),
         ):
             yield CounterMetricFamily(name, text, value=value)
-        yield GaugeMetricFamily("denet_stuck", "Whether a stage is stuck.", value=facts.stuck)
+        yield GaugeMetricFamily("denet_stuck", "Whether a stage is stuck.", value=snapshot.stuck)
 
 
-def _events(facts: Facts) -> Iterator[Any]:
+def _events(snapshot: NodeSnapshot) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     published = CounterMetricFamily("denet_events_published", "Events.", labels=["sink"])
@@ -122,7 +120,7 @@ def _events(facts: Facts) -> Iterator[Any]:
     waiting = GaugeMetricFamily("denet_events_waiting", "Waiting.", labels=["sink"])
     connected = GaugeMetricFamily("denet_events_connected", "Can arrive.", labels=["sink"])
     dropped = CounterMetricFamily("denet_events_dropped", "Given up.", labels=["sink", "reason"])
-    for counters in facts.events:
+    for counters in snapshot.events:
         published.add_metric([counters.sink], counters.published)
         delivered.add_metric([counters.sink], counters.delivered)
         waiting.add_metric([counters.sink], counters.waiting)

@@ -9,29 +9,30 @@ from pathlib import Path
 from types import TracebackType
 
 from runtime.gallery import open_gallery
-from runtime.node.announcer import Announcer, Say
+from runtime.node.announcer import Announcer
 from runtime.node.backlog import Backlog
-from runtime.node.boxes.finders import Persons, open_finder
-from runtime.node.boxes.views import read_views
+from runtime.node.boxes.finder import Persons, open_finder
+from runtime.node.boxes.homography import read_views
 from runtime.node.cutter import Cutter
 from runtime.node.embedder import Embedder
 from runtime.node.events import open_sinks
-from runtime.node.facts import Facts
 from runtime.node.faults import FaultSettings, FaultySource, Truth
 from runtime.node.health import Health
 from runtime.node.intake import Intake
 from runtime.node.metrics import Metrics
-from runtime.node.moment import Crop, Moment
-from runtime.node.page import Matches, snapshot
+from runtime.node.notify import Notify
 from runtime.node.serving import first_serving, load_serving
 from runtime.node.settings import NodeSettings
+from runtime.node.snapshot import NodeSnapshot
 from runtime.node.sources import Feed, Inbox, Synchronizer, open_sources
 from runtime.node.stage import Stage
+from runtime.node.stage_items import Crop, Moment
 from runtime.node.status import StatusPage
+from runtime.node.status_snapshot import Matches, status_snapshot
 from runtime.node.swap import Swapper
 from runtime.node.thresholds import limits
 from runtime.node.watchdog import Watchdog
-from runtime.node.writable import check_room
+from runtime.node.writable import check_writable
 
 MOMENTS = 4
 """Moments that wait at most for their boxes: old ones are worth less than new ones."""
@@ -49,15 +50,15 @@ class Node:
     node = Node(read_settings(Path("node.toml")), persons=find)
     node.start()
     while not node.wait(1.0):
-        print(node.facts().plain())
+        print(node.snapshot().facts())  # as --json
     node.close()
 
     Args:
         settings: the configuration.
         persons: finds persons; goes before what the configuration says.
         faults: to be made on purpose; None for none.
-        record: told of each fault that is made, and of each frame without one.
-        say: told of what happens, in any thread.
+        notify_truth: told of each fault that is made, and of each frame without one.
+        notify: told of what happens, in any thread.
 
     Raises:
         DenetError: something that is set cannot be had; names it. Nothing is left open.
@@ -69,8 +70,8 @@ class Node:
         *,
         persons: Persons | None = None,
         faults: FaultSettings | None = None,
-        record: Callable[[Truth], None] = lambda _truth: None,
-        say: Say = print,
+        notify_truth: Callable[[Truth], None] = lambda _truth: None,
+        notify: Notify = print,
     ) -> None:
         self.settings = settings
         self.failure = ""
@@ -78,25 +79,29 @@ class Node:
         self._matches = Matches()
         self._page: StatusPage | None = None
         with ExitStack() as opened:
-            sources = open_sources(settings.sources.given())
-            if faults is not None:
-                sources = {m: FaultySource(s, faults, record) for m, s in sources.items()}
+            given = open_sources(settings.sources)
             finder = open_finder(settings.boxes, settings.timing.tolerance, persons)
             calibration = settings.boxes.calibration
             views = None if calibration is None else read_views(Path(calibration))
             gallery = None
             if settings.gallery is not None:
                 gallery = opened.enter_context(open_gallery(settings.gallery.url))
-            check_room(settings.events)
-            self._sink = open_sinks(settings.events, settings.name, say)
+            check_writable(settings.events)
+            self._sink = open_sinks(settings.events, settings.name, notify)
             opened.callback(lambda: self._sink.close(CLOSING))
             serving = first_serving(settings, gallery)
-            announcer = Announcer(settings.name, self._sink, settings.events.embedding, say)
+            graph = serving.graph
+            sources = {m: given[m] for m in graph.modalities if m in given}
+            if faults is not None:
+                sources = {
+                    m: FaultySource(s, faults, notify_truth, graph) for m, s in sources.items()
+                }
+            announcer = Announcer(settings.name, self._sink, settings.events.embedding, notify)
             self._announcer = announcer
             self._moments: Backlog[Moment] = Backlog(MOMENTS)
             self._crops: Backlog[Crop] = Backlog(settings.batches.waiting)
             self._embedder = Embedder(
-                serving, self._crops, settings.batches, announcer, say, self._matches.add
+                serving, self._crops, settings.batches, announcer, notify, self._matches.add
             )
             opened.callback(self._embedder.close)
             inbox = Inbox(sources)
@@ -107,10 +112,10 @@ class Node:
                 Health(sources, limits(settings, views, serving.runtime.bundle.manifest)),
                 self._moments,
                 announcer,
-                say,
+                notify,
                 settings.drain,
             )
-            cutter = Cutter(self._moments, self._crops, finder, views, say, settings.drain)
+            cutter = Cutter(self._moments, self._crops, finder, views, notify, settings.drain)
             self._swapper = Swapper(
                 Path(settings.model.bundle),
                 lambda: load_serving(settings, gallery),
@@ -123,9 +128,9 @@ class Node:
                 Stage("engines", self._embedder.run, self._failed),
             ]
             self._swaps = Stage("bundle", self._swapper.run, self._failed)
-            self._watchdog = Watchdog(self._stages, settings.watchdog, say)
+            self._watchdog = Watchdog(self._stages, settings.watchdog, notify)
             if settings.metrics is not None:
-                self.metrics = Metrics(settings.metrics, self.facts)
+                self.metrics = Metrics(settings.metrics, self._snapshot)
                 opened.callback(self.metrics.close)
             if settings.status is not None:
                 self._page = StatusPage(settings.status)
@@ -167,31 +172,32 @@ class Node:
         end = time.monotonic() + timeout
         return all(stage.join(max(0.0, end - time.monotonic())) for stage in self._stages)
 
-    def look(self) -> Facts:
-        """What to do about once a second: see whether a stage is stuck, renew the status page."""
+    def snapshot(self) -> NodeSnapshot:
+        """What the node is doing. Take one about once a second, in one thread: each also sees
+        whether a stage is stuck, and renews the status page."""
         self._watchdog.look()
-        facts = self.facts()
+        taken = self._snapshot()
         if self._page is not None:
             serving, pixels = self._embedder.serving, self._intake.pixels
             self._page.update(
-                snapshot(self.settings.name, facts, serving, pixels, self._matches.last)
+                status_snapshot(self.settings.name, taken, serving, pixels, self._matches.last)
             )
-        return facts
+        return taken
 
-    def facts(self) -> Facts:
-        """What the node is doing."""
+    def _snapshot(self) -> NodeSnapshot:
+        """The same without the watchdog and the page: for any thread, at any time."""
         embedder = self._embedder
-        return Facts(
+        return NodeSnapshot(
             time=time.time(),
             running=time.monotonic() - self._began,
-            diagnosis=self._intake.diagnosis,
-            frames=self._intake.accounts(),
-            triplets=self._moments.account(),
-            crops=self._crops.account(),
-            events=self._sink.counters(),
+            assessment=self._intake.assessment,
+            frames=self._intake.snapshot(),
+            triplets=self._moments.snapshot(),
+            crops=self._crops.snapshot(),
+            events=self._sink.snapshot(),
             batches=embedder.batches,
             matched=self._matches.count,
-            latency=embedder.latencies.told(),
+            latency=embedder.latencies.snapshot(),
             bundle=embedder.serving.describe(),
             unmatched=embedder.unmatched,
             swaps=embedder.swaps,
@@ -199,11 +205,11 @@ class Node:
             stuck=self._watchdog.stuck,
         )
 
-    def close(self) -> Facts:
+    def close(self) -> NodeSnapshot:
         """Stop what still runs, deliver what can be delivered, and let go of everything.
 
         Returns:
-            The facts at the end.
+            What it was doing at the end.
         """
         self.stop()
         ended = self.wait(self.settings.drain)
@@ -213,10 +219,10 @@ class Node:
         self._swaps.join(ENDING)
         self._announcer.notice("stopped", self.failure or "it was asked to")
         self._sink.close(CLOSING)
-        facts = self.facts()
+        taken = self._snapshot()
         if ended:
             self._opened.close()
-        return facts
+        return taken
 
     def __enter__(self) -> Node:
         return self

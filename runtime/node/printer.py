@@ -1,4 +1,4 @@
-"""Lines for a person, told by a thread of its own."""
+"""Lines for a person, written by a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ DEPTH = 1000
 """Lines that wait at most: a terminal may stand still."""
 
 
-class Teller:
+class LinePrinter:
     """Takes lines from any thread and never keeps one waiting; the oldest go if they are too many.
 
     Args:
-        tell: shows a line, and may block.
+        write: shows a line, and may block.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
         self._lines: deque[str] = deque(maxlen=DEPTH)
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="denet-teller", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="denet-printer", daemon=True)
         self._thread.start()
 
     def __call__(self, line: str) -> None:
@@ -32,7 +32,7 @@ class Teller:
             self._changed.notify()
 
     def close(self, timeout: float = 1.0) -> None:
-        """Tell what is left, for as long as `timeout` seconds."""
+        """Write what is left, for as long as `timeout` seconds."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -45,4 +45,4 @@ class Teller:
                 if not self._lines:
                     return
                 line = self._lines.popleft()
-            self._tell(line)
+            self._write(line)

@@ -1,4 +1,4 @@
-"""Runs a node as a program: signals, a report each second, systemd."""
+"""Runs a node as a program: signals, a snapshot each second, systemd."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from runtime.node.facts import Facts
 from runtime.node.memory import give_back
 from runtime.node.node import Node
+from runtime.node.snapshot import NodeSnapshot
 from runtime.node.watchdog import notify_systemd
 
 TICK = 1.0
-"""Seconds between two reports."""
+"""Seconds between two snapshots."""
 
 TIDYING = 60.0
 """Seconds after which memory that is not in use is given back."""
@@ -57,28 +57,28 @@ class Signals:
 
 def run_node(
     node: Node,
-    report: Callable[[Facts], None],
+    notify: Callable[[NodeSnapshot], None],
     *,
     seconds: float | None = None,
     signals: Signals | None = None,
-) -> Facts:
+) -> NodeSnapshot:
     """Run a node to its end.
 
     Args:
         node: not started yet.
-        report: told of the node each second.
+        notify: told of the node each second.
         seconds: after which it is stopped.
         signals: that are caught by the caller; its own by default.
 
     Returns:
-        The facts at the end.
+        What the node was doing at the end.
     """
     asked = signals or Signals()
     node.start()
     notify_systemd("READY=1")
     try:
-        _until_the_end(node, report, asked, seconds)
-    except BaseException:  # such as of a report that nobody reads any more
+        _until_the_end(node, notify, asked, seconds)
+    except BaseException:  # such as of output that nobody reads any more
         node.stop(now=True)
         node.close()
         raise
@@ -86,7 +86,7 @@ def run_node(
 
 
 def _until_the_end(
-    node: Node, report: Callable[[Facts], None], asked: Signals, seconds: float | None
+    node: Node, notify: Callable[[NodeSnapshot], None], asked: Signals, seconds: float | None
 ) -> None:
     began = time.monotonic()
     end = None if seconds is None else began + seconds
@@ -96,9 +96,9 @@ def _until_the_end(
     while not node.wait(0.0):
         now = time.monotonic()
         if now >= due:
-            facts = node.look()
-            report(facts)
-            if not facts.stuck:
+            snapshot = node.snapshot()
+            notify(snapshot)
+            if not snapshot.stuck:
                 notify_systemd("WATCHDOG=1")
             due = max(due + TICK, now)
         if now >= tidying:

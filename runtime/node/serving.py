@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from denet.graph import STATES, State, plan
+from denet.graph import Graph, State
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import MANIFEST
 from runtime.gallery import Gallery, GalleryError, Space
+from runtime.node.errors import NodeError
 from runtime.node.matching import Matcher
 from runtime.node.settings import NodeSettings
 from runtime.runtime import Runtime
@@ -35,6 +37,11 @@ class Serving:
     matcher: Matcher | None
     unmatched: str
 
+    @property
+    def graph(self) -> Graph:
+        """Of the bundle's modalities."""
+        return self.runtime.graph
+
     @cached_property
     def space(self) -> Space:
         """Of the embeddings."""
@@ -44,7 +51,10 @@ class Serving:
     def precisions(self) -> Mapping[State, Mapping[str, str]]:
         """For each state the engines that run, in their order, each with its precision."""
         forms = self.runtime.forms
-        return {state: {name: forms[name] for name in plan(state).engines} for state in STATES}
+        return {
+            state: {name: forms[name] for name in self.graph.plan(state).engines}
+            for state in self.graph.states
+        }
 
     @property
     def bundle(self) -> str:
@@ -65,12 +75,14 @@ def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
 
     Raises:
         BundleError: it is damaged, or no bundle.
+        NodeError: it is of a model without a modality that the node has a source of.
         BackendError: the backend or precision cannot be had.
         CanaryError: it gives wrong embeddings here.
     """
     # A link may be turned to another bundle while this one is read.
     root = Path(settings.model.bundle).resolve()
     bundle = Bundle.open(root)
+    _check_sources(settings, bundle)
     digest = hashlib.sha256((root / MANIFEST).read_bytes()).hexdigest()
     model = settings.model
     runtime = Runtime.load(
@@ -104,12 +116,24 @@ def first_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
     return serving
 
 
+def _check_sources(settings: NodeSettings, bundle: Bundle) -> None:
+    known = bundle.graph.modalities
+    for m in settings.sources:
+        if m not in known:
+            raise NodeError(
+                f"sources.{m}: the model of {bundle.root} has no {m}, but {', '.join(known)}: "
+                "remove the source, or take another bundle"
+            )
+
+
 def _warm(runtime: Runtime) -> None:
     """Run the largest batch, so that buffers of its size are there."""
     size = runtime.bundle.manifest.preprocessing
     blank = np.zeros((size.height, size.width, 3), np.uint8)
+    states = itertools.cycle(runtime.graph.states)
     samples = [
-        dict.fromkeys(STATES[i % len(STATES)].available, blank) for i in range(runtime.max_batch)
+        dict.fromkeys(state.available, blank)
+        for state in itertools.islice(states, runtime.max_batch)
     ]
     runtime.embed_batch(samples)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
+from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings
 from runtime.node.health import Limits
-from runtime.node.placeholders import filled
-from runtime.node.sources import SourceSettings, Timing
+from runtime.node.sources import SourceSettings, TrackTiming
 from runtime.node.status import StatusSettings
 
 T = TypeVar("T")
@@ -23,19 +25,8 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
-class PerModality(
-    msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=True, kw_only=True
-):
-    """Something for each modality that has it."""
-
-    rgb: T | None = None
-    nir: T | None = None
-    tir: T | None = None
-
-    def given(self) -> dict[Modality, T]:
-        """What there is, by modality."""
-        found = ((m, getattr(self, m)) for m in MODALITIES)
-        return {m: value for m, value in found if value is not None}
+MODALITIES = RGB_NIR_TIR.modalities
+"""What a sensor may be called, in their order; which of them a node can have, its bundle says."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -111,7 +102,8 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     Attributes:
         name: of the node, in its events.
         model: what embeds.
-        sources: where the frames of each modality come from; at least one.
+        sources: where the frames of each modality come from, in the order of `MODALITIES`; at
+            least one.
         timing: how frames are matched.
         health: thresholds of each modality, where others than the usual ones hold.
         boxes: where persons are.
@@ -126,9 +118,9 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     name: str
     model: ModelSettings
-    sources: PerModality[SourceSettings]
-    timing: Timing = Timing()
-    health: PerModality[Limits] = PerModality()
+    sources: dict[Modality, SourceSettings]
+    timing: TrackTiming = TrackTiming()
+    health: dict[Modality, Limits] = {}
     boxes: BoxSettings = BoxSettings()
     batches: BatchSettings = BatchSettings()
     gallery: GallerySettings | None = None
@@ -146,10 +138,12 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         """
         if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
             raise NodeError(f"name: {self.name!r}: take letters, digits, and then also . _ -")
-        if not self.sources.given():
+        force_setattr(self, "sources", _ordered("sources", self.sources))
+        force_setattr(self, "health", _ordered("health", self.health))
+        if not self.sources:
             raise NodeError(f"sources: none is given: write [sources.{MODALITIES[0]}] with a url")
-        for m in self.health.given():
-            if m not in self.sources.given():
+        for m in self.health:
+            if m not in self.sources:
                 raise NodeError(f"health.{m}: there is no [sources.{m}]")
         if self.boxes.file is not None and self.boxes.call is not None:
             raise NodeError("boxes: file and call exclude each other: remove one")
@@ -181,10 +175,36 @@ def convert(document: Any) -> NodeSettings:
     Raises:
         NodeError: as `read_settings`.
     """
+    found = fill_in_secrets(document)
+    if isinstance(found, dict):
+        # One by one, for what is wrong with one to be told with its name.
+        for section, kind in (("sources", SourceSettings), ("health", Limits)):
+            tables = found.get(section)
+            if isinstance(tables, dict):
+                found[section] = {
+                    m: _converted(table, kind, f"{section}.{m}")
+                    for m, table in _ordered(section, tables).items()
+                }
+    return _converted(found, NodeSettings, "")
+
+
+def _converted(value: Any, kind: type[T], place: str) -> T:
     try:
-        return msgspec.convert(filled(document), NodeSettings)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise NodeError(_in_plain_words(str(error))) from None
+        raise NodeError(_in_plain_words(str(error), place)) from None
+
+
+def _ordered(section: str, tables: Mapping[str, T]) -> dict[Modality, T]:
+    """The tables of a section in the order of their modalities.
+
+    Raises:
+        NodeError: one is not of a modality.
+    """
+    for name in tables:
+        if name not in MODALITIES:
+            raise NodeError(_unknown(name, f"[{section}]", f": {', '.join(MODALITIES)}"))
+    return {m: tables[m] for m in MODALITIES if m in tables}
 
 
 def _check_gallery(gallery: GallerySettings) -> None:
@@ -194,15 +214,19 @@ def _check_gallery(gallery: GallerySettings) -> None:
         raise NodeError("gallery.threshold: is of cosines, which scores replaces: give fmr")
 
 
-def _in_plain_words(message: str) -> str:
-    """What msgspec says, with the key first: it never repeats a value."""
-    text, _, place = message.partition(" - at `$")
-    place = place.rstrip("`").lstrip(".")
+def _in_plain_words(message: str, within: str) -> str:
+    """What msgspec says of what is at `within`, with the key first: it never repeats a value."""
+    text, _, inside = message.partition(" - at `$")
+    place = f"{within}{inside.rstrip('`')}".lstrip(".")
     unknown = re.fullmatch("Object contains unknown field `(.*)`", text)
     if unknown is not None:
         where = f"[{place}]" if place else "the file"
-        return f"unknown key {unknown[1]!r} in {where}: remove it, or correct its name"
+        return _unknown(unknown[1], where)
     missing = re.fullmatch("Object missing required field `(.*)`", text)
     if missing is not None:
         return f"{f'{place}.' if place else ''}{missing[1]}: is missing"
     return f"{place}: {text[:1].lower()}{text[1:]}" if place else text
+
+
+def _unknown(key: str, where: str, known: str = "") -> str:
+    return f"unknown key {key!r} in {where}: remove it, or correct its name{known}"

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from denet.graph import Modality
 from runtime.bundle.manifest import Manifest
-from runtime.node.boxes.views import Views
+from runtime.node.boxes.homography import Views
 from runtime.node.health import Limits
 from runtime.node.settings import NodeSettings
 
@@ -18,8 +18,8 @@ def limits(
     of frames from the calibration, black and white of 16-bit pixels from the bundle."""
     usual = Limits()
     found = {}
-    for m in settings.sources.given():
-        given = settings.health.given().get(m, usual)
+    for m in settings.sources:
+        given = settings.health.get(m, usual)
         if given.size is None and views is not None and m in views:
             given = replace(given, size=views[m].size)
         if given.range16 == usual.range16:

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Sequence
 
-from runtime.node.announcer import Say
+from runtime.node.notify import Notify
 from runtime.node.stage import Stage
 
 
@@ -16,11 +16,11 @@ class Watchdog:
     Args:
         stages: of the loop.
         limit: seconds without progress after which one counts as stuck.
-        say: told of each that is stuck, and that goes on again.
+        notify: told of each that is stuck, and that goes on again.
     """
 
-    def __init__(self, stages: Sequence[Stage], limit: float, say: Say) -> None:
-        self._stages, self._limit, self._say = stages, limit, say
+    def __init__(self, stages: Sequence[Stage], limit: float, notify: Notify) -> None:
+        self._stages, self._limit, self._notify = stages, limit, notify
         self._stuck: set[str] = set()
 
     @property
@@ -33,9 +33,9 @@ class Watchdog:
         for stage in self._stages:
             stuck = stage.idle > self._limit
             if stuck and stage.name not in self._stuck:
-                self._say(f"{stage.name}: no progress for {stage.idle:.0f} s")
+                self._notify(f"{stage.name}: no progress for {stage.idle:.0f} s")
             elif not stuck and stage.name in self._stuck:
-                self._say(f"{stage.name}: goes on again")
+                self._notify(f"{stage.name}: goes on again")
             (self._stuck.add if stuck else self._stuck.discard)(stage.name)
 
 

@@ -14,7 +14,7 @@ SIZE = 1 << 16
 """Bytes that must find room: some events."""
 
 
-def check_room(events: EventSettings) -> None:
+def check_writable(events: EventSettings) -> None:
     """See that events can be written where they shall be, by writing there.
 
     Raises:

@@ -16,7 +16,7 @@ from runtime.node.events.event import (
     Embedding,
     Event,
     EventIds,
-    Match,
+    EventMatch,
     NoticeKind,
 )
 from runtime.node.events.opening import open_sinks
@@ -31,9 +31,9 @@ __all__ = [
     "Event",
     "EventError",
     "EventIds",
+    "EventMatch",
     "EventSettings",
     "LinesSettings",
-    "Match",
     "MqttSettings",
     "NoticeKind",
     "Sink",

@@ -89,7 +89,7 @@ class Embedding(msgspec.Struct, frozen=True):
         return np.frombuffer(self.data, np.dtype(self.type).newbyteorder("<")).astype(np.float32)
 
 
-class Match(msgspec.Struct, frozen=True, kw_only=True):
+class EventMatch(msgspec.Struct, frozen=True, kw_only=True):
     """Whom the gallery knows in it.
 
     Attributes:
@@ -138,7 +138,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     box: Box | None = None
     embedding: Embedding | None = None
-    match: Match | None = None
+    match: EventMatch | None = None
     checkpoint: str = ""
     projection: str = ""
     bundle: str = ""

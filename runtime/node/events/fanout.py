@@ -20,9 +20,9 @@ class Fanout:
         for sink in self._sinks:
             sink.publish(event)
 
-    def counters(self) -> list[Counters]:
+    def snapshot(self) -> list[Counters]:
         """See `sink.Sink`."""
-        return [counters for sink in self._sinks for counters in sink.counters()]
+        return [counters for sink in self._sinks for counters in sink.snapshot()]
 
     def close(self, timeout: float = 5.0) -> None:
         """See `sink.Sink`; the time is for all of them together."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
+from runtime.node.events.counter import EventCounter
 from runtime.node.events.encoding import encode
 from runtime.node.events.errors import EventError
 from runtime.node.events.event import Event
-from runtime.node.events.mailbox import Mailbox
+from runtime.node.events.event_queue import EventQueue
 from runtime.node.events.settings import LinesSettings
 from runtime.node.events.sink import Counters
-from runtime.node.events.tally import Tally
+from runtime.node.notify import Notify
 
 BLOCK = 1 << 16
 
@@ -26,35 +26,35 @@ class LinesSink:
 
     Args:
         settings: which file.
-        say: told when it cannot be written any more, and when it can again.
+        notify: told when it cannot be written any more, and when it can again.
 
     Raises:
         EventError: it cannot be written.
     """
 
-    def __init__(self, settings: LinesSettings, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: LinesSettings, notify: Notify) -> None:
         self._path = Path(settings.path)
-        self._settings, self._say = settings, say
-        self._tally = Tally("lines")
+        self._settings, self._notify = settings, notify
+        self._counter = EventCounter("lines")
         self._lost = 0
         try:
             self._file = _open(self._path)
         except OSError as error:
             raise EventError(f"{self._path}: cannot be written: {error.strerror}") from None
-        self._tally.connected = True
-        self._mailbox = Mailbox("events to lines", self._write, self._tally)
+        self._counter.connected = True
+        self._queue = EventQueue("events to lines", self._write, self._counter)
 
     def publish(self, event: Event) -> None:
         """See `sink.Sink`."""
-        self._mailbox.put(event)
+        self._queue.put(event)
 
-    def counters(self) -> list[Counters]:
+    def snapshot(self) -> list[Counters]:
         """See `sink.Sink`."""
-        return [self._tally.counters()]
+        return [self._counter.snapshot()]
 
     def close(self, timeout: float = 5.0) -> None:
         """See `sink.Sink`."""
-        if self._mailbox.close(timeout) and self._file >= 0:
+        if self._queue.close(timeout) and self._file >= 0:
             os.close(self._file)
             self._file = -1
 
@@ -63,19 +63,19 @@ class LinesSink:
             try:
                 self._write_line(encode(event) + b"\n")
             except EventError as error:
-                self._tally.dropped(str(error), 1)
+                self._counter.dropped(str(error), 1)
             except OSError as error:
                 reason = error.strerror or str(error)
-                self._tally.dropped(reason, 1)
-                self._tally.connected = False
+                self._counter.dropped(reason, 1)
+                self._counter.connected = False
                 if not self._lost:
-                    self._say(f"{self._path}: events are lost: {reason}")
+                    self._notify(f"{self._path}: events are lost: {reason}")
                 self._lost += 1
             else:
-                self._tally.delivered(1)
-                self._tally.connected = True
+                self._counter.delivered(1)
+                self._counter.connected = True
                 if self._lost:
-                    self._say(f"{self._path}: written again; {self._lost} events were lost")
+                    self._notify(f"{self._path}: written again; {self._lost} events were lost")
                     self._lost = 0
 
     def _write_line(self, line: bytes) -> None:

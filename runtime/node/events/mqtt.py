@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from runtime.node.events.broker import Broker, topic
-from runtime.node.events.courier import Courier
+from runtime.node.events.counter import EventCounter
 from runtime.node.events.encoding import encode
 from runtime.node.events.errors import EventError
 from runtime.node.events.event import Event
+from runtime.node.events.event_queue import EventQueue
 from runtime.node.events.link import PATIENCE, Lost
-from runtime.node.events.mailbox import Mailbox
 from runtime.node.events.outbox import Outbox
+from runtime.node.events.relay import OutboxRelay
 from runtime.node.events.settings import MqttSettings
 from runtime.node.events.sink import Counters
-from runtime.node.events.tally import Tally
+from runtime.node.notify import Notify
 
 FULL = "outbox full"
 
@@ -27,62 +27,62 @@ class MqttSink:
     Args:
         settings: which broker, and where events wait for it.
         node: the name of the node.
-        say: told once of each change.
+        notify: told once of each change.
 
     Raises:
         EventError: a setting is wrong, the outbox cannot be used, or the broker is there and
             refuses. One that is away is waited for.
     """
 
-    def __init__(self, settings: MqttSettings, node: str, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: MqttSettings, node: str, notify: Notify) -> None:
         broker = Broker(settings, node)
         self._topics = {
             kind: topic(settings.topic, node=node, kind=kind) for kind in ("embedding", "notice")
         }
-        self._say = say
+        self._notify = notify
         self._failing = False
         self._outbox = Outbox(Path(settings.outbox), settings.outbox_bytes)
-        self._tally = Tally("mqtt", carried=self._outbox.waiting)
-        self._courier = Courier(broker, self._outbox, self._tally, say)
-        first = self._courier.first(PATIENCE + 1.0)
+        self._counter = EventCounter("mqtt", carried=self._outbox.waiting)
+        self._relay = OutboxRelay(broker, self._outbox, self._counter, notify)
+        first = self._relay.first(PATIENCE + 1.0)
         if isinstance(first, Lost) and first.refused:
-            self._courier.close(0)
+            self._relay.close(0)
             self._outbox.close()
             raise EventError(f"{broker.name}: {first.reason}")
-        self._mailbox = Mailbox("events to outbox", self._write, self._tally)
+        self._queue = EventQueue("events to outbox", self._write, self._counter)
 
     def publish(self, event: Event) -> None:
         """See `sink.Sink`."""
-        self._mailbox.put(event)
+        self._queue.put(event)
 
-    def counters(self) -> list[Counters]:
+    def snapshot(self) -> list[Counters]:
         """See `sink.Sink`."""
-        return [self._tally.counters()]
+        return [self._counter.snapshot()]
 
     def close(self, timeout: float = 5.0) -> None:
         """See `sink.Sink`."""
         end = time.monotonic() + timeout
-        self._mailbox.close(timeout)
-        self._courier.close(max(0.0, end - time.monotonic()))
+        self._queue.close(timeout)
+        self._relay.close(max(0.0, end - time.monotonic()))
         self._outbox.close()
 
     def _write(self, events: list[Event]) -> None:
-        letters = []
+        messages = []
         for event in events:
             try:
-                letters.append((self._topics[event.kind], encode(event)))
+                messages.append((self._topics[event.kind], encode(event)))
             except EventError as error:
-                self._tally.dropped(str(error), 1)
+                self._counter.dropped(str(error), 1)
         try:
-            dropped = self._outbox.add(letters)
+            dropped = self._outbox.add(messages)
         except EventError as error:
-            self._tally.dropped(str(error).removeprefix(f"{self._outbox.path}: "), len(letters))
+            self._counter.dropped(str(error).removeprefix(f"{self._outbox.path}: "), len(messages))
             if not self._failing:
-                self._say(f"events are lost: {error}")
+                self._notify(f"events are lost: {error}")
             self._failing = True
             return
-        self._tally.dropped(FULL, dropped)
+        self._counter.dropped(FULL, dropped)
         if self._failing:
-            self._say(f"{self._outbox.path}: written again")
+            self._notify(f"{self._outbox.path}: written again")
             self._failing = False
-        self._courier.signals.put(None)
+        self._relay.signals.put(None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 
 from runtime.node.events.errors import EventError
@@ -10,12 +9,10 @@ from runtime.node.events.fanout import Fanout
 from runtime.node.events.lines import LinesSink
 from runtime.node.events.settings import EventSettings, MqttSettings
 from runtime.node.events.sink import Sink
-
-Say = Callable[[str], None]
-"""Takes a line for a person, in any thread."""
+from runtime.node.notify import Notify
 
 
-def open_sinks(settings: EventSettings, node_name: str, say: Say = print) -> Sink:
+def open_sinks(settings: EventSettings, node_name: str, notify: Notify = print) -> Sink:
     """One sink for all that is set; it may be none.
 
     A broker that is away is waited for in the background. One that is there and refuses is an
@@ -24,31 +21,31 @@ def open_sinks(settings: EventSettings, node_name: str, say: Say = print) -> Sin
     Args:
         settings: where events go.
         node_name: whose events; part of topics and of the client's id.
-        say: told once of each change, such as a broker lost or a disk full.
+        notify: told once of each change, such as a broker lost or a disk full.
 
     Raises:
         EventError: a file or a broker cannot be used; names it.
     """
 
-    def tell(line: str) -> None:
+    def notify_safely(line: str) -> None:
         with suppress(Exception):  # who listens must not end a sink's thread
-            say(line)
+            notify(line)
 
     sinks: list[Sink] = []
     try:
         if settings.lines is not None:
-            sinks.append(LinesSink(settings.lines, tell))
+            sinks.append(LinesSink(settings.lines, notify_safely))
         if settings.mqtt is not None:
-            sinks.append(_mqtt(settings.mqtt, node_name, tell))
+            sinks.append(_mqtt(settings.mqtt, node_name, notify_safely))
     except BaseException:
         Fanout(sinks).close(0)
         raise
     return Fanout(sinks)
 
 
-def _mqtt(settings: MqttSettings, node_name: str, say: Say) -> Sink:
+def _mqtt(settings: MqttSettings, node_name: str, notify: Notify) -> Sink:
     try:
         from runtime.node.events.mqtt import MqttSink
     except ModuleNotFoundError:
-        raise EventError("MQTT needs paho-mqtt: pip install 'denet-edge[node]'") from None
-    return MqttSink(settings, node_name, say)
+        raise EventError("MQTT needs paho-mqtt: pip install '.[node]'") from None
+    return MqttSink(settings, node_name, notify)

@@ -38,7 +38,7 @@ class Sink(Protocol):
     def publish(self, event: Event) -> None:
         """Take an event. Never blocks and never raises; what cannot be kept is counted."""
 
-    def counters(self) -> Sequence[Counters]:
+    def snapshot(self) -> Sequence[Counters]:
         """What became of the events so far, for each place they go to."""
 
     def close(self, timeout: float = 5.0) -> None:

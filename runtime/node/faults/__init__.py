@@ -2,7 +2,7 @@
 
 from runtime.node.faults import FaultSettings, FaultySource
 
-source = FaultySource(source, FaultSettings(seed=1), record=print)
+source = FaultySource(source, FaultSettings(seed=1), notify=print)
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from denet.errors import DenetError
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Graph, Modality
 from runtime.node.faults.effects import EFFECTS, Effect, Past
 from runtime.node.health.verdict import Fault
 from runtime.node.sources.frame import Frame, Item
@@ -41,6 +41,18 @@ class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     longest: Annotated[int, msgspec.Meta(ge=1)] = 80
     kinds: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """See that they can be made.
+
+        Raises:
+            FaultError: there is no such kind of fault, or the lengths are the wrong way round.
+        """
+        unknown = [kind for kind in self.kinds if kind not in EFFECTS]
+        if unknown:
+            raise FaultError(f"kind of fault {unknown[0]!r}: choose from {', '.join(EFFECTS)}")
+        if self.shortest > self.longest:
+            raise FaultError(f"shortest fault {self.shortest}, longest {self.longest}: swap them")
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -67,27 +79,20 @@ class Truth:
 class Injector:
     """Passes on the frames of one modality, some of them with a fault."""
 
-    def __init__(self, modality: Modality, settings: FaultSettings) -> None:
+    def __init__(
+        self, modality: Modality, settings: FaultSettings, graph: Graph = RGB_NIR_TIR
+    ) -> None:
         """Make one.
 
         Args:
             modality: whose stream of chance it uses.
             settings: which faults, and how often.
-
-        Raises:
-            FaultError: there is no such kind of fault, or the lengths are the wrong way round.
+            graph: that has this modality: its place there numbers the stream.
         """
-        unknown = [kind for kind in settings.kinds if kind not in EFFECTS]
-        if unknown:
-            raise FaultError(f"kind of fault {unknown[0]!r}: choose from {', '.join(EFFECTS)}")
-        if settings.shortest > settings.longest:
-            raise FaultError(
-                f"shortest fault {settings.shortest}, longest {settings.longest}: swap them"
-            )
         self._settings = settings
         self._kinds: Sequence[str] = settings.kinds or tuple(EFFECTS)
         self._chance = np.random.default_rng(
-            np.random.SeedSequence(settings.seed, spawn_key=(MODALITIES.index(modality),))
+            np.random.SeedSequence(settings.seed, spawn_key=(graph.modalities.index(modality),))
         )
         self._past: deque[Frame] = deque(maxlen=REMEMBERED)
         self._effect: tuple[str, Effect] | None = None

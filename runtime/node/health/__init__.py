@@ -3,14 +3,14 @@
 from runtime.node.health import Health
 
 health = Health(["rgb", "nir", "tir"])
-diagnosis = health.judge(triplet, time.monotonic())
-print(diagnosis.state, diagnosis.reason)
+assessment = health.judge(triplet, time.monotonic())
+print(assessment.state, assessment.reason)
 """
 
 from __future__ import annotations
 
 from runtime.node.health.health import Health
 from runtime.node.health.limits import Limits, LimitsError
-from runtime.node.health.verdict import FAULTS, Diagnosis, Fault, Verdict
+from runtime.node.health.verdict import FAULTS, Assessment, Fault, Verdict
 
-__all__ = ["FAULTS", "Diagnosis", "Fault", "Health", "Limits", "LimitsError", "Verdict"]
+__all__ = ["FAULTS", "Assessment", "Fault", "Health", "Limits", "LimitsError", "Verdict"]

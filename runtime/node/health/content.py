@@ -9,7 +9,7 @@ import numpy as np
 from runtime.node.health.grid import Grid, Points
 from runtime.node.health.limits import Limits
 from runtime.node.health.picture import flat_bands, picture_fault
-from runtime.node.health.repeats import Change, Repeats
+from runtime.node.health.repeats import FrameChange, Repeats
 from runtime.node.health.tears import filled, half_updated, shifted
 from runtime.node.health.verdict import Finding
 from runtime.node.sources.frame import Frame, Pixels
@@ -53,7 +53,7 @@ class Content:
                 self._repeats.shed(change)
         return found
 
-    def _shift(self, image: Pixels, change: Change | None) -> Finding | None:
+    def _shift(self, image: Pixels, change: FrameChange | None) -> Finding | None:
         if change is None or self._good is None:
             return None
         return shifted(image, self._good[0], change)

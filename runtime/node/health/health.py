@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from denet.graph import MODALITIES, Modality, State
+from denet.graph import Graph, Modality
 from runtime.node.health.limits import Limits
 from runtime.node.health.sensor import Sensor
-from runtime.node.health.verdict import Diagnosis
+from runtime.node.health.verdict import Assessment
 from runtime.node.sources.frame import Notice
 from runtime.node.sources.triplet import Triplet
 
@@ -18,26 +18,25 @@ class Health:
 
     def __init__(
         self,
-        modalities: Collection[Modality],
+        modalities: Iterable[Modality],
         limits: Mapping[Modality, Limits] | None = None,
     ) -> None:
         """Make one.
 
         Args:
-            modalities: that the node has.
+            modalities: that the node has, at least one, in their order.
             limits: of those for which others than the usual ones hold.
         """
         given = limits or {}
-        self._sensors = {
-            m: Sensor(m, given.get(m, Limits())) for m in MODALITIES if m in modalities
-        }
+        self._graph = Graph(tuple(modalities))
+        self._sensors = {m: Sensor(m, given.get(m, Limits())) for m in self._graph.modalities}
         self._notices: dict[Modality, Notice] = {}
 
     def hear(self, notice: Notice) -> None:
         """Know what became of a source, so that an absence can be explained."""
         self._notices[notice.modality] = notice
 
-    def judge(self, triplet: Triplet, now: float) -> Diagnosis:
+    def judge(self, triplet: Triplet, now: float) -> Assessment:
         """The verdict on each sensor, and the state that is left.
 
         Args:
@@ -55,4 +54,4 @@ class Health:
                     absence = replace(absence, reason=f"{absence.reason}; {notice.reason}")
                 verdicts[m] = sensor.judge(absence, now)
         healthy = [m for m, verdict in verdicts.items() if verdict.healthy]
-        return Diagnosis(triplet.time, verdicts, State.of(healthy) if healthy else None)
+        return Assessment(triplet.time, verdicts, self._graph.state(healthy) if healthy else None)

@@ -32,7 +32,7 @@ NEAR = BANDS * BLOCKS * 0.25**2
 
 
 @dataclass(frozen=True)
-class Change:
+class FrameChange:
     """How a frame differs from the one before.
 
     Attributes:
@@ -62,19 +62,19 @@ class Repeats:
         self._still_since = 0.0
         self._looped = 0  # frames that repeat an older one, since the last new one
 
-    def compare(self, points: Points) -> Change | None:
+    def compare(self, points: Points) -> FrameChange | None:
         """The change since the frame before; None for the first."""
         if not self._seen:
             return None
         bands = self._grid.distances(points.levels, self._levels[self._last])
         least = self._limits.torn_noise * self._grid.step
-        return Change(
+        return FrameChange(
             bands,
             [change <= bound for change, bound in zip(bands, self._bounds(), strict=True)],
             [self._fresh >= LEARNED and noise >= least for noise in self._noise],
         )
 
-    def judge(self, points: Points, change: Change | None, time: float) -> Finding | None:
+    def judge(self, points: Points, change: FrameChange | None, time: float) -> Finding | None:
         """Remember a whole frame, and say whether the stream has come to a stop or runs in a loop.
 
         Args:
@@ -109,7 +109,7 @@ class Repeats:
         self._still = self._looped = 0
         self._remember(points)
 
-    def shed(self, change: Change) -> None:
+    def shed(self, change: FrameChange) -> None:
         """What changed a little in a torn frame is perhaps not torn off, but has lost noise."""
         for band, moved in enumerate(change.bands):
             if change.repeated[band] and moved > 0:
@@ -152,7 +152,7 @@ class Repeats:
         distances = self._grid.distances(points.levels, self._levels[place])
         return all(d <= bound for d, bound in zip(distances, self._bounds(), strict=True))
 
-    def _learn(self, change: Change) -> None:
+    def _learn(self, change: FrameChange) -> None:
         self._fresh += 1
         if self._fresh <= LEARNED:
             self._noise = [min(n, c) for n, c in zip(self._noise, change.bands, strict=True)]

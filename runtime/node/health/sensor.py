@@ -9,7 +9,7 @@ import numpy as np
 from denet.graph import Modality
 from runtime.node.health.content import Content
 from runtime.node.health.limits import Limits
-from runtime.node.health.recovery import Recovery
+from runtime.node.health.probation import Probation
 from runtime.node.health.verdict import Finding, Verdict
 from runtime.node.sources.frame import Frame, Item, Pixels, Undecodable
 from runtime.node.sources.triplet import Absence
@@ -23,7 +23,7 @@ class Sensor:
 
     def __init__(self, modality: Modality, limits: Limits) -> None:
         self._limits = limits
-        self._recovery = Recovery(modality, limits.recovery_frames)
+        self._probation = Probation(modality, limits.recovery_frames)
         self._judged: tuple[Item, Verdict] | None = None
         self._size = limits.size
         self._form: tuple[tuple[int, ...], np.dtype[Any]] | None = None  # of the usual frames
@@ -37,7 +37,7 @@ class Sensor:
             now: seconds of the monotonic clock.
         """
         if isinstance(item, Absence):
-            return self._recovery.bad(Finding(item.kind, item.reason))
+            return self._probation.bad(Finding(item.kind, item.reason))
         if self._judged is not None and self._judged[0] is item:
             return self._judged[1]
         verdict = self._verdict(item, now)
@@ -46,18 +46,18 @@ class Sensor:
 
     def _verdict(self, item: Item, now: float) -> Verdict:
         if isinstance(item, Undecodable):
-            return self._recovery.bad(Finding("undecodable", item.reason))
+            return self._probation.bad(Finding("undecodable", item.reason))
         age = now - item.time
         if age > self._limits.stale_after:
-            return self._recovery.bad(Finding("stale", f"it was captured {age:.2f} s ago"))
+            return self._probation.bad(Finding("stale", f"it was captured {age:.2f} s ago"))
         found = self._form_fault(item.image)
         if found is not None:
-            return self._recovery.bad(found)
+            return self._probation.bad(found)
         content = self._content(item)
         found = content.judge(item)
         if found is not None:
-            return self._recovery.bad(found)
-        return self._recovery.unsure() if content.unsure else self._recovery.good()
+            return self._probation.bad(found)
+        return self._probation.unsure() if content.unsure else self._probation.good()
 
     def _form_fault(self, image: Pixels) -> Finding | None:
         """Another size than usual, or other pixels. The first frame says what is usual."""

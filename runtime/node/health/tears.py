@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from runtime.node.health.grid import BANDS, Points
 from runtime.node.health.limits import Limits
-from runtime.node.health.repeats import Change
+from runtime.node.health.repeats import FrameChange
 from runtime.node.health.verdict import Finding
 from runtime.node.sources.frame import Pixels
 
@@ -26,7 +26,7 @@ CONTRAST = 3.0
 """Standard deviation that a row needs to be told from a moved one."""
 
 
-def half_updated(change: Change | None) -> Finding | None:
+def half_updated(change: FrameChange | None) -> Finding | None:
     """The upper or lower part of the frame is of the frame before, and the rest is new."""
     if change is None or all(change.repeated):
         return None
@@ -71,7 +71,7 @@ def filled(points: Points, flat: list[bool], before: list[float], limits: Limits
     return None
 
 
-def shifted(image: Pixels, before: Pixels, change: Change) -> Finding | None:
+def shifted(image: Pixels, before: Pixels, change: FrameChange) -> Finding | None:
     """The lower part of the frame is shifted sideways, as after a loss of synchronization.
 
     It is seldom suspected, so that the closer look at whole rows costs little on average.

@@ -65,7 +65,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Assessment:
     """What can be used of a triplet.
 
     Attributes:

@@ -22,7 +22,7 @@ from runtime.node.sources.frame import Frame, Item, Notice, SourceError, Undecod
 from runtime.node.sources.inbox import Inbox
 from runtime.node.sources.settings import SourceSettings, open_source, open_sources
 from runtime.node.sources.synchronizer import Synchronizer
-from runtime.node.sources.track import Timing
+from runtime.node.sources.track import TrackTiming
 from runtime.node.sources.triplet import Absence, Triplet
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "SourceError",
     "SourceSettings",
     "Synchronizer",
-    "Timing",
+    "TrackTiming",
     "Triplet",
     "Undecodable",
     "open_source",

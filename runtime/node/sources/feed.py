@@ -81,4 +81,4 @@ class Feed:
         return None
 
     def _tell(self, stage: Stage, reason: str) -> None:
-        self._inbox.tell(Notice(self.source.modality, time.monotonic(), stage, reason))
+        self._inbox.notify(Notice(self.source.modality, time.monotonic(), stage, reason))

@@ -51,7 +51,7 @@ class Inbox:
         with self._changed:
             self._closed = True
 
-    def tell(self, notice: Notice) -> None:
+    def notify(self, notice: Notice) -> None:
         """Leave a notice; none is ever lost."""
         with self._changed:
             self._notices.append(notice)

@@ -8,7 +8,7 @@ are held, and ones that are late are given up.
 - **Sensors at different rates.** Triplets follow the fastest. A slower one's last frame serves
   again, as long as it is within the tolerance and no newer one is.
 - **A sensor out of step**, whose frames lie between the others': the frames of the larger group
-  make triplets (of groups of equal size the one that has the first of rgb, nir, tir), and what it
+  make triplets (of groups of equal size the one that has the first of all modalities), and what it
   gives is dropped and counted.
 - **A silent sensor** is not waited for again until a frame of it comes that could have been.
 
@@ -18,12 +18,12 @@ Nothing here reads a clock, so a test or a recording gives the same triplets eve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Literal
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import Modality
 from runtime.node.sources.frame import Item
-from runtime.node.sources.track import SILENT, Timing, Track
+from runtime.node.sources.track import SILENT, Track, TrackTiming
 from runtime.node.sources.triplet import Triplet
 
 Drop = Literal["late", "disordered", "ahead", "out of step", "overflow"]
@@ -51,15 +51,15 @@ class Synchronizer:
         dropped: the others, by modality and reason.
     """
 
-    def __init__(self, modalities: Collection[Modality], timing: Timing | None = None) -> None:
+    def __init__(self, modalities: Iterable[Modality], timing: TrackTiming | None = None) -> None:
         """Make one.
 
         Args:
-            modalities: that frames may come from.
+            modalities: that frames may come from; the first of them goes before the others.
             timing: how they are matched.
         """
-        self.timing = timing or Timing()
-        self._tracks = {m: Track() for m in MODALITIES if m in modalities}
+        self.timing = timing or TrackTiming()
+        self._tracks = {m: Track() for m in modalities}
         self._horizon = float("-inf")  # the time of the last triplet
         self._spoke: float | None = None  # when a triplet was last given out
         self.received: Counter[Modality] = Counter()
@@ -179,9 +179,8 @@ class Synchronizer:
             [n for n in others if 0 <= others[n] - others[m] <= self.timing.tolerance]
             for m in others
         ]
-        return any(_rank(group) > _rank(list(frames)) for group in groups)
+        return any(self._rank(group) > self._rank(frames) for group in groups)
 
-
-def _rank(group: list[Modality]) -> tuple[int, int]:
-    """Larger groups first, then those with the first modality."""
-    return len(group), -min(map(MODALITIES.index, group))
+    def _rank(self, group: Collection[Modality]) -> tuple[int, int]:
+        """Larger groups first, then those with the first modality."""
+        return len(group), -next(i for i, m in enumerate(self._tracks) if m in group)

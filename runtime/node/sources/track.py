@@ -17,7 +17,7 @@ SILENT = 3
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 
-class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class TrackTiming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How frames are matched.
 
     Attributes:
@@ -75,12 +75,12 @@ class Track:
         self.newest = item.time
         self.silent = False
 
-    def partner(self, time: float, timing: Timing) -> Item | None:
+    def partner(self, time: float, timing: TrackTiming) -> Item | None:
         """The frame for the triplet of `time`: the earliest that is held, else the last used."""
         choices = (item for item in (self.head, self.used) if item is not None)
         return next((x for x in choices if abs(x.time - time) <= timing.tolerance), None)
 
-    def awaited(self, time: float, timing: Timing) -> bool:
+    def awaited(self, time: float, timing: TrackTiming) -> bool:
         """Whether a frame may still come that is better for the triplet of `time` than none.
 
         Where the last frame of a slow sensor will do, the next one is awaited only if it is due.
@@ -91,7 +91,7 @@ class Track:
             return True
         return self.used.time + 0.8 * self.interval <= time + timing.tolerance
 
-    def absence(self, time: float, now: float, timing: Timing) -> Absence:
+    def absence(self, time: float, now: float, timing: TrackTiming) -> Absence:
         """Why there is no frame at `time`."""
         if self.arrived is None:
             return Absence("absent", "no frame has come yet")

@@ -1,10 +1,10 @@
 """A page that shows a person what a node sees and does.
 
-from runtime.node.status import Snapshot, StatusPage, StatusSettings
+from runtime.node.status import StatusPage, StatusSettings, StatusSnapshot
 
 page = StatusPage(StatusSettings(port=8321))
 page.start()
-page.update(Snapshot(node="gate-3", time=time.time(), verdicts=diagnosis.verdicts, ...))
+page.update(StatusSnapshot(node="gate-3", time=time.time(), verdicts=assessment.verdicts, ...))
 page.close()
 """
 
@@ -12,6 +12,6 @@ from __future__ import annotations
 
 from runtime.node.status.page import StatusPage
 from runtime.node.status.settings import StatusError, StatusSettings
-from runtime.node.status.snapshot import Seen, Snapshot
+from runtime.node.status.snapshot import Seen, StatusSnapshot
 
-__all__ = ["Seen", "Snapshot", "StatusError", "StatusPage", "StatusSettings"]
+__all__ = ["Seen", "StatusError", "StatusPage", "StatusSettings", "StatusSnapshot"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from denet.graph import MODALITIES, Modality
-from runtime.node.status.snapshot import Snapshot
+from denet.graph import Modality
+from runtime.node.status.snapshot import StatusSnapshot
 from runtime.node.status.view import view
 
 ASSETS = {
@@ -18,7 +19,8 @@ ASSETS = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
-PICTURES: dict[str, Modality] = {f"/{modality}.jpg": modality for modality in MODALITIES}
+PICTURE = re.compile("/([^/]+)[.]jpg")
+"""The newest frame of a modality."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
@@ -35,11 +37,11 @@ HEADERS = {
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Source(Protocol):
+class PageSource(Protocol):
     """What is shown."""
 
     @property
-    def snapshot(self) -> Snapshot | None: ...
+    def snapshot(self) -> StatusSnapshot | None: ...
 
     def picture(self, modality: Modality) -> bytes | None: ...
 
@@ -55,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 5.0
     server_version, sys_version = "denet", ""
 
-    def __init__(self, source: Source, host: str, *request: Any) -> None:
+    def __init__(self, source: PageSource, host: str, *request: Any) -> None:
         self._source, self._host = source, host
         super().__init__(*request)
 
@@ -72,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, files(__package__).joinpath(name).read_bytes(), kind)
         elif path == "/snapshot":
             self._answer(200, view(self._source.snapshot), "application/json")
-        elif path in PICTURES and (picture := self._source.picture(PICTURES[path])) is not None:
+        elif (picture := self._picture(path)) is not None:
             self._answer(200, picture, "image/jpeg")
         else:
             self._answer(404, b"not here\n", "text/plain; charset=utf-8")
@@ -85,6 +87,11 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in HEADERS.items():
             self.send_header(name, value)
         super().end_headers()
+
+    def _picture(self, path: str) -> bytes | None:
+        """What is shown at `path`: the picture of a sensor that the node has, or nothing."""
+        named = PICTURE.fullmatch(path)
+        return None if named is None else self._source.picture(named[1])
 
     def _answer(self, status: int, content: bytes, kind: str) -> None:
         self.send_response(status)

@@ -11,7 +11,7 @@ from denet.graph import Modality
 from runtime.node.sources.frame import Pixels
 from runtime.node.status.handler import Handler
 from runtime.node.status.settings import StatusError, StatusSettings
-from runtime.node.status.snapshot import Snapshot
+from runtime.node.status.snapshot import StatusSnapshot
 from runtime.node.status.thumbnail import thumbnail
 
 POLL = 0.1
@@ -28,7 +28,7 @@ class StatusPage:
     def __init__(self, settings: StatusSettings) -> None:
         self._settings = settings
         self._server: _Server | None = None
-        self.snapshot: Snapshot | None = None
+        self.snapshot: StatusSnapshot | None = None
         self._drawing = threading.Lock()
         self._drawn: dict[Modality, tuple[Pixels, bytes]] = {}
 
@@ -55,7 +55,7 @@ class StatusPage:
             target=self._server.serve_forever, args=(POLL,), name="status page", daemon=True
         ).start()
 
-    def update(self, snapshot: Snapshot) -> None:
+    def update(self, snapshot: StatusSnapshot) -> None:
         """Show this from now on. It takes no time: nothing is copied or drawn."""
         self.snapshot = snapshot
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from denet.graph import Modality, State
-from runtime.node.events.event import Match
+from runtime.node.events.event import EventMatch
 from runtime.node.health import Verdict
 from runtime.node.sources.frame import Pixels
 
@@ -23,17 +23,17 @@ class Seen:
 
     time: float
     state: State
-    match: Match
+    match: EventMatch
 
 
 @dataclass(frozen=True, eq=False)
-class Snapshot:
+class StatusSnapshot:
     """A node at a moment. It is only referred to; nothing is copied or drawn until someone looks.
 
     Attributes:
         node: its name.
         time: seconds since 1970 (UTC).
-        verdicts: one for each sensor of the node.
+        verdicts: one for each sensor of the node, in the order to show.
         frames: the last pixels of each sensor, whatever their verdict; nobody writes to them.
         state: of the newest triplet; None if no sensor is healthy.
         plan: names of the engines that run for it, in their order, with the precision of each.

@@ -7,16 +7,15 @@ from typing import Any
 
 import msgspec
 
-from denet.graph import MODALITIES
-from runtime.node.status.snapshot import Snapshot
+from runtime.node.status.snapshot import StatusSnapshot
 
 
-def view(snapshot: Snapshot | None) -> bytes:
+def view(snapshot: StatusSnapshot | None) -> bytes:
     """What the page shows, but for the pictures; "null" before there is anything."""
     return msgspec.json.encode(None if snapshot is None else _content(snapshot))
 
 
-def _content(snapshot: Snapshot) -> dict[str, Any]:
+def _content(snapshot: StatusSnapshot) -> dict[str, Any]:
     return {
         "node": snapshot.node,
         "time": snapshot.time,
@@ -29,8 +28,7 @@ def _content(snapshot: Snapshot) -> dict[str, Any]:
                 "reason": verdict.reason,
                 "pictured": modality in snapshot.frames,
             }
-            for modality in MODALITIES
-            if (verdict := snapshot.verdicts.get(modality)) is not None
+            for modality, verdict in snapshot.verdicts.items()
         ],
         "plan": [[engine, precision] for engine, precision in snapshot.plan.items()],
         "latency": {"p50": snapshot.latency_p50, "p99": snapshot.latency_p99},

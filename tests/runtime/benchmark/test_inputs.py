@@ -21,8 +21,8 @@ from runtime.benchmark.inputs import (
     read_files,
     usual_size,
 )
-from tests.clock import Tick
 from tests.paths import ROOT
+from tests.runtime.benchmark.clock import Tick
 from tests.runtime.benchmark.shared import quiet
 
 MODALITIES = RGB_NIR_TIR.modalities

@@ -34,8 +34,8 @@ from runtime.benchmark.limits import (
     rate_of,
     targets_in,
 )
-from tests.clock import Tick
 from tests.conftest import SMALL
+from tests.runtime.benchmark.clock import Tick
 
 COMPLETE = RGB_NIR_TIR.complete
 ENGINES = RGB_NIR_TIR.engines

@@ -19,8 +19,8 @@ from runtime.benchmark.inputs import (
     network_inputs,
 )
 from runtime.benchmark.monolith import find_monoliths, monolith_costs
-from tests.clock import Tick
 from tests.conftest import SMALL
+from tests.runtime.benchmark.clock import Tick
 from tests.runtime.benchmark.shared import RGB, TIR, quiet
 
 

@@ -20,7 +20,7 @@ from runtime.benchmark.result import (
 from runtime.benchmark.run import bench
 from runtime.benchmark.tables import sheets
 from runtime.benchmark.watch import slowed
-from tests.clock import Tick
+from tests.runtime.benchmark.clock import Tick
 from tests.runtime.benchmark.reports import written
 
 COMPLETE = RGB_NIR_TIR.complete

@@ -18,7 +18,7 @@ from runtime.benchmark.inputs import (
     network_inputs,
 )
 from runtime.machine import PowerMeter
-from tests.clock import Tick
+from tests.runtime.benchmark.clock import Tick
 
 ENGINES = RGB_NIR_TIR.engines
 STATES = RGB_NIR_TIR.states

@@ -16,7 +16,7 @@ from runtime.benchmark import stream
 from runtime.benchmark.inputs import (
     network_inputs,
 )
-from tests.clock import Tick
+from tests.runtime.benchmark.clock import Tick
 from tests.runtime.benchmark.shared import quiet
 
 COMPLETE = RGB_NIR_TIR.complete

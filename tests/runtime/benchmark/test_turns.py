@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.benchmark import stats, turns
-from tests.clock import Tick
+from tests.runtime.benchmark.clock import Tick
 
 
 def test_a_warm_up_goes_on_until_times_settle() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from denet.graph import MODALITIES
+from denet.graph import RGB_NIR_TIR
 from tests.paths import ROOT
-from tests.rtsp import RtspCamera, system_python
+from tests.runtime.node.rtsp import RtspCamera, system_python
 
 
 class RunningNode:
@@ -86,7 +86,7 @@ class RunningNode:
 def cameras() -> Iterator[dict[str, RtspCamera]]:
     pytest.importorskip("av")
     python = system_python("Gst", "GstRtspServer")
-    started = {m: RtspCamera(python) for m in MODALITIES}
+    started = {m: RtspCamera(python) for m in RGB_NIR_TIR.modalities}
     try:
         for camera in started.values():
             camera.start()

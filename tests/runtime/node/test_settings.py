@@ -7,25 +7,27 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from denet.graph import COMPLETE
+from denet.graph import RGB_NIR_TIR, Graph
 from runtime.bundle.bundle import Bundle
 from runtime.gallery import Enrolment, Space, open_gallery
 from runtime.node import NodeError, read_settings
-from runtime.node.boxes.views import View
+from runtime.node.boxes.homography import View
 from runtime.node.faults import EFFECTS, FaultSettings
 from runtime.node.health import Limits
 from runtime.node.injection import read_faults
+from runtime.node.serving import load_serving
 from runtime.node.settings import convert
 from runtime.node.thresholds import limits
 from runtime.runtime import Runtime
 from tests.command import denet, refused
-from tests.nodes import config_file, document, settings, written
 from tests.paths import DOCS
+from tests.runtime.node.parts import config_file, document, settings, written
 
 
 def small(extra: str = "", sources: str = '[sources.rgb]\nurl = "folder:x"\nrate = 5\n') -> str:
@@ -34,8 +36,8 @@ def small(extra: str = "", sources: str = '[sources.rgb]\nurl = "folder:x"\nrate
 
 def test_the_example_of_the_documentation_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     found = read_settings(DOCS / "node.toml")
-    assert list(found.sources.given()) == ["rgb", "nir", "tir"]
-    assert found.health.given() == {"tir": Limits(recovery_frames=10)}
+    assert list(found.sources) == ["rgb", "nir", "tir"]
+    assert found.health == {"tir": Limits(recovery_frames=10)}
     assert found.gallery is not None
     assert found.events.lines is not None
     # What is commented out is an example, too.
@@ -50,13 +52,32 @@ def convert_text(text: str) -> Any:
     return convert(msgspec.toml.decode(text))
 
 
+def test_modalities_keep_their_order_whatever_that_of_the_file() -> None:
+    sources = "".join(f'[sources.{m}]\nurl = "folder:x"\nrate = 5\n' for m in ("tir", "rgb"))
+    found = convert_text(small("[health.tir]\n[health.rgb]\n", sources))
+    assert list(found.sources) == list(found.health) == ["rgb", "tir"]
+
+
+def test_a_source_must_be_of_a_modality_that_the_bundle_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = SimpleNamespace(root=tmp_path, graph=Graph(("rgb", "tir")))
+    monkeypatch.setattr(Bundle, "open", lambda _root: two)
+    with pytest.raises(NodeError, match="has no nir, but rgb, tir: remove the source"):
+        load_serving(settings(tmp_path, tmp_path), None)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("x =", ["not TOML"]),
         (small("rat = 5"), ["unknown key 'rat'", "[sources.rgb]"]),
         (small("[boxs]"), ["unknown key 'boxs'", "in the file"]),
-        (small(sources='[sources.uv]\nurl = "x"\n'), ["unknown key 'uv'", "[sources]"]),
+        (small(sources='[sources.uv]\nurl = "x"\n'), ["unknown key 'uv'", "[sources]", "rgb, nir"]),
+        (small("[health.uv]"), ["unknown key 'uv'", "[health]", "rgb, nir, tir"]),
+        (small("[sources.tir]\nurl = 3"), ["sources.tir.url: expected `str`"]),
+        (small("[sources]\ntir = 3", ""), ["sources.tir: expected `object`"]),
+        (small("[sources.tir]"), ["sources.tir.url: is missing"]),
         (small("[metrics]"), ["metrics.port: is missing"]),
         (small("[batches]\nlargest = 0"), ["batches.largest", ">= 1"]),
         (small("[batches]\ndeadline = 'soon'"), ["batches.deadline", "expected `float`"]),
@@ -89,7 +110,7 @@ def test_secrets_come_from_elsewhere_and_are_never_shown(
     url = f"rtsp://me:${{env:WORD}}-${{file:{tmp_path}/word}}@camera/live"
     text = small(sources=f'[sources.rgb]\nurl = "{url}"\n')
     found = read_settings(written(tmp_path / "node.toml", text))
-    assert found.sources.given()["rgb"].url == "rtsp://me:secret-hidden@camera/live"
+    assert found.sources["rgb"].url == "rtsp://me:secret-hidden@camera/live"
     assert "secret" not in repr(found)
     assert "hidden" not in repr(found)
 
@@ -179,7 +200,7 @@ def test_a_gallery_of_another_model(
     foreign = Space(runtime.dim, "0" * 64, "")
     with open_gallery(str(tmp_path / "g.db"), create=True) as gallery:
         one = runtime.embed({"rgb": next((data / "test" / "RGB").iterdir())})
-        gallery.enrol(foreign, [Enrolment("alice", COMPLETE, one)])
+        gallery.enrol(foreign, [Enrolment("alice", RGB_NIR_TIR.complete, one)])
     more = f'[gallery]\nurl = "file:{tmp_path}/g.db"\n'
     config = config_file(tmp_path, bundle_path, data / "test", tmp_path / "e.jsonl", more)
     for command in ("check", "run"):
@@ -211,7 +232,7 @@ def test_a_bad_password(
     bundle_path: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("paho.mqtt")
-    from tests.broker import MOSQUITTO, Broker
+    from tests.runtime.node.broker import MOSQUITTO, Broker
 
     tool = shutil.which("mosquitto_passwd")
     if MOSQUITTO is None or tool is None:

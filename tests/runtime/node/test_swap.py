@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from denet.graph import STATES
+from denet.graph import RGB_NIR_TIR
 from runtime.gallery import Enrolment, Space, open_gallery
-from runtime.node import Facts, Node, NodeSettings
+from runtime.node import Node, NodeSettings, NodeSnapshot
 from runtime.node.announcer import Announcer
 from runtime.node.backlog import Account, Backlog
 from runtime.node.embedder import Embedder
-from runtime.node.moment import Crop
 from runtime.node.running import Signals, run_node
 from runtime.node.serving import Serving, load_serving
 from runtime.node.settings import BatchSettings, convert
+from runtime.node.stage_items import Crop
 from runtime.node.swap import Swapper, fingerprint
-from tests.nodes import Remembered, another, crop, document, settings
+from tests.runtime.node.parts import STATES, Remembered, another, crop, document, settings
 
 
 class Watched:
@@ -268,19 +268,19 @@ def test_a_swap_under_load_loses_nothing(bundle_path: Path, tmp_path: Path) -> N
             put += 1
             if len([1 for kind, _ in watched.sink.notices() if kind == notice]) > seen:
                 break
-            while watched.crops.account().held > 8:
+            while watched.crops.snapshot().held > 8:
                 stage.join(0.001)
     watched.swapper.stop()
     swapper.join()
     watched.crops.close()
     stage.join()
     watched.close()
-    assert watched.crops.account() == Account(put, put, {}, 0)
+    assert watched.crops.snapshot() == Account(put, put, {}, 0)
     found = [event for event in watched.sink.events if event.kind == "embedding"]
     assert len(found) == put
     for number, event in enumerate(found):
         assert event.embedding is not None
-        assert event.state == shown[number % len(shown)].state.name
+        assert event.state == RGB_NIR_TIR.state(shown[number % len(shown)].images).name
         vector = event.embedding.vector()
         assert float(vector @ expected[number % len(shown)]) > 0.999
     kinds = [kind for kind, _ in watched.sink.notices()]
@@ -297,12 +297,12 @@ def test_a_hangup_loads_the_bundle_while_frames_come(
     for source in looping["sources"].values():
         source["loop"] = True
     said: list[str] = []
-    node = Node(convert(looping), say=said.append)
+    node = Node(convert(looping), notify=said.append)
     second = another(bundle_path, tmp_path / "b.denet", tools={"new": "1"})
     signals = Signals()
     turned = False
 
-    def report(facts: Facts) -> None:
+    def report(facts: NodeSnapshot) -> None:
         nonlocal turned
         if not turned:
             turned = True

@@ -15,16 +15,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
 from runtime.node import NodeError
 from runtime.node.boxes.cropping import OUTSIDE, UNEQUAL, crop, crops
-from runtime.node.boxes.finders import checked_box, open_finder, read_boxes, whole_frames
-from runtime.node.boxes.views import View, check_views, read_views
+from runtime.node.boxes.finder import checked_box, open_finder, read_boxes, whole_frames
+from runtime.node.boxes.homography import View, check_views, read_views
 from runtime.node.events import Box
 from runtime.node.settings import BoxSettings
 from runtime.node.sources import Frame
 from runtime.node.sources.folder import Recording, read_pixels
 from runtime.runtime import Runtime
+
+MODALITIES = RGB_NIR_TIR.modalities
+
 
 TOLERANCE = 0.015
 
@@ -303,7 +306,7 @@ def test_a_calibration_starts_at_rgb(tmp_path: Path) -> None:
     for views, words in (
         ({"tir": {"size": [4, 4]}}, "no [rgb]"),
         ({"rgb": {"size": [4, 4], "homography": IDENTITY}}, "rgb.homography: remove it"),
-        ({"uv": {"size": [4, 4]}}, "uv"),
+        ({"uv": {"size": [4, 4]}}, "[uv] is no modality: choose from rgb, nir, tir"),
     ):
         path.write_text(json.dumps(views))
         with pytest.raises(NodeError, match=r"cameras\.json") as caught:

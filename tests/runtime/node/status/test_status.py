@@ -19,12 +19,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from denet.graph import STATES, State
-from runtime.node.events import Match
+from denet.graph import RGB_NIR_TIR
+from runtime.node.events import EventMatch
 from runtime.node.health import Verdict
-from runtime.node.status import Seen, Snapshot, StatusError, StatusPage, StatusSettings
+from runtime.node.status import Seen, StatusError, StatusPage, StatusSettings, StatusSnapshot
 from runtime.node.status import page as page_module
 from runtime.node.status.thumbnail import SIDE, thumbnail
+
+STATES = RGB_NIR_TIR.states
 
 HOSTILE = "<img src=x onerror=document.title='taken'>\"'&</script>"
 
@@ -41,7 +43,7 @@ def picture(value: int = 90) -> NDArray[np.uint8]:
     return np.full((256, 128, 3), value, np.uint8)
 
 
-def snapshot(**changes: Any) -> Snapshot:
+def snapshot(**changes: Any) -> StatusSnapshot:
     values = {
         "node": "gate-3",
         "time": time.time(),
@@ -51,23 +53,23 @@ def snapshot(**changes: Any) -> Snapshot:
             "tir": Verdict("tir", None, ""),
         },
         "frames": {"rgb": picture(), "tir": np.full((64, 32), 30_000, np.uint16)},
-        "state": State.parse("rgb+tir"),
+        "state": RGB_NIR_TIR.parse("rgb+tir"),
         "plan": {"branch_rgb": "int8", "branch_tir": "int8", "cmft_rgb2nir": "fp16"},
         "latency_p50": 12.34,
         "latency_p99": 20.5,
         "matches": [
-            Seen(time.time(), STATES[0], Match(identity=HOSTILE, score=3.2, cosine=0.7)),
+            Seen(time.time(), STATES[0], EventMatch(identity=HOSTILE, score=3.2, cosine=0.7)),
             Seen(
                 time.time(),
                 STATES[-1],
-                Match(identity="bob", score=4.0, cosine=0.8, false_match_rate=1e-4),
+                EventMatch(identity="bob", score=4.0, cosine=0.8, false_match_rate=1e-4),
             ),
         ],
         "counters": {"frames": 12345, "events waiting": 0},
         "bundle": "model.denet",
         "backend": "ort-cpu, int8",
     }
-    return Snapshot(**(values | changes))
+    return StatusSnapshot(**(values | changes))
 
 
 def ask(page: StatusPage, path: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from denet.graph import Modality, State
+from denet.graph import Modality
 from runtime.node.events import Box
 from runtime.node.health import Verdict
 from runtime.node.sources.frame import Frame, Pixels
@@ -17,7 +17,7 @@ class Moment:
 
     Attributes:
         time: of the capture: seconds of `time.monotonic()`.
-        frames: by modality, at least one.
+        frames: by modality in the order of the node's, at least one.
         verdicts: one for each sensor of the node.
     """
 
@@ -32,7 +32,7 @@ class Crop:
 
     Attributes:
         time: of the capture: seconds of `time.monotonic()`.
-        images: pixels by modality, at least one.
+        images: pixels by modality, at least one: of what is healthy and sees the person.
         box: in the RGB frame; None where the frames were crops.
         verdicts: one for each sensor of the node.
     """
@@ -41,8 +41,3 @@ class Crop:
     images: Mapping[Modality, Pixels]
     box: Box | None
     verdicts: Mapping[Modality, Verdict]
-
-    @property
-    def state(self) -> State:
-        """In which it will be embedded: what is healthy and sees the person."""
-        return State.of(self.images)

@@ -1,8 +1,8 @@
-"""Where a place of the RGB frame is in the frames of the other modalities."""
+"""Homographies: where a place of the RGB frame is in the frames of the other modalities."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +10,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
 from runtime.node.errors import NodeError
 from runtime.node.events import Box
 
 Length = Annotated[int, msgspec.Meta(ge=1)]
 Row = tuple[float, float, float]
+
+REFERENCE: Modality = "rgb"
+"""In whose frame boxes are given: homographies start there."""
+
+NAME = REFERENCE.upper()
+"""Of that frame, in messages."""
 
 GRID = 33
 """Points across and down the RGB frame at which a homography is looked at."""
@@ -59,7 +65,7 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 Views = Mapping[Modality, View]
-"""By modality; RGB's has the size of the frame that boxes are given in."""
+"""By modality; that of `REFERENCE` has the size of the frame that boxes are given in."""
 
 
 def project(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -73,11 +79,18 @@ def project(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray
         return np.where(depth[:, None] > 0, raised[:, :2] / raised[:, 2:], np.nan)
 
 
-def read_views(path: Path) -> dict[Modality, View]:
+def read_views(
+    path: Path, modalities: Sequence[Modality] = RGB_NIR_TIR.modalities
+) -> dict[Modality, View]:
     """The views in a calibration file, TOML or JSON by its name: a table for each modality.
 
+    Args:
+        path: the file.
+        modalities: that it may have tables of, in their order.
+
     Raises:
-        NodeError: it cannot be read, or a homography in it cannot be one; names it.
+        NodeError: it cannot be read, or has something else in it, or a homography in it cannot be
+            one; names it.
     """
     try:
         content = path.read_bytes()
@@ -89,26 +102,36 @@ def read_views(path: Path) -> dict[Modality, View]:
         raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NodeError(f"{path}: not a calibration: {error}") from None
+    for name in views:
+        if name not in modalities:
+            raise NodeError(
+                f"{path}: not a calibration: [{name}] is no modality: "
+                f"choose from {', '.join(modalities)}"
+            )
     try:
         check_views(views)
     except NodeError as error:
         raise NodeError(f"{path}: {error}") from None
-    return {m: views[m] for m in MODALITIES if m in views}
+    return {m: views[m] for m in modalities if m in views}
 
 
 def check_views(views: Views) -> None:
     """See that homographies can be inverted, and that the frames show the same at least in part.
 
     Raises:
-        NodeError: RGB's size is not given, or a homography cannot be one; names the modality.
+        NodeError: the size of `REFERENCE` is not given, or a homography cannot be one; names the
+            modality.
     """
-    if "rgb" not in views:
-        raise NodeError("no [rgb]: boxes are in its pixels, so give its size")
-    if views["rgb"].homography is not None:
-        raise NodeError("rgb.homography: remove it: homographies start at the RGB frame")
+    if REFERENCE not in views:
+        raise NodeError(f"no [{REFERENCE}]: boxes are in its pixels, so give its size")
+    reference = views[REFERENCE]
+    if reference.homography is not None:
+        raise NodeError(
+            f"{REFERENCE}.homography: remove it: homographies start at the {NAME} frame"
+        )
     for m, view in views.items():
         if view.homography is not None:
-            _check(m, np.array(view.homography, np.float64), views["rgb"].size, view.size)
+            _check(m, np.array(view.homography, np.float64), reference.size, view.size)
 
 
 def _check(
@@ -129,11 +152,11 @@ def _check(
     points = np.column_stack((x.ravel(), y.ravel()))
     depths = (points @ matrix[2, :2] + matrix[2, 2]) / matrix[2, 2]
     if depths.min() <= 0 or depths.max() > BEND * depths.min():
-        raise NodeError(f"{name}: bends the RGB frame of {width}x{height} behind the camera")
+        raise NodeError(f"{name}: bends the {NAME} frame of {width}x{height} behind the camera")
     found = project(matrix, points)
     inside = np.all((found >= 0) & (found <= target), axis=1).mean()
     if inside < OVERLAP:
         raise NodeError(
-            f"{name}: {100 * inside:.0f} % of the RGB frame is inside of {modality}'s "
+            f"{name}: {100 * inside:.0f} % of the {NAME} frame is inside of {modality}'s "
             f"{target[0]}x{target[1]} pixels: is it the matrix from RGB to {modality}?"
         )

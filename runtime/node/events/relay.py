@@ -1,21 +1,21 @@
-"""Brings letters from the outbox to the broker, in their order, for as long as it takes."""
+"""Brings what waits in the outbox to the broker, in its order, for as long as it takes."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from runtime.node.events.broker import Broker
+from runtime.node.events.counter import EventCounter
 from runtime.node.events.errors import EventError
 from runtime.node.events.link import Acknowledged, Connected, Link, Lost, Signal
 from runtime.node.events.outbox import Outbox
-from runtime.node.events.tally import Tally
+from runtime.node.notify import Notify
 from runtime.node.sources.backoff import Backoff
 
 WINDOW = 20
-"""Letters on their way at once. More is no faster, and each may arrive twice."""
+"""Messages on their way at once. More is no faster, and each may arrive twice."""
 
 FRAME = 64
 """Bytes of a packet besides topic and body, at most."""
@@ -24,13 +24,13 @@ TICK = 0.5
 """Seconds between looks at the clock."""
 
 SYNC = 1.0
-"""Seconds that a letter may wait before it is made to survive a loss of power."""
+"""Seconds that a message may wait before it is made to survive a loss of power."""
 
 QUOTA, RIGHTS = 0x97, 0x87
 """Refusals of a message that may pass, as somebody mends them."""
 
 
-class Courier:
+class OutboxRelay:
     """Connects, sends, and removes what was acknowledged, in a thread of its own.
 
     Attributes:
@@ -39,19 +39,20 @@ class Courier:
     Args:
         broker: where to.
         outbox: where from.
-        tally: counts what arrives.
-        say: told of each change once.
+        counter: counts what arrives.
+        notify: told of each change once.
     """
 
     def __init__(
-        self, broker: Broker, outbox: Outbox, tally: Tally, say: Callable[[str], None]
+        self, broker: Broker, outbox: Outbox, counter: EventCounter, notify: Notify
     ) -> None:
         self.signals: SimpleQueue[Signal] = SimpleQueue()
-        self._broker, self._outbox, self._tally, self._say = broker, outbox, tally, say
+        self._broker, self._outbox, self._counter, self._notify = broker, outbox, counter, notify
         self._backoff = Backoff()
         self._link: Link | None = None
         self._session: Connected | None = None
-        self._sent: dict[int, int | None] = {}  # letters by message; None for the status
+        # By the client's number of a message, that in the outbox; None for the status.
+        self._sent: dict[int, int | None] = {}
         self._arrived: set[int] = set()
         self._retry = self._synced = 0.0
         self._said = ""
@@ -125,39 +126,39 @@ class Courier:
             self._give_up(signal.reason, silent=first and signal.refused)
             return
         self._session = signal
-        self._tally.connected = True
+        self._counter.connected = True
         waiting = self._outbox.waiting
-        self._tell(f"connected; {waiting} events wait" if waiting else "connected")
+        self._notify_once(f"connected; {waiting} events wait" if waiting else "connected")
         self._publish_status("online")
 
     def _confirm(self, signal: Acknowledged) -> None:
-        letter = self._sent.pop(signal.message, None)
+        number = self._sent.pop(signal.message, None)
         refusal = signal.refusal
-        if letter is None:
+        if number is None:
             if refusal is not None:
-                self._tell(f"{self._broker.status_topic}: refused: {str(refusal).lower()}")
+                self._notify_once(f"{self._broker.status_topic}: refused: {str(refusal).lower()}")
             return
         if refusal is not None and refusal.value in (QUOTA, RIGHTS):
             self._give_up(f"refuses events: {str(refusal).lower()}")
             return
-        self._arrived.add(letter)
+        self._arrived.add(number)
         self._backoff.reset()
         if refusal is None:
-            self._tally.delivered(1)
+            self._counter.delivered(1)
         else:
-            self._tally.dropped(f"refused: {str(refusal).lower()}", 1)
+            self._counter.dropped(f"refused: {str(refusal).lower()}", 1)
 
     def _give_up(self, reason: str, *, silent: bool = False) -> None:
         """Forget this connection; the next one begins with what was not acknowledged."""
         if self._link is not None:
             self._link.hang_up()
         self._link = self._session = None
-        self._tally.connected = False
+        self._counter.connected = False
         self._sent.clear()
         self._outbox.release()
         self._retry = time.monotonic() + self._backoff.next()
         if not (silent or self._parting):
-            self._tell(f"{reason}; events wait in {self._outbox.path}")
+            self._notify_once(f"{reason}; events wait in {self._outbox.path}")
 
     def _tidy(self) -> None:
         """Remove what has arrived, and see that what waits lasts."""
@@ -174,7 +175,7 @@ class Courier:
             self._failing = False
         except EventError as error:
             if not self._failing:
-                self._say(f"{error}: it is neither synced nor emptied, which is tried again")
+                self._notify(f"{error}: it is neither synced nor emptied, which is tried again")
             self._failing = True
 
     def _send(self) -> None:
@@ -182,25 +183,25 @@ class Courier:
         if session is None:
             return
         try:
-            letters = self._outbox.claim(max(0, min(WINDOW, session.window) - len(self._sent)))
+            messages = self._outbox.claim(max(0, min(WINDOW, session.window) - len(self._sent)))
         except EventError as error:
             self._give_up(str(error))
             return
-        for letter in letters:
-            if letter.number in self._arrived:  # and could not be removed
+        for message in messages:
+            if message.number in self._arrived:  # and could not be removed
                 continue
-            if session.largest and len(letter.topic) + len(letter.body) + FRAME > session.largest:
-                self._tally.dropped("larger than the broker takes", 1)
-                self._arrived.add(letter.number)
+            if session.largest and len(message.topic) + len(message.body) + FRAME > session.largest:
+                self._counter.dropped("larger than the broker takes", 1)
+                self._arrived.add(message.number)
                 continue
-            self._sent[session.link.publish(letter.topic, letter.body)] = letter.number
+            self._sent[session.link.publish(message.topic, message.body)] = message.number
 
     def _publish_status(self, status: str) -> None:
         if self._session is not None:
             topic = self._broker.status_topic
             self._sent[self._session.link.publish(topic, status, retain=True)] = None
 
-    def _tell(self, text: str) -> None:
+    def _notify_once(self, text: str) -> None:
         if text != self._said:
             self._said = text
-            self._say(f"{self._broker.name}: {text}")
+            self._notify(f"{self._broker.name}: {text}")

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from denet.graph import Modality
 from runtime.node.announcer import Sighting, since_1970
-from runtime.node.facts import Facts
 from runtime.node.serving import Serving
+from runtime.node.snapshot import NodeSnapshot
 from runtime.node.sources.frame import Pixels
-from runtime.node.status import Seen, Snapshot
+from runtime.node.status import Seen, StatusSnapshot
 
 KEPT = 20
 """Matches that are shown."""
@@ -40,39 +40,39 @@ class Matches:
         return tuple(self._last)
 
 
-def snapshot(
+def status_snapshot(
     node: str,
-    facts: Facts,
+    snapshot: NodeSnapshot,
     serving: Serving,
     pixels: Mapping[Modality, Pixels],
     matches: Sequence[Seen],
-) -> Snapshot:
+) -> StatusSnapshot:
     """A node at a moment.
 
     Args:
         node: its name.
-        facts: what it is doing.
+        snapshot: what it is doing.
         serving: what embeds.
         pixels: the last of each sensor.
         matches: the newest first.
     """
-    last = facts.diagnosis
+    last = snapshot.assessment
     state = None if last is None else last.state
-    return Snapshot(
+    return StatusSnapshot(
         node=node,
-        time=facts.time,
+        time=snapshot.time,
         verdicts={} if last is None else last.verdicts,
         frames=pixels,
         state=state,
-        plan={} if state is None else serving.precisions[state],
-        latency_p50=_milliseconds(facts.latency.p50),
-        latency_p99=_milliseconds(facts.latency.p99),
+        plan={} if state is None else serving.precisions[serving.graph.state(state.available)],
+        latency_p50=_milliseconds(snapshot.latency.p50),
+        latency_p99=_milliseconds(snapshot.latency.p99),
         matches=matches,
         counters={
-            "triplets": facts.triplets.entered,
-            "embeddings": facts.crops.left,
-            "matches": facts.matched,
-            **{f"dropped, {why}": n for why, n in sorted(facts.dropped.items())},
+            "triplets": snapshot.triplets.entered,
+            "embeddings": snapshot.crops.left,
+            "matches": snapshot.matched,
+            **{f"dropped, {why}": n for why, n in sorted(snapshot.dropped.items())},
         },
         bundle=serving.bundle,
         backend=f"{serving.runtime.backend}, {serving.runtime.variant}",

@@ -6,8 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from runtime.node.events.counter import EventCounter
 from runtime.node.events.event import Event
-from runtime.node.events.tally import Tally
 
 DEPTH = 500
 """Events that wait in memory: 20 s of 25 in a second, for a memory card that stalls."""
@@ -15,17 +15,19 @@ DEPTH = 500
 OVERFLOW = "overflow"
 
 
-class Mailbox:
+class EventQueue:
     """Gives events to `handle` in a thread, all that have come since the last call together.
 
     Args:
         name: of the thread.
         handle: gets them; must not raise.
-        tally: counts what comes, and what is pushed out by newer ones.
+        counter: counts what comes, and what is pushed out by newer ones.
     """
 
-    def __init__(self, name: str, handle: Callable[[list[Event]], None], tally: Tally) -> None:
-        self._handle, self._tally = handle, tally
+    def __init__(
+        self, name: str, handle: Callable[[list[Event]], None], counter: EventCounter
+    ) -> None:
+        self._handle, self._counter = handle, counter
         self._waiting: deque[Event] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -34,14 +36,14 @@ class Mailbox:
 
     def put(self, event: Event) -> None:
         """Leave an event; the oldest goes if there are too many. Nothing is taken after `close`."""
-        self._tally.published()
+        self._counter.published()
         with self._changed:
             if self._closed:
-                self._tally.dropped("closed", 1)
+                self._counter.dropped("closed", 1)
                 return
             if len(self._waiting) == DEPTH:
                 self._waiting.popleft()
-                self._tally.dropped(OVERFLOW, 1)
+                self._counter.dropped(OVERFLOW, 1)
             self._waiting.append(event)
             self._changed.notify()
 

@@ -1,21 +1,24 @@
-"""What tests of the camera node share: settings, sinks that remember, bundles that differ."""
+"""What tests of the camera node share: settings, sinks that remember, bundles that differ, runs."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
+from runtime.node import Node, NodeSnapshot
 from runtime.node.events import Counters, Event
 from runtime.node.health import Verdict
-from runtime.node.moment import Crop
 from runtime.node.settings import NodeSettings, convert
+from runtime.node.stage_items import Crop
+
+MODALITIES, STATES = RGB_NIR_TIR.modalities, RGB_NIR_TIR.states
 
 WELL = {m: Verdict(m, None, "") for m in MODALITIES}
 
@@ -32,7 +35,7 @@ class Remembered:
             self.events.append(event)
             self.changed.notify_all()
 
-    def counters(self) -> Sequence[Counters]:
+    def snapshot(self) -> Sequence[Counters]:
         return []
 
     def close(self, timeout: float = 5.0) -> None:
@@ -79,8 +82,40 @@ def written(path: Path, text: str) -> Path:
 
 
 def config_file(tmp_path: Path, bundle: Path, recording: Path, lines: Path, more: str = "") -> Path:
-    sources = "".join(
-        f'[sources.{m}]\nurl = "folder:{recording}"\nrate = 50\n' for m in ("rgb", "nir", "tir")
-    )
+    sources = "".join(f'[sources.{m}]\nurl = "folder:{recording}"\nrate = 50\n' for m in MODALITIES)
     text = f'name = "a"\n[model]\nbundle = "{bundle}"\nbackend = "ort-cpu"\n{sources}'
     return written(tmp_path / "node.toml", f'{text}[events.lines]\npath = "{lines}"\n{more}')
+
+
+def ignore(*_: object) -> None:
+    pass
+
+
+def run(
+    settings_: NodeSettings, look: Callable[[NodeSnapshot], None] = ignore, **more: Any
+) -> tuple[NodeSnapshot, list[Any]]:
+    """Run a recording to its end; facts are looked at as often as can be."""
+    said: list[str] = []
+    node = Node(settings_, notify=said.append, **more)
+    node.start()
+    while not node.wait(0.002):
+        look(node.snapshot())
+    facts = node.close()
+    assert node.failure == ""
+    return facts, said
+
+
+def balanced(facts: NodeSnapshot) -> None:
+    accounts = [*facts.frames.values(), facts.triplets, facts.crops]
+    assert all(account.balanced for account in accounts), facts
+
+
+def events(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def endless(bundle_path: Path, data: Path) -> NodeSettings:
+    looping = document(bundle_path, data / "test")
+    for source in looping["sources"].values():
+        source["loop"] = True
+    return convert(looping)

@@ -12,7 +12,7 @@ from runtime.node.errors import NodeError
 _PLACEHOLDER = re.compile(r"\$\{(?P<kind>env|file):(?P<name>[^}]*)\}")
 
 
-def filled(value: Any, key: str = "") -> Any:
+def fill_in_secrets(value: Any, key: str = "") -> Any:
     """A document in whose texts each placeholder is what it stands for.
 
     Args:
@@ -23,9 +23,9 @@ def filled(value: Any, key: str = "") -> Any:
         NodeError: there is no such variable or file; names the key.
     """
     if isinstance(value, dict):
-        return {k: filled(v, f"{key}.{k}" if key else str(k)) for k, v in value.items()}
+        return {k: fill_in_secrets(v, f"{key}.{k}" if key else str(k)) for k, v in value.items()}
     if isinstance(value, list):
-        return [filled(v, f"{key}[{i}]") for i, v in enumerate(value)]
+        return [fill_in_secrets(v, f"{key}[{i}]") for i, v in enumerate(value)]
     if isinstance(value, str):
         return _PLACEHOLDER.sub(lambda found: _stands_for(found["kind"], found["name"], key), value)
     return value

@@ -11,18 +11,18 @@ from typing import Any
 from denet.graph import Modality
 from runtime.node.backlog import Account
 from runtime.node.events import Counters
-from runtime.node.health import Diagnosis
+from runtime.node.health import Assessment
 from runtime.node.latency import Latency
 
 
 @dataclass(frozen=True)
-class Facts:
+class NodeSnapshot:
     """A node at a moment.
 
     Attributes:
         time: seconds since 1970 (UTC).
         running: seconds since it started.
-        diagnosis: the last; None before the first triplet.
+        assessment: the last; None before the first triplet.
         frames: by modality; those that left are in triplets.
         triplets: those that left were searched for persons.
         crops: those that left were embedded.
@@ -38,7 +38,7 @@ class Facts:
 
     time: float
     running: float
-    diagnosis: Diagnosis | None
+    assessment: Assessment | None
     frames: Mapping[Modality, Account]
     triplets: Account
     crops: Account
@@ -55,7 +55,7 @@ class Facts:
     @property
     def state(self) -> str | None:
         """The name of the missing state; None if nothing is healthy."""
-        last = self.diagnosis
+        last = self.assessment
         return None if last is None or last.state is None else last.state.name
 
     @property
@@ -70,7 +70,7 @@ class Facts:
             found.update({f"event: {why}": n for why, n in counters.dropped.items()})
         return found
 
-    def line(self, before: Facts | None) -> str:
+    def line(self, before: NodeSnapshot | None) -> str:
         """For a terminal: what happened since `before`."""
         seconds = self.running - (before.running if before else 0.0)
         rate = 1 / seconds if seconds > 0 else 0.0
@@ -91,8 +91,8 @@ class Facts:
             parts.append("no matching")
         if self.stuck:
             parts.append("stuck")
-        if self.diagnosis is not None and self.diagnosis.reason:
-            parts.append(self.diagnosis.reason)
+        if self.assessment is not None and self.assessment.reason:
+            parts.append(self.assessment.reason)
         return " | ".join(parts)
 
     def summary(self) -> list[str]:
@@ -100,7 +100,7 @@ class Facts:
         accounts = {f"{m} frames": (account, "used") for m, account in self.frames.items()}
         accounts["triplets"] = self.triplets, "searched"
         accounts["crops"] = self.crops, "embedded"
-        lines = [_told(what, account, left) for what, (account, left) in accounts.items()]
+        lines = [_summed_up(what, account, left) for what, (account, left) in accounts.items()]
         for counters in self.events:
             gone = "".join(f", {why} {n}" for why, n in counters.dropped.items())
             lines.append(
@@ -109,17 +109,17 @@ class Facts:
             )
         return lines
 
-    def plain(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """For JSON."""
-        verdicts = {} if self.diagnosis is None else self.diagnosis.verdicts
+        verdicts = {} if self.assessment is None else self.assessment.verdicts
         return {
             "time": self.time,
             "running": self.running,
             "state": self.state,
             "sensors": {m: {"fault": v.fault, "reason": v.reason} for m, v in verdicts.items()},
-            "frames": {m: plain_account(account) for m, account in self.frames.items()},
-            "triplets": plain_account(self.triplets),
-            "crops": plain_account(self.crops),
+            "frames": {m: account_facts(account) for m, account in self.frames.items()},
+            "triplets": account_facts(self.triplets),
+            "crops": account_facts(self.crops),
             "events": {
                 counters.sink: {
                     "published": counters.published,
@@ -141,7 +141,7 @@ class Facts:
         }
 
 
-def plain_account(account: Account) -> dict[str, Any]:
+def account_facts(account: Account) -> dict[str, Any]:
     """An account for JSON."""
     return {
         "entered": account.entered,
@@ -151,7 +151,7 @@ def plain_account(account: Account) -> dict[str, Any]:
     }
 
 
-def _told(what: str, account: Account, left: str) -> str:
+def _summed_up(what: str, account: Account, left: str) -> str:
     gone = "".join(f", {why} {n}" for why, n in sorted(account.dropped.items()))
     held = f", held {account.held}" if account.held else ""
     return f"{what}: {account.entered} in, {account.left} {left}{gone}{held}"

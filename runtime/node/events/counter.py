@@ -8,7 +8,7 @@ from collections import Counter
 from runtime.node.events.sink import Counters
 
 
-class Tally:
+class EventCounter:
     """Counters that several threads write.
 
     Args:
@@ -39,7 +39,7 @@ class Tally:
             with self._lock:
                 self._dropped[reason] += count
 
-    def counters(self) -> Counters:
+    def snapshot(self) -> Counters:
         """All of them at one moment."""
         with self._lock:
             known = self._carried + self._published

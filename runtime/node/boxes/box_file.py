@@ -1,54 +1,24 @@
-"""Where persons are in a frame: of a file beside the recording, or found by an application."""
+"""A file of boxes beside a recording: where persons are in each of its frames."""
 
 from __future__ import annotations
 
 import bisect
-import importlib
 import math
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Union
 
 import msgspec
 
-from denet.graph import MODALITIES, Modality
+from denet.graph import Modality
 from runtime.node.errors import NodeError
 from runtime.node.events import Box
-from runtime.node.settings import BoxSettings
-from runtime.node.sources.frame import Frame, Pixels
-
-Persons = Callable[[Mapping[Modality, Pixels], float], Iterable[Sequence[float]]]
-"""Of an application: the healthy frames of a moment, by modality, and the time of their capture
-(seconds of `time.monotonic()`) -> left, top, right and bottom of each person, in pixels of the RGB
-frame. Called in one thread; nobody may write to the frames."""
+from runtime.node.sources.frame import Frame
 
 BoxLike = Union[Box, Sequence[float]]
 
 
-Finder = Callable[[Mapping[Modality, Frame], float], Sequence[Union[Box, None]]]
-"""The healthy frames of a moment and its time -> the boxes of persons; None is a frame that is a
-crop itself. It may raise anything where it cannot tell."""
-
-
-def whole_frames(_frames: Mapping[Modality, Frame], _time: float) -> Sequence[Box | None]:
-    """The finder of a node whose frames are crops."""
-    return (None,)
-
-
-class Called:
-    """The finder that asks an application."""
-
-    def __init__(self, persons: Persons) -> None:
-        self._persons = persons
-
-    def __call__(self, frames: Mapping[Modality, Frame], time: float) -> Sequence[Box | None]:
-        """See `Finder`."""
-        pixels = {m: frame.image for m, frame in frames.items()}
-        return [checked_box(box) for box in self._persons(pixels, time)]
-
-
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class BoxLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The boxes of one moment of a recording.
 
     Attributes:
@@ -62,7 +32,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     time: float | None = None
 
 
-class Listed:
+class BoxFile:
     """The finder that looks boxes up.
 
     Args:
@@ -81,8 +51,8 @@ class Listed:
         self._moments = [time for time, _ in times]
 
     def __call__(self, frames: Mapping[Modality, Frame], _time: float) -> Sequence[Box | None]:
-        """See `Finder`. A frame without a line shows nobody."""
-        frame = next(frames[m] for m in MODALITIES if m in frames)
+        """See `finder.Finder`. A frame without a line shows nobody."""
+        frame = next(iter(frames.values()))
         if frame.name is not None and frame.name in self._names:
             return self._names[frame.name]
         return [] if frame.position is None else self._near(frame.position)
@@ -96,27 +66,7 @@ class Listed:
         return self._times[best][1]
 
 
-def open_finder(settings: BoxSettings, tolerance: float, persons: Persons | None = None) -> Finder:
-    """What the configuration, or an application, says.
-
-    Args:
-        settings: the configuration.
-        tolerance: seconds that a frame may lie off its line in a file.
-        persons: what an application registers; goes before the configuration.
-
-    Raises:
-        NodeError: a file or function is not there, or not as it should be.
-    """
-    if persons is not None:
-        return Called(persons)
-    if settings.call is not None:
-        return Called(_imported(settings.call))
-    if settings.file is not None:
-        return read_boxes(Path(settings.file), tolerance)
-    return whole_frames
-
-
-def read_boxes(path: Path, tolerance: float) -> Listed:
+def read_boxes(path: Path, tolerance: float) -> BoxFile:
     """The finder of a file of JSON lines.
 
     Raises:
@@ -129,18 +79,18 @@ def read_boxes(path: Path, tolerance: float) -> Listed:
             for number, text in enumerate(lines, 1):
                 if text.strip():
                     try:
-                        _take_in(msgspec.json.decode(text, type=Line), names, times)
+                        _take_in(msgspec.json.decode(text, type=BoxLine), names, times)
                     except (msgspec.DecodeError, UnicodeDecodeError, NodeError) as error:
                         raise NodeError(f"{path}, line {number}: {error}") from None
     except OSError as error:
         raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not names and not times:
         raise NodeError(f"{path}: has no line of boxes")
-    return Listed(names, sorted(times.items()), tolerance)
+    return BoxFile(names, sorted(times.items()), tolerance)
 
 
 def _take_in(
-    line: Line, names: dict[str, Sequence[Box]], times: dict[float, Sequence[Box]]
+    line: BoxLine, names: dict[str, Sequence[Box]], times: dict[float, Sequence[Box]]
 ) -> None:
     boxes = [checked_box(box) for box in line.boxes]
     if (line.name is None) == (line.time is None):
@@ -166,20 +116,3 @@ def checked_box(box: BoxLike) -> Box:
     if left >= right or top >= bottom:
         raise NodeError(f"a box is left, top, right and bottom: {numbers} is empty")
     return Box(left, top, right, bottom)
-
-
-def _imported(setting: str) -> Persons:
-    """The function "module:function"; modules beside the configuration's folder are found, too."""
-    module, colon, name = setting.partition(":")
-    if not (colon and module and name):
-        raise NodeError(f"boxes.call: {setting!r}: write module:function")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` does; the installed command does not
-    try:
-        function: Any = getattr(importlib.import_module(module), name)
-    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
-        raise NodeError(f"boxes.call: {setting}: {type(error).__name__}: {error}") from None
-    if not callable(function):
-        raise NodeError(f"boxes.call: {setting}: is no function")
-    found: Persons = function
-    return found

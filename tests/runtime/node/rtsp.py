@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.broker import free_port
+from tests.runtime.node.broker import free_port
 
 
 def system_python(*modules: str) -> str:

@@ -6,7 +6,7 @@ from denet.graph import Modality
 from runtime.node.health.verdict import Finding, Verdict
 
 
-class Recovery:
+class Probation:
     """Turns findings on single frames into verdicts.
 
     A fault counts at once. Health counts after as many good frames in a row as the fault lasted,

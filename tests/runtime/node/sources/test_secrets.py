@@ -1,0 +1,41 @@
+"""Passwords in addresses."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from runtime.node.sources import (
+    SourceError,
+    SourceSettings,
+    open_source,
+)
+from runtime.node.sources.secrets import redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://admin:pass@10.0.0.1:554/s", "rtsp://***@10.0.0.1:554/s"),
+        ("rtsp://admin:p@ss@cam/live", "rtsp://***@cam/live"),
+        ("cannot open 'rtsp://u:p@cam': refused", "cannot open 'rtsp://***@cam': refused"),
+        ("RTSPS://u:p/q@[::1]/a", "RTSPS://***@[::1]/a"),
+        ("rtsp://u:a b'c\"d@cam/live: no data", "rtsp://***@cam/live: no data"),
+        ("rtsp://u:p@a/1 and rtsp://u:p@b/2", "rtsp://***@a/1 and rtsp://***@b/2"),
+        ("rtsp://cam/a\nsays me@home", "rtsp://cam/a\nsays me@home"),
+        ("rtsp://cam/live", "rtsp://cam/live"),
+        ("rtspsrc location=rtsp://u:p@cam ! x", "rtspsrc location=rtsp://***@cam ! x"),
+    ],
+)
+def test_no_password_is_shown(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+
+
+def test_settings_and_sources_hide_the_password() -> None:
+    pytest.importorskip("av")
+    wanted = SourceSettings(url="rtsp://me:secret@127.0.0.1:1/live", timeout=0.5)
+    source = open_source("rgb", wanted)
+    with pytest.raises(SourceError, match="refused") as caught:
+        next(source.frames(threading.Event()))
+    assert "secret" not in f"{wanted!r} {source.name} {caught.value}"

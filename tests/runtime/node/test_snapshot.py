@@ -1,0 +1,55 @@
+"""A node at a moment, in a line for a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runtime.node import NodeSnapshot
+from runtime.node.backlog import Account
+from runtime.node.health import Assessment, Verdict
+from runtime.node.latency import Latencies
+
+
+def test_a_line_tells_what_happened_since_the_last() -> None:
+    none = Latencies().snapshot()
+    some = replace(none, p50=0.02, p99=0.05)
+    dark = Assessment(0.0, {"rgb": Verdict("rgb", "black", "dark")}, None)
+    before = NodeSnapshot(
+        time=0,
+        running=1,
+        assessment=None,
+        frames={},
+        triplets=Account(10, 10),
+        crops=Account(10, 10),
+        events=[],
+        batches=1,
+        matched=0,
+        latency=none,
+        bundle="b",
+        unmatched="",
+        swaps=0,
+        refused=0,
+        stuck=False,
+    )
+    now = replace(
+        before,
+        running=3,
+        assessment=dark,
+        triplets=Account(60, 56, {"overflow": 4}),
+        crops=Account(40, 40),
+        latency=some,
+        unmatched="another model",
+        stuck=True,
+    )
+    clock, *parts = now.line(before).split(" | ")
+    assert clock.count(":") == 2
+    assert parts == [
+        "nothing healthy",
+        "25.0 triplets/s",
+        "15.0 embeddings/s",
+        "p50 20 ms, p99 50",
+        "dropped triplet: overflow 4",
+        "no matching",
+        "stuck",
+        "rgb: dark",
+    ]
