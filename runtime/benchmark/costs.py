@@ -182,7 +182,7 @@ class StartCost(Strict, frozen=True):
 
 
 class MonolithCost(Strict, frozen=True):
-    """A state as 15 engines composed, beside one graph of the whole state.
+    """A state as engines composed, beside one graph of the whole state.
 
     Attributes:
         bytes: of the graph.
@@ -204,8 +204,8 @@ class ImageCost(Strict, frozen=True):
 
     Attributes:
         size: of the images, as (height, width) in pixels, the most frequent one.
-        kilobytes: of the three files together, mean.
-        total: bytes to network input, three images.
+        kilobytes: of its files together, mean.
+        total: bytes to network input, all its images.
         decode: of that, the median of decoding.
         resize: of resizing.
         normalize: of normalizing.

@@ -88,7 +88,7 @@ class Variant(Strict, frozen=True):
         backend: its name.
         precision: with what INT8 was made for: "int8-vnni".
         reason: why this one was taken.
-        bytes: of its 15 engines.
+        bytes: of its engines.
         states: by state.
         engines: by engine.
         batches: by state and batch.

@@ -10,16 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denet.graph import RGB_NIR_TIR, Graph, State
-from runtime.layout import (
-    VECTORS,
-    Copy,
-    EngineRun,
-    Layout,
-    Rows,
-    batch_order,
-    layout,
-    most_vectors,
-)
+from runtime.layout import VECTORS, Copy, EngineRun, Layout, Rows, batch_order, layout, most_vectors
 
 GRAPHS = (RGB_NIR_TIR, Graph(("rgb", "tir")), Graph(("tir", "nir")), Graph(("rgb",)))
 

@@ -12,9 +12,7 @@ import pytest
 import cli
 from denet.graph import RGB_NIR_TIR
 from runtime.benchmark.files import read_report
-from runtime.benchmark.result import (
-    BenchmarkReport,
-)
+from runtime.benchmark.result import BenchmarkReport
 from tests.command import denet, refused
 from tests.runtime.benchmark.reports import Page, a_report, written
 

@@ -10,9 +10,7 @@ import pytest
 
 from runtime.benchmark.compare import Comparison, compare, comparison_facts, comparison_sheet
 from runtime.benchmark.errors import BenchmarkError
-from runtime.benchmark.result import (
-    BenchmarkReport,
-)
+from runtime.benchmark.result import BenchmarkReport
 from tests.runtime.benchmark.reports import a_report, a_variant
 
 

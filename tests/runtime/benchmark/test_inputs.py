@@ -14,13 +14,7 @@ from denet.graph import RGB_NIR_TIR
 from runtime import Bundle, Runtime
 from runtime.benchmark.errors import BenchmarkError
 from runtime.benchmark.images import image_cost
-from runtime.benchmark.inputs import (
-    drawn_files,
-    network_inputs,
-    opened,
-    read_files,
-    usual_size,
-)
+from runtime.benchmark.inputs import drawn_files, network_inputs, opened, read_files, usual_size
 from tests.paths import ROOT
 from tests.runtime.benchmark.clock import Tick
 from tests.runtime.benchmark.shared import quiet

@@ -15,9 +15,7 @@ from denet.model import DENet
 from export.monolith import MonolithError, export_monoliths, monolith
 from runtime import Bundle, Runtime
 from runtime.benchmark.errors import BenchmarkError
-from runtime.benchmark.inputs import (
-    network_inputs,
-)
+from runtime.benchmark.inputs import network_inputs
 from runtime.benchmark.monolith import find_monoliths, monolith_costs
 from tests.conftest import SMALL
 from tests.runtime.benchmark.clock import Tick

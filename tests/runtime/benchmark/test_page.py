@@ -5,10 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from runtime.benchmark import page
-from runtime.benchmark.result import (
-    Variant,
-)
+from denet.graph import Graph
+from runtime.benchmark import page, plots
+from runtime.benchmark.result import Variant
 from runtime.benchmark.tables import sheets
 from tests.runtime.benchmark.reports import Page, a_report, a_state
 
@@ -38,3 +37,19 @@ def test_a_bar_is_as_long_as_the_median() -> None:
     bar = page.stack(a_state("rgb", 24.0, 0.02, first=True))
     assert sum(bar.parts.values()) == pytest.approx(24.0)
     assert list(bar.parts)[-1] == "outside"
+
+
+def test_a_bar_has_a_color_for_each_branch_and_each_other_kind() -> None:
+    graph = Graph(("nir", "tir"))
+    parts = dict.fromkeys(graph.plan(graph.complete).engines, 1.0) | {"outside": 0.5}
+    (axes, *_) = plots.latency_figure({"a": {"nir+tir": plots.Stack(5.0, 6.0, parts)}}).axes
+    _, labels = axes.get_legend_handles_labels()
+    assert [label for label in labels if label != "p99"] == [
+        "branch nir",
+        "branch tir",
+        "CMFTs",
+        "DEM edges",
+        "outside engines",
+    ]
+    colors = {bar.get_facecolor() for bar in axes.patches}
+    assert len(colors) == 5

@@ -11,10 +11,7 @@ import pytest
 from runtime.benchmark import result
 from runtime.benchmark.errors import BenchmarkError
 from runtime.benchmark.files import read_report
-from runtime.benchmark.result import (
-    encode,
-    schema,
-)
+from runtime.benchmark.result import encode, schema
 from runtime.benchmark.stats import Timing
 from tests.paths import ROOT
 from tests.runtime.benchmark.reports import a_report, written

@@ -14,9 +14,7 @@ from runtime.benchmark import page, run, states, stream
 from runtime.benchmark.errors import BenchmarkError
 from runtime.benchmark.files import read_report
 from runtime.benchmark.request import BenchmarkRequest
-from runtime.benchmark.result import (
-    BenchmarkReport,
-)
+from runtime.benchmark.result import BenchmarkReport
 from runtime.benchmark.run import bench
 from runtime.benchmark.tables import sheets
 from runtime.benchmark.watch import slowed

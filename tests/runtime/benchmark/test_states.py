@@ -8,15 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denet.graph import RGB_NIR_TIR
+from denet.graph import RGB_NIR_TIR, Graph
 from runtime import Runtime
 from runtime.backends.base import Span, Trace
-from runtime.benchmark import states
+from runtime.benchmark import states, stream
 from runtime.benchmark.assemble import first_state
-from runtime.benchmark.inputs import (
-    limited,
-    network_inputs,
-)
+from runtime.benchmark.inputs import limited, network_inputs
 from runtime.machine import PowerMeter
 from tests.runtime.benchmark.clock import Tick
 
@@ -98,3 +95,14 @@ def test_energy_is_that_of_the_module_for_each_run() -> None:
     assert states.joules(run, Rails({"VDD_IN": 30.0, "VDD_CPU": 9.0}), clock) == 30.0 / len(runs)
     assert len(runs) == states.ENERGY_SECONDS / 0.5
     assert states.joules(run, Rails(None), clock) is None
+
+
+def test_what_is_measured_follows_the_graph() -> None:
+    pair, alone = Graph(("rgb", "tir")), Graph(("rgb",))
+    assert [state.name for state in states.swept(pair)] == ["rgb+tir", "rgb"]
+    assert [state.name for state in states.swept(alone)] == ["rgb"]
+    assert states.engines_of(pair, pair.states) == set(pair.engines)
+    assert states.engines_of(alone, [alone.complete]) == {"branch_rgb"}
+    assert stream.losable(pair) == ("rgb", "tir")
+    assert stream.losable(alone) == ()
+    assert stream.without(pair, "rgb").name == "tir"

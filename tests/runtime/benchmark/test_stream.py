@@ -13,9 +13,7 @@ from denet.evaluate import draw_states
 from denet.graph import RGB_NIR_TIR, State
 from runtime import Bundle, Runtime
 from runtime.benchmark import stream
-from runtime.benchmark.inputs import (
-    network_inputs,
-)
+from runtime.benchmark.inputs import network_inputs
 from tests.runtime.benchmark.clock import Tick
 from tests.runtime.benchmark.shared import quiet
 

@@ -23,9 +23,7 @@ from runtime.bundle.manifest import (
     Preprocessing,
 )
 from runtime.doctor import diagnosis
-from runtime.doctor.software import (
-    Software,
-)
+from runtime.doctor.software import Software
 from runtime.machine import Machine, read_machine
 from runtime.machine.gpu import Gpu
 from tests.runtime.machine.machines import become, write

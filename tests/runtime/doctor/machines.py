@@ -10,11 +10,7 @@ import msgspec
 from rich.console import Console
 
 from runtime.doctor import Diagnosis, describe_diagnosis
-from runtime.doctor.software import (
-    PROVIDERS,
-    Package,
-    Software,
-)
+from runtime.doctor.software import PROVIDERS, Package, Software
 from runtime.machine.gpu import Gpu
 
 ORIN = Gpu("Orin", (8, 7), 8, True)

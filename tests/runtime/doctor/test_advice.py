@@ -9,10 +9,7 @@ import pytest
 
 from runtime.backends import BACKENDS
 from runtime.doctor.advice import advise, advise_bundle
-from runtime.doctor.software import (
-    Package,
-    Software,
-)
+from runtime.doctor.software import Package, Software
 from runtime.machine import read_machine
 from runtime.machine.gpu import Gpu
 from tests.runtime.doctor.machines import ALL, CPU_ONLY, ORIN, changed, empty

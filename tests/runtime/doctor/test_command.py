@@ -12,9 +12,7 @@ import onnxruntime as ort
 from runtime.backends import BACKENDS
 from runtime.bundle.forms import cpu_platforms
 from runtime.doctor import Diagnosis, diagnose
-from runtime.doctor.software import (
-    Package,
-)
+from runtime.doctor.software import Package
 from runtime.machine import Machine
 from tests.command import denet, refused
 from tests.runtime.doctor.machines import ALL, CPU_ONLY, ORIN, changed, empty, shown

@@ -20,11 +20,7 @@ from runtime.bundle.forms import cpu_platforms
 from runtime.doctor import diagnose, diagnosis
 from runtime.doctor.advice import advise_bundle
 from runtime.doctor.diagnosis import AUTO, why_not
-from runtime.doctor.software import (
-    BundleChoice,
-    Package,
-    Software,
-)
+from runtime.doctor.software import BundleChoice, Package, Software
 from runtime.machine import Machine, read_machine
 from runtime.machine.gpu import Gpu
 from tests.runtime.doctor.machines import ALL, CPU_ONLY, ORIN, changed, empty, shown

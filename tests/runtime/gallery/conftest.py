@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.gallery import (
-    Gallery,
-    open_gallery,
-)
+from runtime.gallery import Gallery, open_gallery
 
 
 @pytest.fixture(autouse=True)

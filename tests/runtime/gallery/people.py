@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from denet.graph import RGB_NIR_TIR, State
-from runtime.gallery import (
-    Enrolment,
-    Gallery,
-    Match,
-    Scores,
-    Space,
-)
+from runtime.gallery import Enrolment, Gallery, Match, Scores, Space
 from runtime.gallery.scores import Pair, ScoreTable
 
 STATES = RGB_NIR_TIR.states

@@ -13,12 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.gallery import (
-    Gallery,
-    GalleryError,
-    database,
-    open_gallery,
-)
+from runtime.gallery import Gallery, GalleryError, database, open_gallery
 from tests.paths import ROOT
 from tests.runtime.gallery.people import SPACE, person, posix, search, unit
 

@@ -13,13 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from denet.graph import RGB_NIR_TIR, State
-from runtime.gallery import (
-    Gallery,
-    Scores,
-    Space,
-    index,
-    open_gallery,
-)
+from runtime.gallery import Gallery, Scores, Space, index, open_gallery
 from tests.runtime.gallery.people import (
     COMPLETE,
     SPACE,

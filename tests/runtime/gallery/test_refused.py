@@ -9,13 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.gallery import (
-    Enrolment,
-    Gallery,
-    GalleryError,
-    Space,
-    open_gallery,
-)
+from runtime.gallery import Enrolment, Gallery, GalleryError, Space, open_gallery
 from tests.runtime.gallery.people import COMPLETE, DIM, SPACE, TIR, person, search, unit
 
 

@@ -19,13 +19,7 @@ from calibration.scores import measure_pair, measure_pairs
 from denet.data.records import Record
 from denet.evaluate import Split
 from denet.graph import RGB_NIR_TIR
-from runtime.gallery import (
-    Gallery,
-    GalleryError,
-    Scores,
-    Space,
-    read_scores,
-)
+from runtime.gallery import Gallery, GalleryError, Scores, Space, read_scores
 from runtime.gallery.scores import LEAST_ERRORS, Pair, ScoreTable, rates_for
 from tests.runtime.gallery.people import COMPLETE, DIM, SPACE, TIR, person, search, table_of, unit
 

@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.gallery import (
-    Enrolment,
-    GalleryError,
-    Space,
-    database,
-    open_gallery,
-)
+from runtime.gallery import Enrolment, GalleryError, Space, database, open_gallery
 from runtime.gallery.storage import STORAGES, Storage, decode, encode, size
 from tests.runtime.gallery.people import DIM, SPACE, TIR, person, search, unit
 

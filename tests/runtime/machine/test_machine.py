@@ -16,11 +16,7 @@ import runtime.machine.facts
 import runtime.machine.files
 import runtime.machine.nvidia
 import runtime.machine.power
-from runtime.machine import (
-    Machine,
-    read_machine,
-    throttle_counts,
-)
+from runtime.machine import Machine, read_machine, throttle_counts
 from runtime.machine.files import ask
 from runtime.machine.gpu import Gpu
 from runtime.machine.nvidia import cuda_version

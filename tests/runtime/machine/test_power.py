@@ -11,10 +11,7 @@ import runtime.machine.facts
 import runtime.machine.files
 import runtime.machine.nvidia
 import runtime.machine.power
-from runtime.machine import (
-    PowerMeter,
-    module_total,
-)
+from runtime.machine import PowerMeter, module_total
 from runtime.machine.power import find_rails
 from tests.runtime.machine.machines import desktop, orin, write
 

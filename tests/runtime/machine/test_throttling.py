@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.machine import (
-    limits_in_force,
-    throttle_counts,
-)
+from runtime.machine import limits_in_force, throttle_counts
 from tests.runtime.machine.machines import RTX, become, desktop, orin, tool, write
 
 

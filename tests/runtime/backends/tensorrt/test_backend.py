@@ -16,10 +16,7 @@ from denet.graph import RGB_NIR_TIR, Modality
 from runtime import BackendError, Runtime
 from runtime.backends.base import Trace
 from runtime.backends.tensorrt.device import Tensor
-from runtime.backends.tensorrt.files import (
-    EngineFileError,
-    engine_path,
-)
+from runtime.backends.tensorrt.files import EngineFileError, engine_path
 from runtime.backends.tensorrt.machine import BuildOptions
 from runtime.composer import Composer
 from tests.runtime.backends.tensorrt.machines import (

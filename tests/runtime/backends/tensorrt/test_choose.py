@@ -12,9 +12,7 @@ import pytest
 import runtime.backends.tensorrt.machine
 from denet.graph import RGB_NIR_TIR
 from runtime import BackendError, Runtime
-from runtime.backends.tensorrt.files import (
-    engine_path,
-)
+from runtime.backends.tensorrt.files import engine_path
 from runtime.backends.tensorrt.machine import BuildOptions
 from tests.runtime.backends.tensorrt.machines import (
     HERE,

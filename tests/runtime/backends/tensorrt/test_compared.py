@@ -6,9 +6,7 @@ import pytest
 
 from denet.graph import RGB_NIR_TIR
 from export.tensorrt.check import check_engines
-from runtime.backends.tensorrt.files import (
-    find_engines,
-)
+from runtime.backends.tensorrt.files import find_engines
 from runtime.backends.tensorrt.machine import BuildOptions
 from tests.runtime.backends.tensorrt.machines import HERE, Machine, write_engines
 

@@ -28,13 +28,7 @@ from tests.runtime.backends.tensorrt.cuda import (
     PlayedStream,
     PlayedTensorRT,
 )
-from tests.runtime.backends.tensorrt.machines import (
-    HERE,
-    MIXED,
-    Machine,
-    inputs,
-    same,
-)
+from tests.runtime.backends.tensorrt.machines import HERE, MIXED, Machine, inputs, same
 
 COMPLETE = RGB_NIR_TIR.complete
 ENGINES = RGB_NIR_TIR.engines
