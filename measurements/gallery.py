@@ -149,11 +149,11 @@ def beside_a_node(bundle: Path, folder: Path, path: Path, dim: int, rounds: int)
     settings = read_settings(config(folder, bundle, recording(folder / "images"), NODE_RATE))
     with Node(settings, notify=lambda _line: None) as node:
         node.start()
-        while node.facts().crops.left < NODE_RATE:  # one second of it, once all is loaded
+        while node.snapshot().crops.left < NODE_RATE:  # one second of it, once all is loaded
             time.sleep(0.1)
-        before = node.facts()
+        before = node.snapshot()
         found = in_fresh_process(path, dim, rounds)
-        after = node.facts()
+        after = node.snapshot()
     seconds = after.running - before.running
     embedded = (after.crops.left - before.crops.left) / seconds
     p50, p99 = (1e3 * (v or 0.0) for v in (after.latency.p50, after.latency.p99))

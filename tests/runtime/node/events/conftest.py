@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,3 +45,23 @@ def receiver(broker: Broker) -> Iterator[Receiver]:
     made = Receiver(broker.port)
     yield made
     made.close()
+
+
+@pytest.fixture
+def guarded(start: Start, tmp_path: Path) -> Broker:
+    """A broker that knows one user; it also lets a person look on."""
+    from tests.runtime.node.events.mqtt_parts import SECRET
+
+    passwords = tmp_path / "passwords"
+    tool = shutil.which("mosquitto_passwd")
+    if tool is None:
+        pytest.skip("needs mosquitto_passwd")
+    for user, password in (("node", SECRET), ("reader", "r")):
+        created = [] if passwords.exists() else ["-c"]
+        subprocess.run([tool, "-b", *created, str(passwords), user, password], check=True)
+    (tmp_path / "acl").write_text(
+        "user reader\ntopic read #\nuser node\ntopic write denet/gate-3/status\n"
+    )
+    return start(
+        "allow_anonymous false", f"password_file {passwords}", f"acl_file {tmp_path / 'acl'}"
+    )

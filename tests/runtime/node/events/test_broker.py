@@ -32,24 +32,6 @@ from tests.runtime.node.events.mqtt_parts import (
 # Refusals
 
 
-@pytest.fixture
-def guarded(start: Start, tmp_path: Path) -> Broker:
-    """A broker that knows one user; it also lets a person look on."""
-    passwords = tmp_path / "passwords"
-    tool = shutil.which("mosquitto_passwd")
-    if tool is None:
-        pytest.skip("needs mosquitto_passwd")
-    for user, password in (("node", SECRET), ("reader", "r")):
-        created = [] if passwords.exists() else ["-c"]
-        subprocess.run([tool, "-b", *created, str(passwords), user, password], check=True)
-    (tmp_path / "acl").write_text(
-        "user reader\ntopic read #\nuser node\ntopic write denet/gate-3/status\n"
-    )
-    return start(
-        "allow_anonymous false", f"password_file {passwords}", f"acl_file {tmp_path / 'acl'}"
-    )
-
-
 @needs_mosquitto
 def test_a_wrong_password_is_one_line_without_it(
     guarded: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
