@@ -16,7 +16,7 @@ import onnx
 from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from calibration.table import Ranges
+from calibration.ranges import Ranges
 
 LARGEST = 65504.0
 """The largest half."""

@@ -1,4 +1,4 @@
-"""The 15 graphs that are exported: one small module for each kind of engine.
+"""The engines that are exported: one small module for each kind of them.
 
 The network computes in the exact collapsed form already (`denet.cmft`, `denet.dem`); these
 modules only choose what goes in and out, and say so with shapes.
@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from denet.branch import Branch, global_average
 from denet.cmft import CMFT
 from denet.dem import DEMEdge
-from denet.graph import ENGINES, MAX_TARGETS, STACKED
+from denet.graph import MAX_TARGETS, STACKED
 from denet.model import DENet
 
 Shape = tuple[int | str, ...]
@@ -89,13 +89,13 @@ class EngineGraph:
 
 
 def engine_graphs(model: DENet) -> list[EngineGraph]:
-    """The 15 engines of `model`, in the order of `denet.graph.ENGINES`."""
+    """The engines of `model`, in the order of its graph."""
     height, width = model.config.image_size
     feature: Shape = (BATCH, model.channels, *model.feature_size)
     vector: Shape = (BATCH, model.channels)
     vectors: Shape = (TARGETS, *vector)
     graphs = []
-    for name in ENGINES:
+    for name in model.graph.engines:
         component = model.engines[name]
         if isinstance(component, Branch):
             graph = EngineGraph(

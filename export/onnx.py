@@ -33,7 +33,7 @@ def to_onnx(graph: EngineGraph, traced: Traced) -> bytes:
     Args:
         graph: the engine.
         traced: the programs of other engines, which this one is added to. Tracing takes most of
-            an export, and the 15 engines are of three kinds: of each kind one is traced, and the
+            an export, and the engines are of three kinds: of each kind one is traced, and the
             others put their weights into its program.
 
     Raises:

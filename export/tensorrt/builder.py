@@ -23,7 +23,7 @@ import tensorrt as trt
 from denet.errors import DenetError
 from denet.files import written_whole
 from export.tensorrt.proof import check_signature, count_layers, products, prove_precision
-from export.tensorrt.request import BuildError, Built, Event, Failed, Progress, Request
+from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, Built, Event, Failed
 from runtime.backends.tensorrt.target import BuildOptions
 from runtime.bundle.bundle import Bundle
 
@@ -50,7 +50,7 @@ def main() -> None:
         except OSError:  # nobody listens any more, and TensorRT must not meet an exception
             os._exit(1)
 
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=BuildRequest)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         say(build(request, say))
@@ -69,7 +69,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def build(request: Request, say: Callable[[Progress], None]) -> Built:
+def build(request: BuildRequest, say: Callable[[BuildProgress], None]) -> Built:
     """Build the engine and write it.
 
     Raises:
@@ -201,7 +201,7 @@ class Log(trt.ILogger):  # type: ignore[misc]
 class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
     """Makes one number, from 0 to 1, of TensorRT's phases within phases."""
 
-    def __init__(self, say: Callable[[Progress], None]) -> None:
+    def __init__(self, say: Callable[[BuildProgress], None]) -> None:
         trt.IProgressMonitor.__init__(self)
         self._say = say
         self._phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, steps done
@@ -230,7 +230,7 @@ class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         done = max(map(self._fraction, roots))
         if done >= self._said + STEP:
             self._said = done
-            self._say(Progress(round(done, 3), phase))
+            self._say(BuildProgress(round(done, 3), phase))
 
     def _fraction(self, phase: str) -> float:
         _, steps, done = self._phases[phase]

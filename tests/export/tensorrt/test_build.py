@@ -31,7 +31,7 @@ from denet.graph import ENGINES
 from export.tensorrt import build as tensorrt
 from export.tensorrt import process
 from export.tensorrt.build import Build, build_engines, check_machine, choose_forms
-from export.tensorrt.request import BuildError, Built, Progress, Request, parse_batch
+from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, Built, parse_batch
 from runtime import BackendError, Bundle
 from runtime.backends.tensorrt.files import (
     EngineFileError,
@@ -100,13 +100,13 @@ class Builder:
     """In the place of the process that builds: notes what is asked, and writes something."""
 
     def __init__(self) -> None:
-        self.requests: list[Request] = []
+        self.requests: list[BuildRequest] = []
         self.fails: dict[str, str] = {}
 
-    def __call__(self, request: Request, notify: Callable[[Progress], None]) -> Built:
+    def __call__(self, request: BuildRequest, notify: Callable[[BuildProgress], None]) -> Built:
         self.requests.append(request)
         spec = request.spec
-        notify(Progress(0.5, "timing"))
+        notify(BuildProgress(0.5, "timing"))
         content = f"{spec.engine} {spec.form} {len(self.requests)}".encode()
         Path(request.output).write_bytes(content)
         if spec.engine in self.fails:
@@ -737,9 +737,9 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return play
 
 
-def request_for(root: Path, tmp_path: Path, engine: str = EDGE, form: Form = "fp32") -> Request:
+def request_for(root: Path, tmp_path: Path, engine: str = EDGE, form: Form = "fp32") -> BuildRequest:
     spec = tensorrt._spec(Bundle.open(root), engine, form, target(), BuildOptions())
-    return Request(
+    return BuildRequest(
         bundle=str(root),
         spec=spec,
         output=str(tmp_path / "out.engine"),
@@ -751,7 +751,7 @@ def test_a_process_builds_and_tells_how_far_it_is(
     bundle_path: Path, tmp_path: Path, played: Callable[[str], None]
 ) -> None:
     played("noise")  # on standard output, where the events are
-    told: list[Progress] = []
+    told: list[BuildProgress] = []
     built = process.run(request_for(bundle_path, tmp_path), told.append)
     content = (tmp_path / "out.engine").read_bytes()
     assert (built.bytes, built.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -846,7 +846,7 @@ def test_an_interrupted_parent_takes_the_process_along(
         started.append(make(*args, **kwargs))
         return started[-1]
 
-    def interrupt(_: Progress) -> None:
+    def interrupt(_: BuildProgress) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(subprocess, "Popen", noted)
@@ -1134,7 +1134,7 @@ def test_the_timing_cache_is_used_and_renewed(
 
 
 def test_phases_within_phases_make_one_number(worker: SimpleNamespace) -> None:
-    told: list[Progress] = []
+    told: list[BuildProgress] = []
     monitor = worker.builder.Monitor(told.append)
     monitor.phase_start("all", None, 2)
     monitor.phase_start("one", "all", 2)
@@ -1421,7 +1421,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     started: list[str] = []
     run = process.run
 
-    def noted(request: Request, notify: Callable[[Progress], None]) -> Built:
+    def noted(request: BuildRequest, notify: Callable[[BuildProgress], None]) -> Built:
         started.append(f"{request.spec.engine} {request.spec.form}")
         return run(request, notify)
 
@@ -1452,7 +1452,7 @@ def test_all_engines_build_and_are_kept(form: Form, calibrated: Path, processes:
         else:
             assert layers.int8 == convolutions - name.startswith("branch") > 0
     assert (made.folder / "timing.cache").stat().st_size > 0
-    # Progress is told within engines, and never goes back.
+    # BuildProgress is told within engines, and never goes back.
     amounts = [done for _, done, _ in told]
     assert amounts == sorted(amounts)
     assert len({done for done in amounts if done % 1}) >= 15
