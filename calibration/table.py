@@ -1,6 +1,7 @@
 """The table of activation ranges: what a calibration has seen, and of which model and data.
 
-Kept in the bundle as `calibration.json`: INT8 for another platform is made from it without the data.
+Kept in the bundle as `calibration.json`. From it INT8 for another platform is made without the
+data.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import openvino
 import torch
 from numpy.typing import NDArray
 
-from denet.graph import STACKED, Modality, State
+from denet.graph import STACKED, Modality, State, image_value
 from denet.model import DENet
 from export.monolith import Monolith
 from runtime import Bundle
@@ -98,7 +98,7 @@ class OpenVino:
         def run() -> NDArray[np.float32]:
             for m, held in rows.images.items():
                 for row, i in enumerate(held):
-                    np.copyto(tables[f"image_{m}"][row], samples[i][m])
+                    np.copyto(tables[image_value(m)][row], samples[i][m])
             for step in steps:
                 step()
             made: NDArray[np.float32] = tables[VECTORS][parts]

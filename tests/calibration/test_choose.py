@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.choose import fastest_first, select
+from calibration.choose import fastest_first, offered, select
+from calibration.emit import Emitted
 from calibration.judge import Effect
-from denet.graph import RGB_NIR_TIR, State
+from calibration.replay import all_in
+from denet.graph import RGB_NIR_TIR, Graph, State
 from runtime.bundle.forms import Form, Forms
 from tests.calibration.parts import ENGINES, STATES
 
@@ -59,3 +62,25 @@ def test_what_is_slower_than_fp32_is_no_choice() -> None:
     times: dict[Form, float] = {"fp32": 2.0, "fp16": 3.0, "int8-avx2": 1.0}
     assert fastest_first(["int8-avx2", "fp16", "fp32"], times) == ["int8-avx2", "fp32"]
     assert fastest_first(["int8-trt", "fp16", "fp32"], times) == ["int8-trt", "fp16", "fp32"]
+
+
+@pytest.mark.parametrize("modalities", [("rgb",), ("rgb", "tir")])
+def test_a_choice_is_of_the_engines_of_a_graph(modalities: tuple[str, ...]) -> None:
+    graph = Graph(modalities)
+    costly = graph.engines[0]
+
+    def judge(forms: Forms) -> dict[State, Effect]:
+        return {
+            state: effect(5 * (forms[costly] != "fp32" and costly in graph.plan(state).engines))
+            for state in graph.states
+        }
+
+    emitted = Emitted({(engine, "int8-avx2"): b"" for engine in graph.engines})
+    candidates = offered(graph, emitted, "avx2")
+    assert candidates == {engine: ["int8-avx2", "fp32"] for engine in graph.engines}
+    alone: dict[tuple[str, Form], dict[State, Effect]] = {
+        (e, "int8-avx2"): judge(all_in(graph, "fp32") | {e: "int8-avx2"}) for e in graph.engines
+    }
+    selection = select(graph, candidates, {}, alone, 1.0, judge)
+    assert selection.forms == all_in(graph, "int8-avx2") | {costly: "fp32"}
+    assert set(selection.reasons) == {costly}

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import cli
 from calibration import Outcome
 from denet.data.records import open_data
 from runtime import Bundle, BundleError, Runtime
 from runtime.bundle.slim import slim
 from tests.command import denet, refused
 from tests.conftest import copied
+from tests.paths import SAMPLES
+
+DIM, WIDE = 24, 3072
 
 
 @pytest.mark.usefixtures("coarse")
@@ -92,3 +98,56 @@ def test_slim_keeps_one_precision(outcome: Outcome, data: Path, tmp_path: Path) 
         slim(whole, tmp_path / "file", "fp32")
     done = denet("slim", whole.root, "--out", tmp_path / "cli.denet", "--precision", "int8-avx2")
     assert done.exit_code == 0, done.output
+
+
+def test_export_projects_and_then_calibrates(
+    bundle_path: Path,
+    checkpoint: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[tuple[str, int]] = []
+
+    def exported(_model: object, out: Path, **options: Any) -> Bundle:
+        shutil.copytree(bundle_path, out)
+        options["finish"](out)
+        return Bundle.open(out)
+
+    def calibrated(root: Path, _request: object) -> None:
+        done.append(("calibrated", Bundle.open(root).manifest.head.dim))
+
+    monkeypatch.setattr("export.bundle.export_bundle", exported)
+    monkeypatch.setattr(cli, "run_calibration", calibrated)
+    out = tmp_path / "m.denet"
+    options = ("--embedding-dim", DIM, "--calibration-data", data, "--budget", 100)
+    command = denet("export", checkpoint, "--out", out, *options)
+    assert command.exit_code == 0, command.output
+    assert Bundle.open(out).manifest.head.dim == DIM
+    assert done == []  # the data was for the projection alone
+    shutil.rmtree(out)
+    command = denet("export", checkpoint, "--out", out, *options, "--precision", "fp16")
+    assert command.exit_code == 0, command.output
+    assert done == [("calibrated", DIM)]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ((), "--calibration-data"),
+        (("--calibration-data", "nowhere"), "no such folder"),
+        (("--calibration-data", "{data}", "--embedding-dim", WIDE), "makes 3072"),
+        (("--calibration-data", SAMPLES), "no known layout"),
+    ],
+)
+def test_export_refuses_before_it_begins(
+    checkpoint: Path,
+    data: Path,
+    tmp_path: Path,
+    options: tuple[object, ...],
+    word: str,
+) -> None:
+    filled = [str(o).replace("{data}", str(data)) for o in options]
+    command = ("export", checkpoint, "--out", tmp_path / "m.denet", "--embedding-dim", 512)
+    refused(denet(*command, *filled), word)
+    assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,8 @@ from calibration.figures.sensitivity import sensitivity_figure
 from calibration.figures.times import time_figure
 from calibration.outcome import Outcome
 from denet.figures import style
+from denet.graph import Graph, State
+from runtime.bundle.forms import Form
 from tests.calibration.outcomes import BUDGET, ENGINES, STATES, TIR, effect
 
 
@@ -62,3 +64,18 @@ def test_plots_of_extremes() -> None:
     disaster = {"int8-vnni": {TIR: effect(-79.0)}}
     ((shown_axes,),) = [change_figure(disaster, Scale(True, BUDGET)).axes]
     assert shown_axes.get_xlim()[0] > -5
+
+
+def test_figures_follow_the_graph() -> None:
+    graph = Graph(("rgb", "tir"))
+    losses: dict[tuple[str, Form], tuple[State, float]] = {
+        (engine, "fp16"): (graph.complete, 0.1) for engine in graph.engines
+    }
+    figure = sensitivity_figure(graph.engines, losses, (), (), Scale(True, BUDGET))
+    (ax,) = figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(graph.engines)
+    times: dict[str, dict[Form, float]] = {"branch_rgb": {"fp32": 2.0}}
+    for modalities in (("rgb",), ("rgb", "tir")):
+        drawn = time_figure(Graph(modalities).engines, times, "a CPU")
+        assert [ax.get_title() for ax in drawn.axes] == ["branches"]
+        style.render(lambda drawn=drawn: drawn)

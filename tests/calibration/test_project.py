@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 
 import calibration.project
-import cli
 from calibration import CalibrationError, CalibrationRequest, calibrate
 from calibration.embed import Embeddings, embed_states
 from calibration.project import ProjectionRequest, project
@@ -31,7 +29,6 @@ from runtime.bundle.slim import slim
 from runtime.bundle.writing import store, store_manifest
 from runtime.gallery import Space
 from runtime.head import Head, projected
-from runtime.preprocess import Preprocessor
 from tests.command import denet, refused
 from tests.conftest import copied
 from tests.paths import SAMPLES
@@ -39,7 +36,6 @@ from tests.paths import SAMPLES
 COMPLETE, STATES = RGB_NIR_TIR.complete, RGB_NIR_TIR.states
 
 DIM = 24
-
 WIDE = 3072
 
 
@@ -359,56 +355,3 @@ def test_project_shows_what_it_tried(bundle_path: Path, data: Path, tmp_path: Pa
     projection = Bundle.open(root).manifest.head.projection
     assert projection is not None
     assert (projection.samples, projection.power) == (40, facts["power"])
-
-
-def test_export_projects_and_then_calibrates(
-    bundle_path: Path,
-    checkpoint: Path,
-    data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    done: list[tuple[str, int]] = []
-
-    def exported(_model: object, out: Path, **options: Any) -> Bundle:
-        shutil.copytree(bundle_path, out)
-        options["finish"](out)
-        return Bundle.open(out)
-
-    def calibrated(root: Path, _request: object) -> None:
-        done.append(("calibrated", Bundle.open(root).manifest.head.dim))
-
-    monkeypatch.setattr("export.bundle.export_bundle", exported)
-    monkeypatch.setattr(cli, "run_calibration", calibrated)
-    out = tmp_path / "m.denet"
-    options = ("--embedding-dim", DIM, "--calibration-data", data, "--budget", 100)
-    command = denet("export", checkpoint, "--out", out, *options)
-    assert command.exit_code == 0, command.output
-    assert Bundle.open(out).manifest.head.dim == DIM
-    assert done == []  # the data was for the projection alone
-    shutil.rmtree(out)
-    command = denet("export", checkpoint, "--out", out, *options, "--precision", "fp16")
-    assert command.exit_code == 0, command.output
-    assert done == [("calibrated", DIM)]
-
-
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [
-        ((), "--calibration-data"),
-        (("--calibration-data", "nowhere"), "no such folder"),
-        (("--calibration-data", "{data}", "--embedding-dim", WIDE), "makes 3072"),
-        (("--calibration-data", SAMPLES), "no known layout"),
-    ],
-)
-def test_export_refuses_before_it_begins(
-    checkpoint: Path,
-    data: Path,
-    tmp_path: Path,
-    options: tuple[object, ...],
-    word: str,
-) -> None:
-    filled = [str(o).replace("{data}", str(data)) for o in options]
-    command = ("export", checkpoint, "--out", tmp_path / "m.denet", "--embedding-dim", 512)
-    refused(denet(*command, *filled), word)
-    assert list(tmp_path.iterdir()) == []

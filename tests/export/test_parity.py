@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from export.parity import difference
+from denet.graph import RGB_NIR_TIR, Graph
+from export.parity import difference, parity_steps, part_names
 
 
 def rows(*values: list[float]) -> NDArray[np.float32]:
@@ -41,3 +42,10 @@ def test_a_dead_or_broken_tensor_never_agrees(value: float, side: str) -> None:
     pair = (broken, sound) if side == "expected" else (sound, broken)
     assert not difference("", "", *pair).good
     assert not difference("", "", broken, broken).good
+
+
+def test_what_is_compared_follows_the_graph() -> None:
+    assert parity_steps(RGB_NIR_TIR) == 15 + 7 + 1
+    graph = Graph(("rgb", "tir"))
+    assert parity_steps(graph) == 6 + 3 + 1
+    assert part_names(graph) == ("c(S)[rgb]", "c(S)[tir]", "c(anchor)[rgb]", "c(anchor)[tir]")
