@@ -18,7 +18,7 @@ import torch
 import export.bundle
 from denet.config import ModelConfig
 from denet.errors import DenetError
-from denet.graph import ENGINES, MODALITIES, STATES, Composition
+from denet.graph import Composition
 from denet.initialize import random_images
 from denet.model import DENet
 from export import ExportError, export_bundle
@@ -104,7 +104,7 @@ def test_an_export_makes_the_bundle_and_nothing_else(model: DENet, folder: Path)
     assert made.manifest.checkpoint_sha256 == OTHER_CHECKPOINT
     assert {p.name for p in folder.iterdir()} == {*before, "new.denet"}
     assert len(steps) == export.bundle.export_steps(model.graph)
-    assert set(ENGINES) <= set(steps)
+    assert set(model.graph.engines) <= set(steps)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -200,9 +200,9 @@ def test_the_weight_of_the_anchor_s_half_is_part_of_the_bundle(
         assert (scale[:half] == 1).all()
         assert (scale[half:] == np.float32(weight)).all()
         assert not shift.any()
-    images = {m: random_images(2, model.config.image_size) for m in MODALITIES}
+    images = {m: random_images(2, model.config.image_size) for m in model.graph.modalities}
     with Runtime.load(made, "ort-cpu") as runtime, torch.no_grad():
-        for state in STATES:
+        for state in model.graph.states:
             mine = {m: images[m] for m in state.available}
             output = weighted(mine, state)
             joined = torch.cat(list(output.parts), dim=1)

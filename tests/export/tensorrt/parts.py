@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import onnx
 
+from denet.graph import RGB_NIR_TIR
 from export.tensorrt import build as tensorrt
 from export.tensorrt.build import Build, build_engines
 from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, Built
@@ -27,6 +28,8 @@ from runtime.backends.tensorrt.target import (
     BuildTarget as BuildMachine,
 )
 from runtime.bundle.forms import Form, Precision
+
+ENGINES = RGB_NIR_TIR.engines
 
 FORMS: tuple[Form, ...] = ("fp32", "fp16", "int8-trt")
 

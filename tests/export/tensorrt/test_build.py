@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from calibration import Outcome
-from denet.graph import ENGINES
 from export.tensorrt import build as tensorrt
 from export.tensorrt.build import Build, build_engines, check_machine, choose_forms
 from export.tensorrt.request import BuildError
@@ -37,6 +36,7 @@ from tests.export.tensorrt.parts import (
     CMFT,
     DESKTOP,
     EDGE,
+    ENGINES,
     FORMS,
     HARDWARE,
     MODULE,

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from calibration import Outcome
-from denet.graph import ENGINES
 from export.tensorrt import build as tensorrt
 from export.tensorrt.request import BuildError
 from runtime.backends.tensorrt.target import (
@@ -20,7 +19,7 @@ from runtime.backends.tensorrt.target import (
 )
 from tests.command import denet, refused
 from tests.conftest import copied
-from tests.export.tensorrt.parts import DESKTOP, EDGE, NO_GPU, Builder, change_manifest
+from tests.export.tensorrt.parts import DESKTOP, EDGE, ENGINES, NO_GPU, Builder, change_manifest
 from tests.paths import FAKE, ROOT
 
 

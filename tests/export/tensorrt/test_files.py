@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from denet.graph import ENGINES
 from runtime import Bundle
 from runtime.backends.tensorrt.files import (
     EngineFileError,
@@ -18,6 +17,7 @@ from tests.export.tensorrt.parts import (
     CMFT,
     DESKTOP,
     EDGE,
+    ENGINES,
     Builder,
     build,
     change_source,

@@ -16,7 +16,6 @@ import onnx
 import pytest
 
 from calibration import Outcome
-from denet.graph import ENGINES
 from export.tensorrt import process
 from export.tensorrt.build import build_engines
 from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, Built
@@ -37,6 +36,7 @@ from tests.export.tensorrt.parts import (
     BRANCH,
     CMFT,
     EDGE,
+    ENGINES,
     FORMS,
     PRECISION,
     build,
