@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from calibration.canary import canary_limit
 from calibration.choose import Selection, fastest_first, offered, require, select
@@ -17,7 +16,7 @@ from calibration.outcome import Outcome
 from calibration.replay import ReplayEngines
 from calibration.request import COSINE, POINTS, CalibrationRequest, Notify
 from calibration.samples import choose_samples
-from calibration.table import obtain_table, weights_digest
+from calibration.table import RangeTable, obtain_table, weights_digest
 from calibration.timing import engine_times
 from calibration.write import write
 from denet.graph import Graph
@@ -27,11 +26,8 @@ from runtime.bundle.forms import Target as Platform
 from runtime.bundle.manifest import Mixed, StateEvidence
 from runtime.head import Head
 
-Candidates = dict[str, list[Form]]
-"""The forms that may be chosen of each engine."""
-
-Judging = Callable[[str, Mapping[Any, Forms]], dict[Any, Effects]]
-"""(what is said meanwhile, choices): the effects of each choice."""
+Times = dict[str, dict[Form, float]]
+"""Milliseconds of each engine in each form."""
 
 
 def calibrate(root: Path, request: CalibrationRequest, notify: Notify = lambda *_: None) -> Outcome:
@@ -47,94 +43,195 @@ def calibrate(root: Path, request: CalibrationRequest, notify: Notify = lambda *
         BundleError, DataError, ImageError, SampleError: bundle or data are damaged.
         BackendError: the threads cannot be had.
     """
-    bundle = Bundle.open(root)
-    graph = bundle.graph
-    weights_digest(bundle.manifest)  # refuses a bundle without FP32
-    bundle.verify()
-    platforms = _platforms(request)
-    samples = choose_samples(
-        bundle.manifest, request.data, request.judge, request.samples, request.seed
-    )
-    budget = _budget(request, labelled=samples.labelled)
-    seen, judged = len(samples.calibration.records), len(samples.judged.records)
-    notes = list(samples.notes)
-    table = obtain_table(bundle, request, samples, notes, _counted(notify, "observing", seen))
-    emitted = emit(
-        bundle,
-        table,
-        request.method,
-        platforms,
-        half=request.precision == "fp16",
-        notify=_counted(notify, "quantizing", len(graph.engines)),
-    )
-    notes += emitted.describe_refused()
-
-    engines = ReplayEngines(graph, partial(_read, bundle, emitted), request.threads)
-    times = engine_times(
-        engines,
-        samples.calibration,
-        {e: ("fp32", *(f for f in emitted.forms(e) if f != "int8-trt")) for e in graph.engines},
-        _counted(notify, "timing", len(graph.engines)),
-    )
-    judge = Judge(
-        engines,
-        Head(bundle),
-        samples.judged,
-        labelled=samples.labelled,
-        batch=request.batch,
-        seed=request.seed,
-    )
-
-    def judging(what: str, choices: Mapping[Any, Forms]) -> dict[Any, Effects]:
-        return judge.judge(choices, _counted(notify, what, judged))
-
-    candidates = {platform: offered(graph, emitted, platform) for platform in platforms}
-    found = _judge_variants(graph, emitted, candidates, judging)
-    selections: dict[Platform, Selection] = {}
-    for platform in platforms:
-        if request.precision == "auto":
-            name = variant("mixed", platform)
-            selection = _select(graph, found, candidates, times, budget, platform, judging)
-            selections[platform] = selection
-            found.forms[name], found.whole[name] = selection.forms, selection.effects
-        else:
-            name = variant(request.precision, platform)
-            _require_all_engines(graph, emitted, request.precision, platform)
-        require(found.whole[name], budget, samples.labelled, name)
-
-    new = write(
-        bundle,
-        emitted,
-        table.encode(),
-        calibration={
-            "data": str(request.data),
-            "samples": table.samples,
-            "seed": request.seed,
-            "method": request.method,
-            "judged": judged,
-        },
-        mixed={
-            platform: _mixed(selection, request, samples.labelled)
-            for platform, selection in selections.items()
-        },
-        min_cosine={
-            name: canary_limit(bundle, engines, each) for name, each in found.forms.items()
-        },
-        default="mixed" if request.precision == "auto" else request.precision,
-    )
+    work = _Calibration(root, request, notify)
+    table = work.observe()
+    emitted = work.emit(table)
+    engines = ReplayEngines(work.graph, partial(_read, work.bundle, emitted), request.threads)
+    times = work.time(engines, emitted)
+    judged = work.judge(engines, emitted)
+    selections = work.choose(emitted, times, judged)
+    bundle = work.write(table, emitted, engines, judged, selections)
     return Outcome(
-        bundle=new,
+        bundle=bundle,
         request=request,
-        samples=samples,
-        budget=budget,
+        samples=work.samples,
+        budget=work.budget,
         emitted=emitted,
-        alone=found.alone,
-        whole=found.whole,
+        alone=judged.alone,
+        whole=judged.whole,
         times=times,
         selections=selections,
-        notes=tuple(notes),
-        forms=found.forms,
+        notes=tuple(work.notes),
+        forms=judged.forms,
     )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What was judged, and who judges what is chosen next.
+
+    Attributes:
+        judge: has FP32's embeddings already.
+        forms: of each variant.
+        whole: the effects of each variant.
+        alone: the effects of one engine in one form, all others in FP32.
+    """
+
+    judge: Judge
+    forms: dict[str, Forms]
+    whole: dict[str, Effects]
+    alone: dict[tuple[str, Form], Effects]
+
+
+class _Calibration:
+    """The steps of a calibration; all that they have in common is known and seen to be good."""
+
+    def __init__(self, root: Path, request: CalibrationRequest, notify: Notify) -> None:
+        self.bundle = Bundle.open(root)
+        weights_digest(self.bundle.manifest)  # refuses a bundle without FP32
+        self.bundle.verify()
+        self.request = request
+        self.graph = self.bundle.graph
+        self.platforms = _platforms(request)
+        self.samples = choose_samples(
+            self.bundle.manifest, request.data, request.judge, request.samples, request.seed
+        )
+        self.budget = _budget(request, labelled=self.samples.labelled)
+        self.notes = list(self.samples.notes)
+        self._notify = notify
+
+    def observe(self) -> RangeTable:
+        """The ranges of activations."""
+        count = len(self.samples.calibration.records)
+        notify = _counted(self._notify, "observing", count)
+        return obtain_table(self.bundle, self.request, self.samples, self.notes, notify)
+
+    def emit(self, table: RangeTable) -> Emitted:
+        """The forms of each engine."""
+        emitted = emit(
+            self.bundle,
+            table,
+            self.request.method,
+            self.platforms,
+            half=self.request.precision == "fp16",
+            notify=_counted(self._notify, "quantizing", len(self.graph.engines)),
+        )
+        self.notes += emitted.describe_refused()
+        return emitted
+
+    def time(self, engines: ReplayEngines, emitted: Emitted) -> Times:
+        """Milliseconds of each engine in each form that this machine can run as it is meant."""
+        here = {e: [f for f in emitted.forms(e) if f != "int8-trt"] for e in self.graph.engines}
+        return engine_times(
+            engines,
+            self.samples.calibration,
+            {engine: ("fp32", *forms) for engine, forms in here.items()},
+            _counted(self._notify, "timing", len(self.graph.engines)),
+        )
+
+    def judge(self, engines: ReplayEngines, emitted: Emitted) -> _Judged:
+        """The effects of each variant, and of each engine alone in each form."""
+        judge = Judge(
+            engines,
+            Head(self.bundle),
+            self.samples.judged,
+            labelled=self.samples.labelled,
+            batch=self.request.batch,
+            seed=self.request.seed,
+        )
+        forms = self._variants(emitted)
+        alone = {
+            (engine, form): {e: form if e == engine else "fp32" for e in self.graph.engines}
+            for engine, form in emitted.models
+        }
+        effects = judge.judge({**forms, **alone}, self._counted_judged("judging"))
+        return _Judged(
+            judge,
+            forms,
+            {name: effects[name] for name in forms},
+            {key: effects[key] for key in alone},
+        )
+
+    def choose(self, emitted: Emitted, times: Times, judged: _Judged) -> dict[Platform, Selection]:
+        """A form for each engine on each platform, which joins what was judged; nothing where a
+        precision was asked for by name.
+
+        Raises:
+            CalibrationError: what was asked for cannot be had, or not within the budget.
+        """
+        selections: dict[Platform, Selection] = {}
+        for platform in self.platforms:
+            if self.request.precision == "auto":
+                name = variant("mixed", platform)
+                selection = self._select(emitted, times, judged, platform)
+                selections[platform] = selection
+                judged.forms[name], judged.whole[name] = selection.forms, selection.effects
+            else:
+                name = variant(self.request.precision, platform)
+                _require_all_engines(self.graph, emitted, self.request.precision, platform)
+            require(judged.whole[name], self.budget, self.samples.labelled, name)
+        return selections
+
+    def write(
+        self,
+        table: RangeTable,
+        emitted: Emitted,
+        engines: ReplayEngines,
+        judged: _Judged,
+        selections: Mapping[Platform, Selection],
+    ) -> Bundle:
+        """The bundle with all of it."""
+        request = self.request
+        return write(
+            self.bundle,
+            emitted,
+            table.encode(),
+            calibration={
+                "data": str(request.data),
+                "samples": table.samples,
+                "seed": request.seed,
+                "method": request.method,
+                "judged": len(self.samples.judged.records),
+            },
+            mixed={
+                platform: _mixed(selection, request, self.samples.labelled)
+                for platform, selection in selections.items()
+            },
+            min_cosine={
+                name: canary_limit(self.bundle, engines, forms)
+                for name, forms in judged.forms.items()
+            },
+            default="mixed" if request.precision == "auto" else request.precision,
+        )
+
+    def _variants(self, emitted: Emitted) -> dict[str, Forms]:
+        """Each precision for as many engines as have it, by the variant's name."""
+        forms: dict[str, Forms] = {}
+        for platform in self.platforms:
+            candidates = offered(self.graph, emitted, platform)
+            forms[variant("int8", platform)] = {e: each[0] for e, each in candidates.items()}
+        halves = {e: "fp16" in emitted.forms(e) for e in self.graph.engines}
+        if any(halves.values()):
+            forms["fp16"] = {e: "fp16" if half else "fp32" for e, half in halves.items()}
+        return forms
+
+    def _select(
+        self, emitted: Emitted, times: Times, judged: _Judged, platform: Platform
+    ) -> Selection:
+        int8 = variant("int8", platform)
+
+        def judge_choice(choice: Forms) -> Effects:
+            if choice == judged.forms[int8]:
+                return judged.whole[int8]
+            notify = self._counted_judged(f"choosing for {platform}")
+            return judged.judge.judge({"": choice}, notify)[""]
+
+        candidates = offered(self.graph, emitted, platform)
+        ordered = {e: fastest_first(forms, times.get(e, {})) for e, forms in candidates.items()}
+        return select(self.graph, ordered, times, judged.alone, self.budget, judge_choice)
+
+    def _counted_judged(self, what: str) -> Callable[[int], None]:
+        return _counted(self._notify, what, len(self.samples.judged.records))
 
 
 def _platforms(request: CalibrationRequest) -> tuple[Platform, ...]:
@@ -187,72 +284,6 @@ def _counted(notify: Notify, what: str, total: int) -> Callable[[int], None]:
 def _read(bundle: Bundle, emitted: Emitted, engine: str, form: Form) -> bytes:
     model = emitted.models.get((engine, form))
     return bundle.read_engine(engine, "fp32") if model is None else model
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """What was judged.
-
-    Attributes:
-        forms: of each variant.
-        whole: the effects of each variant.
-        alone: the effects of one engine in one form, all others in FP32.
-    """
-
-    forms: dict[str, Forms]
-    whole: dict[str, Effects]
-    alone: dict[tuple[str, Form], Effects]
-
-
-def _judge_variants(
-    graph: Graph, emitted: Emitted, candidates: Mapping[Platform, Candidates], judging: Judging
-) -> _Judged:
-    """Judge each precision for as many engines as have it, and each engine alone in each form."""
-    forms = _variants(graph, emitted, candidates)
-    alone = {
-        (engine, form): {e: form if e == engine else "fp32" for e in graph.engines}
-        for engine, form in emitted.models
-    }
-    effects = judging("judging", {**forms, **alone})
-    return _Judged(
-        forms, {name: effects[name] for name in forms}, {key: effects[key] for key in alone}
-    )
-
-
-def _variants(
-    graph: Graph, emitted: Emitted, candidates: Mapping[Platform, Candidates]
-) -> dict[str, Forms]:
-    """Each precision for as many engines as have it, by the variant's name."""
-    forms: dict[str, Forms] = {
-        variant("int8", platform): {engine: offered[0] for engine, offered in each.items()}
-        for platform, each in candidates.items()
-    }
-    halves = {e: "fp16" in emitted.forms(e) for e in graph.engines}
-    if any(halves.values()):
-        forms["fp16"] = {e: "fp16" if half else "fp32" for e, half in halves.items()}
-    return forms
-
-
-def _select(
-    graph: Graph,
-    judged: _Judged,
-    candidates: Mapping[Platform, Candidates],
-    times: Mapping[str, dict[Form, float]],
-    budget: float,
-    platform: Platform,
-    judging: Judging,
-) -> Selection:
-    """Choose for a platform. All engines in INT8 have been judged already."""
-    int8 = variant("int8", platform)
-
-    def judge_choice(choice: Forms) -> Effects:
-        if choice == judged.forms[int8]:
-            return judged.whole[int8]
-        return judging(f"choosing for {platform}", {"": choice})[""]
-
-    offers = candidates[platform]
-    ordered = {e: fastest_first(forms, times.get(e, {})) for e, forms in offers.items()}
-    return select(graph, ordered, times, judged.alone, budget, judge_choice)
 
 
 def _require_all_engines(
