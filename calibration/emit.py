@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from calibration.fp16 import half_engine, overflow
+from calibration.fp16 import fp16_engine, overflow
 from calibration.int8 import int8_edge, int8_engine
 from calibration.ranges import Method
 from calibration.table import RangeTable
@@ -73,7 +73,7 @@ def emit(
                 elif (engine, "fp16") in made.models:
                     made.models[engine, form] = made.models[engine, "fp16"]
                 else:
-                    made.models[engine, form] = half_engine(model)
+                    made.models[engine, form] = fp16_engine(model)
             elif edge:
                 made.models[engine, form] = int8_edge(model)
             else:

@@ -41,7 +41,7 @@ def overflow(model: bytes, ranges: Mapping[str, Ranges]) -> str | None:
     return None
 
 
-def half_engine(model: bytes) -> bytes:
+def fp16_engine(model: bytes) -> bytes:
     """An engine in FP16, its inputs and outputs in FP32."""
     proto = onnx.load_from_string(model)
     with warnings.catch_warnings():

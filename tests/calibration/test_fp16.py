@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from calibration.fp16 import half_engine, overflow
+from calibration.fp16 import fp16_engine, overflow
 from calibration.ranges import Ranges
 from runtime import Bundle
 from tests.calibration.parts import KINDS
@@ -14,7 +14,7 @@ from tests.calibration.parts import KINDS
 
 @pytest.mark.parametrize("engine", KINDS)
 def test_half_is_half_within_and_single_without(bundle: Bundle, engine: str) -> None:
-    model = onnx.load_from_string(half_engine(bundle.read_engine(engine, "fp32")))
+    model = onnx.load_from_string(fp16_engine(bundle.read_engine(engine, "fp32")))
     for value in (*model.graph.input, *model.graph.output):
         assert value.type.tensor_type.elem_type == TensorProto.FLOAT
     matrices = [w for w in model.graph.initializer if len(w.dims) > 1 and w.data_type != 7]
