@@ -25,7 +25,7 @@ from typer.core import TyperGroup
 from denet.errors import DenetError
 
 if TYPE_CHECKING:
-    from calibration import Outcome, Request
+    from calibration import CalibrationRequest, Outcome
     from calibration.project import Projected, ProjectionRequest
     from denet.graph import Modality
     from denet.subject import Subject
@@ -592,19 +592,24 @@ def export(
     hardware_compatible: HardwareOpt = False,
 ) -> None:
     """Export a checkpoint to 15 ONNX engines, checked against PyTorch."""
-    from export.tensorrt.build import calibration_target, check_machine, check_unused, parse_options
+    from export.tensorrt.build import (
+        calibration_platforms,
+        check_machine,
+        check_unused,
+        parse_options,
+    )
 
     options = parse_options(
         profile, opt_level, workspace, tf32, version_compatible, hardware_compatible
     )
     if trt:
         check_machine(options)
-        target = calibration_target(target, precision)
+        target = calibration_platforms(target, precision)
     else:
         check_unused(options)
 
     from denet.checkpoint import file_digest, load_checkpoint
-    from export.bundle import STEPS, check_target, export_bundle
+    from export.bundle import check_out, export_bundle, export_steps
 
     request = shorter = None
     if precision != "fp32" or (calibration_data is not None and embedding_dim is None):
@@ -615,7 +620,7 @@ def export(
         from calibration.project import check_dim, projection_request
 
         shorter = projection_request(calibration_data, embedding_dim, budget, threads)
-    check_target(to, force)
+    check_out(to, force)
     model = load_checkpoint(checkpoint)
     if shorter is not None:
         check_dim(shorter.dim, model.dim, checkpoint)
@@ -626,7 +631,7 @@ def export(
         if request is not None:
             run_calibration(root, request)
 
-    bar, task = progress(STEPS, "exporting")
+    bar, task = progress(export_steps(model.graph), "exporting")
     with bar:
         bundle = export_bundle(
             model,
@@ -756,13 +761,9 @@ def calibrate(
     as_json: JsonOpt = False,
 ) -> None:
     """Add FP16 and INT8 engines, chosen within a budget."""
-    from calibration.report import (
-        check_report,
-        engine_table,
-        outcome_facts,
-        variant_table,
-        write_report,
-    )
+    from calibration.facts import outcome_facts
+    from calibration.page import check_report, write_report
+    from calibration.tables import engine_table, variant_table
 
     request = calibration_request(
         data,
@@ -802,19 +803,19 @@ def calibrate(
 
 def calibration_request(
     data: Path | None, precision: str, target: str | None, **others: Any
-) -> Request:
+) -> CalibrationRequest:
     """What is asked of a calibration, seen to be possible."""
     from calibration.errors import CalibrationError
-    from calibration.outcome import request
+    from calibration.request import calibration_request as made
 
     if data is None:
         raise CalibrationError(
             f"--precision {precision} is calibrated: name the data by --calibration-data"
         )
-    return request(data, precision, target, **others)
+    return made(data, precision, target, **others)
 
 
-def run_calibration(bundle: Path, request: Request) -> Outcome:
+def run_calibration(bundle: Path, request: CalibrationRequest) -> Outcome:
     """Calibrate with a progress bar."""
     from calibration import calibrate as run
 
@@ -960,9 +961,9 @@ def verify(
             "canary": report.cosines,
         }
         if against is not None:
-            from export.parity import STEPS, check_against
+            from export.parity import check_against, parity_steps
 
-            bar, task = progress(STEPS, "comparing")
+            bar, task = progress(parity_steps(runtime.graph), "comparing")
             with bar:
                 worst = check_against(
                     against,

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.replay import Engines, Replay
-from denet.graph import State
+from calibration.replay import Replay, ReplayEngines
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Forms
 from runtime.canary import golden_cosines
@@ -17,7 +16,7 @@ from runtime.head import Head
 from runtime.preprocess import Preprocessor
 
 
-def canary_limit(bundle: Bundle, engines: Engines, forms: Forms) -> float:
+def canary_limit(bundle: Bundle, engines: ReplayEngines, forms: Forms) -> float:
     """The least cosine that the golden inputs may show in these forms.
 
     Twice the loss that is seen here, and as much again as other hardware rounds differently: what
@@ -26,7 +25,7 @@ def canary_limit(bundle: Bundle, engines: Engines, forms: Forms) -> float:
     preprocess, head = Preprocessor(bundle.manifest.preprocessing), Head(bundle)
 
     def embed(samples: Sequence[dict[Any, Any]]) -> NDArray[np.float32]:
-        state = State.of(samples[0])
+        state = bundle.graph.state(samples[0])
         images = {
             m: np.stack([preprocess(sample[m], m) for sample in samples]) for m in state.available
         }

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from calibration.emit import Emitted
 from calibration.errors import CalibrationError
 from calibration.judge import Effects, worst
-from denet.graph import ENGINES, State, plan
-from runtime.bundle.forms import INT8, Form, Forms
-from runtime.bundle.forms import Platform as Target
+from denet.graph import Graph, State
+from runtime.bundle.forms import INT8, Form, Forms, Platform
 
 UNITS = {True: "mAP points", False: "of the cosine to FP32"}
 """Of a loss, with labels and without."""
@@ -39,6 +38,7 @@ class Selection:
 
 
 def select(
+    graph: Graph,
     candidates: Mapping[str, Sequence[Form]],
     times: Mapping[str, Mapping[Form, float]],
     alone: Mapping[tuple[str, Form], Effects],
@@ -48,26 +48,27 @@ def select(
     """Choose.
 
     Args:
+        graph: whose engines and states they are.
         candidates: forms of each engine, the fastest first, "fp32" last.
         times: milliseconds where they were measured.
         alone: the effects of one engine in one form, all others in FP32.
         budget: the most that a state may lose, as `Effect.loss` counts.
         judge: the effects of a choice.
     """
-    level = dict.fromkeys(ENGINES, 0)
+    level = dict.fromkeys(graph.engines, 0)
     reasons: dict[str, str] = {}
 
     def chosen() -> dict[str, Form]:
-        return {engine: candidates[engine][level[engine]] for engine in ENGINES}
+        return {engine: candidates[engine][level[engine]] for engine in graph.engines}
 
     while True:
         effects = judge(chosen())
         state, loss = worst(effects)
-        movable = [e for e in ENGINES if level[e] + 1 < len(candidates[e])]
+        movable = [e for e in graph.engines if level[e] + 1 < len(candidates[e])]
         if loss <= budget or not movable:
             break
         over = [s for s, effect in effects.items() if effect.loss() > budget]
-        engine = max(movable, key=lambda e: _blame(e, candidates[e][level[e]], alone, over))
+        engine = max(movable, key=lambda e: _blame(graph, e, candidates[e][level[e]], alone, over))
         form, slower = candidates[engine][level[engine] : level[engine] + 2]
         unit = UNITS[effects[state].map is not None]
         reasons[engine] = (
@@ -88,14 +89,18 @@ def select(
 
 
 def _blame(
-    engine: str, form: Form, alone: Mapping[tuple[str, Form], Effects], over: Sequence[State]
+    graph: Graph,
+    engine: str,
+    form: Form,
+    alone: Mapping[tuple[str, Form], Effects],
+    over: Sequence[State],
 ) -> tuple[bool, float]:
     """How much an engine in a form costs the states that are over the budget: whether they run
     it, and mAP points, with the cosine to break ties."""
     effects = alone.get((engine, form))
     if effects is None or form == "fp32":
         return False, 0.0
-    used = any(engine in plan(state).engines for state in over)
+    used = any(engine in graph.plan(state).engines for state in over)
     return used, sum(max(effects[s].loss(), 0.0) + 1 - effects[s].cosine for s in over)
 
 
@@ -111,16 +116,16 @@ def _saved(
     return measured[slow] - measured[fast] if {slow, fast} <= set(measured) else 0.0
 
 
-def offered(emitted: Emitted, target: Target) -> dict[str, list[Form]]:
-    """The forms that may be chosen of each engine for `target`; the most reduced first."""
-    wanted: tuple[Form, ...] = (INT8[target], "fp32")
-    if target == "trt":
-        wanted = (INT8[target], "fp16", "fp32")
+def offered(graph: Graph, emitted: Emitted, platform: Platform) -> dict[str, list[Form]]:
+    """The forms that may be chosen of each engine for `platform`; the most reduced first."""
+    wanted: tuple[Form, ...] = (INT8[platform], "fp32")
+    if platform == "trt":
+        wanted = (INT8[platform], "fp16", "fp32")
     made: dict[str, list[Form]] = {}
-    for engine in ENGINES:
+    for engine in graph.engines:
         forms = [f for f in wanted if f == "fp32" or f in emitted.forms(engine)]
         half = emitted.models.get((engine, "fp16"))
-        if half is not None and emitted.models.get((engine, INT8[target])) is half:
+        if half is not None and emitted.models.get((engine, INT8[platform])) is half:
             forms.remove("fp16")  # an edge's INT8 for TensorRT is its FP16
         made[engine] = forms
     return made

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from calibration.fp16 import half_engine, overflow
+from calibration.fp16 import fp16_engine, overflow
 from calibration.int8 import int8_edge, int8_engine
-from calibration.table import Method, Table
-from denet.graph import ENGINES
+from calibration.ranges import Method
+from calibration.table import RangeTable
+from denet.graph import kind_of
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import INT8, Form
-from runtime.bundle.forms import Platform as Target
+from runtime.bundle.forms import INT8, Form, Platform
 
 
 @dataclass
@@ -40,23 +40,23 @@ class Emitted:
 
 def emit(
     bundle: Bundle,
-    table: Table,
+    table: RangeTable,
     method: Method,
-    targets: Sequence[Target],
+    platforms: Sequence[Platform],
     *,
     half: bool,
     notify: Callable[[int], None] = lambda _: None,
 ) -> Emitted:
-    """Make the INT8 forms for `targets`, and FP16 with `half` or where a target needs it.
+    """Make the INT8 forms for `platforms`, and FP16 with `half` or where one of them needs it.
 
     An engine that the calibration did not see has no range, and stays in FP32.
     """
     made = Emitted()
-    for engine in ENGINES:
+    for engine in bundle.graph.engines:
         notify(1)
-        edge = engine.startswith("dem")
-        wanted = [INT8[target] for target in targets]
-        if half or "trt" in targets:
+        edge = kind_of(engine) == "dem"
+        wanted = [INT8[platform] for platform in platforms]
+        if half or "trt" in platforms:
             wanted.insert(0, "fp16")
         ranges = table.engines.get(engine)
         if ranges is None:
@@ -72,10 +72,10 @@ def emit(
                 elif (engine, "fp16") in made.models:
                     made.models[engine, form] = made.models[engine, "fp16"]
                 else:
-                    made.models[engine, form] = half_engine(model)
+                    made.models[engine, form] = fp16_engine(model)
             elif edge:
                 made.models[engine, form] = int8_edge(model)
             else:
-                target = next(t for t, name in INT8.items() if name == form)
-                made.models[engine, form] = int8_engine(model, ranges, method, target)
+                platform = next(p for p, name in INT8.items() if name == form)
+                made.models[engine, form] = int8_engine(model, ranges, method, platform)
     return made

@@ -16,7 +16,7 @@ import onnx
 from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from calibration.table import Ranges
+from calibration.ranges import Ranges
 
 LARGEST = 65504.0
 """The largest half."""
@@ -41,7 +41,7 @@ def overflow(model: bytes, ranges: Mapping[str, Ranges]) -> str | None:
     return None
 
 
-def half_engine(model: bytes) -> bytes:
+def fp16_engine(model: bytes) -> bytes:
     """An engine in FP16, its inputs and outputs in FP32."""
     proto = onnx.load_from_string(model)
     with warnings.catch_warnings():

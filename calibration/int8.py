@@ -32,8 +32,8 @@ from onnxruntime.quantization.matmul_nbits_quantizer import (
 from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from calibration.table import Method, Ranges
-from runtime.bundle.forms import Platform as Target
+from calibration.ranges import Method, Ranges
+from runtime.bundle.forms import Platform
 
 ON_CPU = ("Conv", "Relu", "MaxPool", "Add", "Transpose", "Reshape")
 ON_TENSORRT = ("Conv", "MaxPool")
@@ -63,7 +63,7 @@ def int8_edge(model: bytes) -> bytes:
 
 
 def int8_engine(
-    model: bytes, ranges: Mapping[str, Ranges], method: Method, target: Target
+    model: bytes, ranges: Mapping[str, Ranges], method: Method, platform: Platform
 ) -> bytes:
     """A branch or CMFT as INT8.
 
@@ -71,14 +71,14 @@ def int8_engine(
         model: in FP32.
         ranges: of each of its tensors.
         method: which range of a tensor is taken.
-        target: what it is made for.
+        platform: what it is made for.
     """
     proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
-    tensorrt = target == "trt"
+    tensorrt = platform == "trt"
     quantizer = QDQQuantizer(
         proto,
         per_channel=True,
-        reduce_range=target == "avx2",
+        reduce_range=platform == "avx2",
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8 if tensorrt else QuantType.QUInt8,
         tensors_range=_ranges(ranges, method),

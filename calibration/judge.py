@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.replay import Engines, Key, Replay, all_in
-from calibration.samples import Chosen
+from calibration.replay import Key, Replay, ReplayEngines, all_in
+from calibration.samples import ChosenSamples
 from denet.evaluate import Split
 from denet.graph import State
 from denet.metrics import Ranking
@@ -76,9 +76,9 @@ class Judge:
 
     def __init__(
         self,
-        engines: Engines,
+        engines: ReplayEngines,
         head: Head,
-        samples: Chosen,
+        samples: ChosenSamples,
         *,
         labelled: bool,
         batch: int,
@@ -101,7 +101,7 @@ class Judge:
             choices: by name. What they share is computed once.
             notify: told of so many samples more.
         """
-        real = all_in("fp32")
+        real = all_in(self._engines.graph, "fp32")
         wanted = {_REAL: real, **choices} if not self._real else dict(choices)
         parts: dict[Key, list[NDArray[np.float32]]] = {}
         made: dict[tuple[Hashable, State], list[Key]] = {}

@@ -14,9 +14,10 @@ import onnx
 from onnxruntime.quantization.calibrate import HistogramCollector
 
 from calibration.errors import CalibrationError
-from calibration.replay import Arrays, Engines, Replay, all_in
-from calibration.samples import Chosen
-from calibration.table import PERCENTILE, Ranges
+from calibration.ranges import PERCENTILE, Ranges
+from calibration.replay import Arrays, Replay, ReplayEngines, all_in
+from calibration.samples import ChosenSamples
+from denet.graph import kind_of
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Form
 
@@ -28,7 +29,7 @@ QUANTIZED_BINS = 128
 """To which the entropy method compares: what int8 leaves of one sign."""
 
 
-class Observer(Engines):
+class Observer(ReplayEngines):
     """FP32 engines whose inner activations are looked at whenever they run."""
 
     def __init__(self, bundle: Bundle, threads: int | None) -> None:
@@ -36,7 +37,7 @@ class Observer(Engines):
         self._own: dict[str, list[str]] = {}
         self._extremes: dict[str, dict[str, tuple[float, float]]] = {}
         self._histograms: dict[str, HistogramCollector] = {}
-        super().__init__(self._tapped, threads)
+        super().__init__(bundle.graph, self._tapped, threads)
 
     def run(self, engine: str, form: Form, inputs: Arrays) -> Arrays:
         made = super().run(engine, form, inputs)
@@ -51,7 +52,7 @@ class Observer(Engines):
                 )
             before = extremes.get(name, (low, high))
             extremes[name] = min(before[0], low), max(before[1], high)
-        if not engine.startswith("dem"):  # edges keep float activations
+        if kind_of(engine) != "dem":  # edges keep float activations
             if engine not in self._histograms:
                 self._histograms[engine] = _collector("entropy")
             self._histograms[engine].collect_value(seen)
@@ -101,7 +102,7 @@ class Observer(Engines):
 
 def observe(
     bundle: Bundle,
-    chosen: Chosen,
+    chosen: ChosenSamples,
     threads: int | None,
     batch: int,
     notify: Callable[[int], None] = lambda _: None,
@@ -116,7 +117,7 @@ def observe(
         notify: told of so many samples more.
     """
     observer = Observer(bundle, threads)
-    forms = all_in("fp32")
+    forms = all_in(bundle.graph, "fp32")
     for images in chosen.batches(batch):
         replay = Replay(observer, images)
         for state in chosen.states:

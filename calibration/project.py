@@ -11,25 +11,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.embed import embed_everywhere
+from calibration.embed import embed_states
 from calibration.errors import CalibrationError
-from calibration.outcome import POINTS, Notify
-from calibration.projection import Choice, check_axes, choose_projection, mean_map
+from calibration.projection import ProjectionChoice, check_axes, choose_projection, mean_map
+from calibration.request import POINTS, Notify
 from calibration.samples import Samples, choose_samples
 from denet.data.records import open_data
 from denet.evaluate import Split
 from denet.files import replaced_folder
-from denet.graph import STATES
 from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import Projection
 from runtime.bundle.writing import link, link_folder, store, store_manifest
 from runtime.head import normalized
-from runtime.preprocess import Preprocessor
 from runtime.runtime import CanaryError, Runtime
 
 SAMPLES = 512
-"""Fitted on by default: in seven states, 3,584 embeddings."""
+"""Fitted on by default: in the seven states of three modalities, 3,584 embeddings."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Projected:
     """
 
     bundle: Bundle
-    choice: Choice
+    choice: ProjectionChoice
     samples: Samples
 
 
@@ -89,8 +87,7 @@ def project(root: Path, request: ProjectionRequest, notify: Notify = lambda *_: 
     bundle = Bundle.open(root)
     _check(bundle, request)
     bundle.verify()
-    preprocess = Preprocessor(bundle.manifest.preprocessing)
-    samples = choose_samples(request.data, None, preprocess, request.samples, request.seed)
+    samples = choose_samples(bundle.manifest, request.data, None, request.samples, request.seed)
     if not samples.labelled:
         raise CalibrationError(
             f"{request.data}: a projection is judged by mAP, but in the training split no identity "
@@ -108,8 +105,8 @@ def project(root: Path, request: ProjectionRequest, notify: Notify = lambda *_: 
     with Runtime.load(
         bundle, "auto", "fp32", threads=request.threads, max_batch=request.batch
     ) as runtime:
-        fitted = embed_everywhere(runtime, samples.calibration.records, states, count)
-        judged = embed_everywhere(runtime, samples.judged.records, states, count)
+        fitted = embed_states(runtime, samples.calibration.records, states, count)
+        judged = embed_states(runtime, samples.judged.records, states, count)
     notify("projecting", 0, 1)
     split = Split(samples.judged.records, samples.judged.records)
     choice = choose_projection(fitted, judged, split, request.dim)
@@ -169,7 +166,7 @@ def _check(bundle: Bundle, request: ProjectionRequest) -> None:
         )
 
 
-def _keep_budget(choice: Choice, request: ProjectionRequest) -> None:
+def _keep_budget(choice: ProjectionChoice, request: ProjectionRequest) -> None:
     budget = POINTS if request.budget is None else request.budget
     before, after = mean_map(choice.before), mean_map(choice.after)
     if before - after > budget:
@@ -180,7 +177,9 @@ def _keep_budget(choice: Choice, request: ProjectionRequest) -> None:
         )
 
 
-def _write(bundle: Bundle, request: ProjectionRequest, choice: Choice, samples: Samples) -> Bundle:
+def _write(
+    bundle: Bundle, request: ProjectionRequest, choice: ProjectionChoice, samples: Samples
+) -> Bundle:
     manifest, head = bundle.manifest, bundle.manifest.head
     arrays = {} if head.affine is None else bundle.read_arrays(head.affine)
     arrays |= {"mean": choice.mean, "matrix": choice.matrix}
@@ -224,10 +223,10 @@ def _write(bundle: Bundle, request: ProjectionRequest, choice: Choice, samples: 
     return Bundle.open(bundle.root)
 
 
-def _projected_canary(bundle: Bundle, choice: Choice) -> dict[str, NDArray[Any]]:
+def _projected_canary(bundle: Bundle, choice: ProjectionChoice) -> dict[str, NDArray[Any]]:
     """The golden inputs with what PyTorch made of them, projected in float64."""
     arrays = bundle.read_arrays(bundle.manifest.canary.file)
-    for name in (f"embedding_{state}" for state in STATES):
+    for name in (f"embedding_{state}" for state in bundle.graph.states):
         short = (arrays[name] - choice.mean.astype(np.float64)) @ choice.matrix
         arrays[name] = normalized(short).astype(np.float32)
     return arrays

@@ -49,12 +49,12 @@ class Axes:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ProjectionChoice:
     """A projection, and what it was chosen for.
 
     Attributes:
-        mean: (6C,) float32.
-        matrix: (6C, dim) float32.
+        mean: (P*C,) float32, of the P parts of an embedding.
+        matrix: (P*C, dim) float32.
         power: of its whitening.
         before: mAP in each state without a projection, in per cent.
         tried: mAP in each state with each power.
@@ -108,7 +108,9 @@ def principal_axes(embeddings: NDArray[np.float32], dim: int) -> Axes:
     return Axes(mean, vectors, variances / len(centred))
 
 
-def choose_projection(fitted: Embeddings, judged: Embeddings, split: Split, dim: int) -> Choice:
+def choose_projection(
+    fitted: Embeddings, judged: Embeddings, split: Split, dim: int
+) -> ProjectionChoice:
     """The projection to `dim` numbers with the best mean mAP over the states.
 
     Args:
@@ -129,7 +131,7 @@ def choose_projection(fitted: Embeddings, judged: Embeddings, split: Split, dim:
 
     tried = {power: rank(power) for power in POWERS}
     power = max(POWERS, key=lambda p: mean_map(tried[p]))
-    return Choice(mean, axes.matrix(power), power, _accuracy(split, judged), tried)
+    return ProjectionChoice(mean, axes.matrix(power), power, _accuracy(split, judged), tried)
 
 
 def mean_map(accuracy: Mapping[State, float]) -> float:
@@ -137,7 +139,7 @@ def mean_map(accuracy: Mapping[State, float]) -> float:
     return float(np.mean(list(accuracy.values())))
 
 
-def projection_table(choice: Choice) -> Table:
+def projection_table(choice: ProjectionChoice) -> Table:
     """mAP in each state without a projection, and with each whitening that was tried."""
     table = Table("mAP, %", title="Judged on other people", title_justify="left")
     table.add_column("before", justify="right")
@@ -153,7 +155,7 @@ def projection_table(choice: Choice) -> Table:
     return table
 
 
-def projection_facts(choice: Choice) -> dict[str, Any]:
+def projection_facts(choice: ProjectionChoice) -> dict[str, Any]:
     """What `projection_table` shows, as plain data."""
     return {
         "dim": choice.matrix.shape[1],

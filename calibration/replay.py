@@ -1,6 +1,6 @@
 """Replays the plans of missing states over a batch of complete samples, each computation once.
 
-A calibration asks the same samples for their embeddings in seven states with many choices of
+A calibration asks the same samples for their embeddings in every state with many choices of
 forms, and most of what these need is the same: a branch makes its feature once, whatever the state.
 So every value is known by how it was made - engine, form, and the values that went in - and is
 made when it is first asked for. What a CMFT or an edge reads is thus always what real branches
@@ -9,13 +9,13 @@ made of real images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import ENGINES, STACKED, Call, Modality, State, image_value, plan
+from denet.graph import Call, Graph, Modality, State, execute, image_value, stacked, unstacked
 from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
@@ -26,11 +26,15 @@ Arrays = dict[str, NDArray[np.float32]]
 Key = tuple[Any, ...]
 """How a value was made: equal keys are equal values, within a batch."""
 
+Read = dict[str, tuple[Key, ...]]
+"""How what a call reads was made, by the name of each input."""
 
-class Engines:
+
+class ReplayEngines:
     """Engines in several forms, as ONNX Runtime sessions on the CPU, loaded when first needed.
 
     Args:
+        graph: whose engines they are.
         read: the ONNX model of an engine in a form.
         threads: of the process's pool.
 
@@ -38,8 +42,11 @@ class Engines:
         BackendError: the process has a pool with another number of threads.
     """
 
-    def __init__(self, read: Callable[[str, Form], bytes], threads: int | None) -> None:
+    def __init__(
+        self, graph: Graph, read: Callable[[str, Form], bytes], threads: int | None
+    ) -> None:
         Pool.ensure(threads)
+        self.graph = graph
         self._read = read
         self._sessions: dict[tuple[str, Form], Any] = {}
 
@@ -71,60 +78,62 @@ class Replay:
             replayed.
     """
 
-    def __init__(self, engines: Engines, images: Mapping[Modality, NDArray[np.float32]]) -> None:
+    def __init__(
+        self, engines: ReplayEngines, images: Mapping[Modality, NDArray[np.float32]]
+    ) -> None:
         self._engines = engines
         self._values: dict[Key, NDArray[np.float32]] = {
             (image_value(m),): array for m, array in images.items()
         }
 
     def parts(self, state: State, forms: Forms) -> list[tuple[Key, NDArray[np.float32]]]:
-        """The six parts (B, C) of the embedding of `state`, each with how it was made.
+        """The parts (B, C) of the embedding of `state`, each with how it was made.
 
         Args:
             state: within the modalities of the batch.
             forms: of each engine.
         """
-        keys: dict[str, Key] = {}
-        for call, read, made in self._calls(state, forms, keys):
-            first = next(iter(call.outputs.values()))[0]
-            if keys[first] not in self._values:
-                self._run(call.engine, forms[call.engine], read, made)
-        return [(keys[name], self._values[keys[name]]) for name in plan(state).parts]
+        keys = self._follow(state, lambda call, read: self._run(call, forms[call.engine], read))
+        parts = self._engines.graph.plan(state).parts
+        return [(keys[name], self._values[keys[name]]) for name in parts]
 
-    def inputs(self, state: State, forms: Forms) -> Iterator[tuple[str, Arrays]]:
-        """Each engine of `state`, with what it reads; the parts must have been made."""
-        for call, read, _ in self._calls(state, forms, {}):
-            yield call.engine, self._gathered(read)
+    def inputs(self, state: State, forms: Forms) -> list[tuple[str, Arrays]]:
+        """Each call of the plan of `state`: its engine, and what that reads. Args: as `parts`."""
+        found: list[tuple[str, Arrays]] = []
 
-    def _calls(
-        self, state: State, forms: Forms, keys: dict[str, Key]
-    ) -> Iterator[tuple[Call, dict[str, tuple[Key, ...]], Key]]:
-        """Each call of the plan of `state`, with the values it reads, and how what it makes is
-        known; `keys` gets those of all values of the plan by their names."""
-        keys |= {image_value(m): (image_value(m),) for m in state.available}
-        for call in plan(state).calls:
-            read = {name: tuple(keys[v] for v in names) for name, names in call.inputs.items()}
-            made: Key = (call.engine, forms[call.engine], *read.items())
-            for output, names in call.outputs.items():
-                for index, name in enumerate(names):
-                    keys[name] = (*made, output, index)
-            yield call, read, made
+        def run(call: Call, read: Read) -> dict[str, tuple[Key, ...]]:
+            found.append((call.engine, self._gathered(read)))
+            return self._run(call, forms[call.engine], read)
 
-    def _gathered(self, read: Mapping[str, tuple[Key, ...]]) -> Arrays:
-        return {
-            name: np.stack([self._values[key] for key in keys])
-            if name in STACKED
-            else self._values[keys[0]]
-            for name, keys in read.items()
+        self._follow(state, run)
+        return found
+
+    def _follow(
+        self, state: State, run: Callable[[Call, Read], Mapping[str, Sequence[Key]]]
+    ) -> dict[str, Key]:
+        """How each value of the plan of `state` is made, by its name there."""
+        keys: dict[str, Key] = {image_value(m): (image_value(m),) for m in state.available}
+        execute(self._engines.graph.plan(state).calls, keys, run)
+        return keys
+
+    def _run(self, call: Call, form: Form, read: Read) -> dict[str, tuple[Key, ...]]:
+        """How what a call makes is made; made now, if it has not been."""
+        how: Key = (call.engine, form, *read.items())
+        made = {
+            output: tuple((*how, output, index) for index in range(len(names)))
+            for output, names in call.outputs.items()
         }
+        if any(key not in self._values for keys in made.values() for key in keys):
+            arrays = self._engines.run(call.engine, form, self._gathered(read))
+            for output, each in unstacked(arrays).items():
+                self._values |= {(*how, output, i): array for i, array in enumerate(each)}
+        return made
 
-    def _run(self, engine: str, form: Form, read: Mapping[str, tuple[Key, ...]], made: Key) -> None:
-        for output, array in self._engines.run(engine, form, self._gathered(read)).items():
-            each = array if output in STACKED else [array]
-            for index, value in enumerate(each):
-                self._values[(*made, output, index)] = value
+    def _gathered(self, read: Read) -> Arrays:
+        arrays = {name: tuple(self._values[k] for k in keys) for name, keys in read.items()}
+        return stacked(arrays, np.stack)
 
 
-def all_in(form: Form) -> dict[str, Form]:
-    """Every engine in one form."""
-    return dict.fromkeys(ENGINES, form)
+def all_in(graph: Graph, form: Form) -> dict[str, Form]:
+    """Every engine of `graph` in one form."""
+    return dict.fromkeys(graph.engines, form)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from calibration.errors import CalibrationError
 from denet.data.records import DataError, ImageRef, Record, open_data, unmatched
 from denet.folders import modality_of
-from denet.graph import STATES, Modality, State
+from denet.graph import Graph, Modality, State
+from runtime.bundle.manifest import Manifest
 from runtime.preprocess import Preprocessor
 from runtime.samples import find_samples
 
@@ -34,25 +35,27 @@ MOST_UNIFORM = 0.1
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenSamples:
     """Samples, all of which have the modalities of `state`.
 
     Attributes:
         records: the samples.
         state: the richest state that they can all be in.
+        graph: that the state is of.
         preprocess: image to network input.
         source: the folder they are in.
     """
 
     records: tuple[Record, ...]
     state: State
+    graph: Graph
     preprocess: Preprocessor
     source: str
 
     @property
     def states(self) -> tuple[State, ...]:
         """Every missing state that they can be in."""
-        return tuple(s for s in STATES if set(s.available) <= set(self.state.available))
+        return tuple(s for s in self.graph.states if set(s.available) <= set(self.state.available))
 
     def batches(self, size: int) -> Iterator[dict[Modality, NDArray[np.float32]]]:
         """Network inputs (B, 3, H, W) of each modality, `size` samples at once.
@@ -112,21 +115,21 @@ class Samples:
         notes: what a person should know of the choice.
     """
 
-    calibration: Chosen
-    judged: Chosen
+    calibration: ChosenSamples
+    judged: ChosenSamples
     labelled: bool
     notes: tuple[str, ...]
 
 
 def choose_samples(
-    data: Path, judge: Path | None, preprocess: Preprocessor, count: int, seed: int
+    manifest: Manifest, data: Path, judge: Path | None, count: int, seed: int
 ) -> Samples:
     """Choose `count` samples to calibrate with, or fewer if there are not so many.
 
     Args:
+        manifest: of the bundle that they are for.
         data: a data set, of which the training split is taken, or a folder with RGB, NI and TI.
         judge: another set, whose test split judges; None to judge by a part of `data`.
-        preprocess: image to network input.
         count: samples to calibrate with.
         seed: of the choice.
 
@@ -134,10 +137,11 @@ def choose_samples(
         CalibrationError: there are too few.
         DataError, SampleError: the data cannot be used.
     """
+    graph, preprocess = manifest.graph, Preprocessor(manifest.preprocessing)
     notes: list[str] = []
     records, labelled = _training(data)
     random = np.random.default_rng(seed)
-    kept, state = _richest(records, data, 2 * LEAST if judge is None else LEAST, notes)
+    kept, state = _richest(graph, records, data, 2 * LEAST if judge is None else LEAST, notes)
     if judge is None:
         fitted, judged = _halves(kept, labelled, random)
         judged_state, judged_source = state, str(data)
@@ -148,17 +152,19 @@ def choose_samples(
         if not others:
             raise CalibrationError(f"{judge}: has no test split to judge by")
         fitted = kept
-        judged, judged_state = _richest(others, judge, LEAST, notes)
+        judged, judged_state = _richest(graph, others, judge, LEAST, notes)
         judged_source, labelled = str(judge), True
         if not set(judged_state.available) <= set(state.available):
-            judged_state = State.of(set(judged_state.available) & set(state.available))
+            judged_state = graph.state(set(judged_state.available) & set(state.available))
     if labelled and len(unmatched(judged, judged)) == len(judged):
         notes.append("no identity is seen by two cameras: judged by the embeddings alone")
         labelled = False
     chosen = sorted(random.permutation(len(fitted))[:count])
     return Samples(
-        Chosen(tuple(fitted[i] for i in chosen), state, preprocess, str(data)),
-        Chosen(_limited(judged, labelled, random), judged_state, preprocess, judged_source),
+        ChosenSamples(tuple(fitted[i] for i in chosen), state, graph, preprocess, str(data)),
+        ChosenSamples(
+            _limited(judged, labelled, random), judged_state, graph, preprocess, judged_source
+        ),
         labelled,
         tuple(notes),
     )
@@ -180,10 +186,10 @@ def _training(data: Path) -> tuple[tuple[Record, ...], bool]:
 
 
 def _richest(
-    records: Sequence[Record], data: Path, least: int, notes: list[str]
+    graph: Graph, records: Sequence[Record], data: Path, least: int, notes: list[str]
 ) -> tuple[tuple[Record, ...], State]:
     """The samples that have the modalities of the richest state in which there are enough."""
-    for state in STATES:
+    for state in graph.states:
         kept = tuple(r for r in records if set(state.available) <= set(r.images))
         if len(kept) >= least:
             if len(kept) < len(records):
@@ -191,8 +197,8 @@ def _richest(
                     f"{data}: {len(records) - len(kept)} of {len(records)} samples are left out: "
                     f"they lack a modality of {state}"
                 )
-            if state.missing:
-                notes.append(f"{data}: no {' and no '.join(state.missing)} images to calibrate by")
+            if missing := graph.missing(state):
+                notes.append(f"{data}: no {' and no '.join(missing)} images to calibrate by")
             return kept, state
     raise CalibrationError(
         f"{data}: {len(records)} samples, and no modality in {least} of them: calibrating takes "

@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.embed import embed_everywhere
+from calibration.embed import embed_states
 from calibration.errors import CalibrationError
 from denet.data.records import Record, open_data
 from denet.evaluate import Split
-from denet.graph import STATES, State
+from denet.graph import Graph, State
 from denet.outputs import check_output, write_output
 from denet.testset import all_samples, open_split
 from runtime.gallery.scores import LEAST_ERRORS, Pair, Scores, ScoreTable, rates_for
@@ -44,7 +44,7 @@ def measure_scores(
     check_scores_file(out)
     split = open_split(open_data(data))
     records = all_samples(split)
-    states = _common_states(records, data)
+    states = _common_states(runtime.graph, records, data)
     done = 0
 
     def count(more: int) -> None:
@@ -52,7 +52,7 @@ def measure_scores(
         done += more
         notify(done, len(records))
 
-    made = embed_everywhere(runtime, records, states, count)
+    made = embed_states(runtime, records, states, count)
     queries = {state: rows[: len(split.query)] for state, rows in made.items()}
     gallery = {state: rows[-len(split.gallery) :] for state, rows in made.items()}
     space = Space.of(runtime.bundle.manifest)
@@ -135,9 +135,9 @@ def measure_pair(impostors: NDArray[np.float32], genuine: NDArray[np.float32]) -
     )
 
 
-def _common_states(records: Sequence[Record], data: Path) -> tuple[State, ...]:
+def _common_states(graph: Graph, records: Sequence[Record], data: Path) -> tuple[State, ...]:
     """The states that all records can be in."""
     common = set.intersection(*(set(r.images) for r in records))
     if not common:
         raise CalibrationError(f"{data}: no modality is there for all of its test samples")
-    return tuple(state for state in STATES if set(state.available) <= common)
+    return tuple(state for state in graph.states if set(state.available) <= common)

@@ -1,44 +1,29 @@
 """The table of activation ranges: what a calibration has seen, and of which model and data.
 
-Kept in the bundle as `calibration.json`. INT8 for another target is made from it without the data.
+Kept in the bundle as `calibration.json`. From it INT8 for another platform is made without the
+data.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 from calibration.errors import CalibrationError
-from denet.graph import ENGINES
+from calibration.observe import observe
+from calibration.ranges import Ranges
+from calibration.request import CalibrationRequest
+from calibration.samples import Samples
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import Manifest
 
 PATH = "calibration.json"
 
-Method = Literal["minmax", "percentile", "entropy"]
 
-PERCENTILE = 99.99
-"""Of the values of a tensor, what the percentile method keeps inside its range, in per cent."""
-
-
-class Ranges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The range of one tensor, lowest and highest, by each method.
-
-    The last two are known of the engines that INT8 quantizes; of an edge, only what occurred.
-    """
-
-    minmax: tuple[float, float]
-    percentile: tuple[float, float] | None = None
-    entropy: tuple[float, float] | None = None
-
-    def by(self, method: Method) -> tuple[float, float]:
-        found: tuple[float, float] | None = getattr(self, method)
-        return self.minmax if found is None else found
-
-
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RangeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a calibration has seen.
 
     Attributes:
@@ -73,7 +58,8 @@ def weights_digest(manifest: Manifest) -> str:
     """
     if manifest.forms("fp32", None) is None:
         raise CalibrationError("the bundle holds no FP32 engines to calibrate: export it again")
-    lines = (f"{name} {manifest.engines[name].files['fp32'].sha256}\n" for name in ENGINES)
+    engines = manifest.graph.engines
+    lines = (f"{name} {manifest.engines[name].files['fp32'].sha256}\n" for name in engines)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -83,7 +69,7 @@ def preprocessing_digest(manifest: Manifest) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
-def read_table(bundle: Bundle) -> Table | None:
+def read_table(bundle: Bundle) -> RangeTable | None:
     """The table of `bundle`; None if it has none.
 
     Raises:
@@ -95,14 +81,14 @@ def read_table(bundle: Bundle) -> Table | None:
         return None
     path = bundle.root / calibration.table.path
     try:
-        table = msgspec.json.decode(bundle.read(calibration.table), type=Table)
+        table = msgspec.json.decode(bundle.read(calibration.table), type=RangeTable)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CalibrationError(f"{path}: not a calibration table: {error}") from None
     check_table(table, bundle, str(path))
     return table
 
 
-def check_table(table: Table, bundle: Bundle, name: str) -> None:
+def check_table(table: RangeTable, bundle: Bundle, name: str) -> None:
     """See that a table belongs to a bundle.
 
     Raises:
@@ -118,3 +104,59 @@ def check_table(table: Table, bundle: Bundle, name: str) -> None:
             f"{name}: was made with another preprocessing than that of {bundle.root}: calibrate "
             "it with data"
         )
+
+
+def obtain_table(
+    bundle: Bundle,
+    request: CalibrationRequest,
+    samples: Samples,
+    notes: list[str],
+    notify: Callable[[int], None],
+) -> RangeTable:
+    """The ranges: from a file, from the bundle if they are of the same samples, or new ones.
+
+    Args:
+        bundle: to calibrate.
+        request: may name the file.
+        samples: those that calibrate are observed.
+        notes: gets a line on what a person should know.
+        notify: told of so many samples more.
+
+    Raises:
+        CalibrationError: the file cannot be read, or is of another model.
+        DataError: a sample cannot be read.
+    """
+    if request.table is not None:
+        try:
+            given = msgspec.json.decode(request.table.read_bytes(), type=RangeTable)
+        except OSError as error:
+            raise CalibrationError(f"{request.table}: cannot be read: {error.strerror}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CalibrationError(f"{request.table}: not a calibration table: {error}") from None
+        check_table(given, bundle, str(request.table))
+        return given
+    digest = samples.calibration.digest()
+    try:
+        known = read_table(bundle)
+    except CalibrationError as error:
+        notes.append(f"{error}: made anew")
+        known = None
+    if known is not None and (known.data, known.seed) == (digest, request.seed):
+        notes.append("the ranges in the bundle are of the same samples: kept")
+        return known
+    ranges = observe(
+        bundle,
+        samples.calibration,
+        request.threads,
+        request.batch,
+        notify,
+    )
+    return RangeTable(
+        weights=weights_digest(bundle.manifest),
+        preprocessing=preprocessing_digest(bundle.manifest),
+        data=digest,
+        source=str(request.data),
+        samples=len(samples.calibration.records),
+        seed=request.seed,
+        engines=ranges,
+    )

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from calibration.replay import Arrays, Engines, Replay, all_in
-from calibration.samples import Chosen
+from calibration.replay import Arrays, Replay, ReplayEngines, all_in
+from calibration.samples import ChosenSamples
 from runtime.bundle.forms import Form
 
 ROUNDS = 15
 
 
 def engine_times(
-    engines: Engines,
-    samples: Chosen,
+    engines: ReplayEngines,
+    samples: ChosenSamples,
     forms: Mapping[str, Sequence[Form]],
     notify: Callable[[int], None] = lambda _: None,
 ) -> dict[str, dict[Form, float]]:
@@ -33,9 +33,8 @@ def engine_times(
     images = next(samples.batches(1))
     replay = Replay(engines, images)
     inputs: dict[str, Arrays] = {}
-    real = all_in("fp32")
+    real = all_in(engines.graph, "fp32")
     for state in samples.states:
-        replay.parts(state, real)
         inputs |= dict(replay.inputs(state, real))
     times: dict[str, dict[Form, float]] = {}
     for engine, asked in forms.items():

@@ -12,8 +12,7 @@ from calibration.table import PATH
 from denet.files import replaced_folder
 from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import Form, Precision
-from runtime.bundle.forms import Platform as Target
+from runtime.bundle.forms import Form, Platform, Precision
 from runtime.bundle.manifest import Calibration, Engine, File, Manifest, Mixed
 from runtime.bundle.writing import link, link_folder, store, store_manifest
 
@@ -24,13 +23,13 @@ def write(
     table: bytes,
     *,
     calibration: Mapping[str, object],
-    mixed: Mapping[Target, Mixed],
+    mixed: Mapping[Platform, Mixed],
     min_cosine: Mapping[str, float],
     default: Precision,
 ) -> Bundle:
     """Replace `bundle` by one that also holds `emitted`.
 
-    What earlier calibrations left is replaced, for other targets too: it would belong to another
+    What earlier calibrations left is replaced, for other platforms too: it would belong to another
     table. The FP32 engines stay as they are.
 
     Args:
@@ -38,7 +37,7 @@ def write(
         emitted: new forms of its engines.
         table: the encoded table of ranges.
         calibration: the fields of `runtime.bundle.Calibration` but for the table.
-        mixed: a choice for each target.
+        mixed: a choice for each platform.
         min_cosine: of the canary, for the new variants.
         default: the bundle's precision from now on.
 

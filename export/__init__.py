@@ -1,4 +1,4 @@
-"""From a DENet in PyTorch to a bundle of 15 engines, and from its ONNX to TensorRT's.
+"""From a DENet in PyTorch to a bundle of engines, and from its ONNX to TensorRT's.
 
 The names below are loaded when they are first used: `export.tensorrt` works on machines that have
 no torch.

@@ -1,4 +1,4 @@
-"""Writes a bundle: 15 engines, the canary and the manifest, checked before it gets its name."""
+"""Writes a bundle: its engines, the canary and the manifest, checked before it gets its name."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ import torch
 import denet
 from denet.errors import DenetError
 from denet.files import replaced_folder
-from denet.graph import ENGINES, MODALITIES, PARTS
+from denet.graph import Graph
 from denet.model import DENet
 from denet.outputs import check_free, check_parent
-from export import parity
 from export.engines import Shape, engine_graphs
 from export.golden import make_canary, npz
 from export.onnx import Traced, to_onnx
-from export.parity import ParityError, check_parity
+from export.parity import ParityError, check_parity, parity_steps
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import (
     MANIFEST,
@@ -42,12 +41,14 @@ MIN_COSINE_FP32 = 0.9999
 """What the canary asks of FP32 engines on any device: far under it lie a wrong image size or
 colour order, far above it the different order of sums on another processor."""
 
-STEPS = len(ENGINES) + parity.STEPS + 1
-"""Calls of `notify` during an export: each engine, the comparison with PyTorch, the canary."""
-
 
 class ExportError(DenetError):
     """An export that did not happen; nothing is left behind. The message says why."""
+
+
+def export_steps(graph: Graph) -> int:
+    """Calls of `notify` during an export: each engine, the comparison with PyTorch, the canary."""
+    return len(graph.engines) + parity_steps(graph) + 1
 
 
 def export_bundle(
@@ -72,7 +73,7 @@ def export_bundle(
         replace: replace a bundle that is at `out`; anything else there is never touched.
         threads: CPU threads of ONNX Runtime in the comparison.
         finish: done with the checked bundle before it gets its name, such as a calibration.
-        notify: told what is done next, `STEPS` times.
+        notify: told what is done next, `export_steps` times.
 
     Raises:
         DenetError: what `finish` raises.
@@ -86,7 +87,7 @@ def export_bundle(
         )
     if model.training:
         raise ExportError(f"{out}: the model is in training mode: call model.eval() first")
-    check_target(out, replace)
+    check_out(out, replace)
     try:
         with replaced_folder(out) as root:
             _write(model, root, checkpoint_sha256, notify)
@@ -110,7 +111,7 @@ def _finished(finish: Callable[[Path], object], root: Path, out: Path) -> None:
         raise type(error)(str(error).replace(str(root), str(out))) from None
 
 
-def check_target(out: Path, replace: bool) -> None:
+def check_out(out: Path, replace: bool) -> None:
     """See that a bundle may be written to `out`, before the work for it is done.
 
     Raises:
@@ -151,7 +152,9 @@ def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[s
         preprocessing=preprocessing,
         engines=engines,
         default_precision="fp32",
-        head=HeadSpec(dim=PARTS * model.channels, normalize=True, affine=_affine(model, root)),
+        head=HeadSpec(
+            dim=model.graph.parts * model.channels, normalize=True, affine=_affine(model, root)
+        ),
         canary=Canary(
             file=store(root, "canary.npz", make_canary(model, Preprocessor(preprocessing))),
             min_cosine={"fp32": MIN_COSINE_FP32},
@@ -176,7 +179,7 @@ def _preprocessing(model: DENet) -> Preprocessing:
                 std=chosen.std,
                 range16=chosen.range16,
             )
-            for m in MODALITIES
+            for m in model.graph.modalities
         },
     )
 

@@ -1,4 +1,4 @@
-"""The 15 graphs that are exported: one small module for each kind of engine.
+"""The engines that are exported: one small module for each kind of them.
 
 The network computes in the exact collapsed form already (`denet.cmft`, `denet.dem`); these
 modules only choose what goes in and out, and say so with shapes.
@@ -15,12 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from denet.branch import Branch, global_average
 from denet.cmft import CMFT
 from denet.dem import DEMEdge
-from denet.graph import ENGINES, MAX_TARGETS, STACKED
+from denet.graph import MAX_TARGETS, STACKED
 from denet.model import DENet
 
 Shape = tuple[int | str, ...]
 
-BATCH, TARGETS = "B", "T"
+BATCH, PLATFORMS = "B", "T"
 """Names of the dynamic axes: samples, and target vectors of an edge."""
 
 
@@ -72,7 +72,7 @@ class EngineGraph:
     def example(self, batch: int, targets: int, seed: int = 0) -> dict[str, Tensor]:
         """Random inputs for `batch` samples and, for an edge, `targets` vectors of each."""
         generator = torch.Generator().manual_seed(seed)
-        sizes = {BATCH: batch, TARGETS: targets}
+        sizes = {BATCH: batch, PLATFORMS: targets}
         return {
             name: torch.randn(
                 [d if isinstance(d, int) else sizes[d] for d in shape], generator=generator
@@ -89,13 +89,13 @@ class EngineGraph:
 
 
 def engine_graphs(model: DENet) -> list[EngineGraph]:
-    """The 15 engines of `model`, in the order of `denet.graph.ENGINES`."""
+    """The engines of `model`, in the order of its graph."""
     height, width = model.config.image_size
     feature: Shape = (BATCH, model.channels, *model.feature_size)
     vector: Shape = (BATCH, model.channels)
-    vectors: Shape = (TARGETS, *vector)
+    vectors: Shape = (PLATFORMS, *vector)
     graphs = []
-    for name in ENGINES:
+    for name in model.graph.engines:
         component = model.engines[name]
         if isinstance(component, Branch):
             graph = EngineGraph(

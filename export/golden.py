@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from denet.graph import MODALITIES, STATES
 from denet.model import DENet
 from runtime.preprocess import Preprocessor
 
@@ -34,17 +33,18 @@ def golden_images(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
 def make_canary(model: DENet, preprocess: Preprocessor) -> bytes:
     """The canary file (npz) of `model`, as `runtime.canary` reads it."""
     height, width = model.config.image_size
+    modalities = model.graph.modalities
     # Not the network's size, so that a wrong resize on the device is found as well.
     images = {
-        m: golden_images(height * 3 // 4, width * 3 // 4, seed) for seed, m in enumerate(MODALITIES)
+        m: golden_images(height * 3 // 4, width * 3 // 4, seed) for seed, m in enumerate(modalities)
     }
     inputs = {
         m: torch.from_numpy(np.stack([preprocess(image, m) for image in images[m]]))
-        for m in MODALITIES
+        for m in modalities
     }
-    arrays: dict[str, NDArray[Any]] = {f"image_{m}": images[m] for m in MODALITIES}
+    arrays: dict[str, NDArray[Any]] = {f"image_{m}": images[m] for m in modalities}
     with torch.no_grad(), one_thread():
-        for state in STATES:
+        for state in model.graph.states:
             arrays[f"embedding_{state}"] = model(inputs, state).embedding.numpy()
     return npz(arrays)
 

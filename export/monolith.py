@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from denet.checkpoint import file_digest, load_checkpoint
 from denet.cmft import CMFT
 from denet.errors import DenetError
-from denet.graph import PARTS, STATES, State
+from denet.graph import State
 from denet.initialize import random_images
 from denet.model import DENet
 from export.engines import BATCH
@@ -27,7 +27,7 @@ class MonolithError(DenetError):
 class Monolith(nn.Module):
     """All components of one state as one module.
 
-    Images (B, 3, H, W) of the state's modalities, by name -> parts (6, B, C), before the head.
+    Images (B, 3, H, W) of the state's modalities, by name -> its parts (P, B, C), before the head.
     """
 
     def __init__(self, model: DENet, state: State) -> None:
@@ -55,7 +55,7 @@ def monolith(model: DENet, state: State) -> bytes:
         Monolith(model, state).eval(),
         {m: images.clone() for m in state.available},
         dict.fromkeys(state.available, (BATCH, 3, *model.config.image_size)),
-        {"parts": (PARTS, BATCH, model.channels)},
+        {"parts": (model.graph.parts, BATCH, model.channels)},
     )
 
 
@@ -84,6 +84,6 @@ def export_monoliths(
             f"{checkpoint}: not the checkpoint that {bundle.root} was exported from: graphs of "
             "another one say nothing of it"
         )
-    for state in STATES:
+    for state in model.graph.states:
         notify(f"exporting {state} as one graph")
         (folder / f"{state.name}.onnx").write_bytes(monolith(model, state))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from denet.graph import MAX_TARGETS
-from export.engines import BATCH, TARGETS, EngineGraph, Shape
+from export.engines import BATCH, PLATFORMS, EngineGraph, Shape
 
 OPSET = 20
 
@@ -33,7 +33,7 @@ def to_onnx(graph: EngineGraph, traced: Traced) -> bytes:
     Args:
         graph: the engine.
         traced: the programs of other engines, which this one is added to. Tracing takes most of
-            an export, and the 15 engines are of three kinds: of each kind one is traced, and the
+            an export, and the engines are of three kinds: of each kind one is traced, and the
             others put their weights into its program.
 
     Raises:
@@ -85,7 +85,7 @@ def _trace(
     """What the module computes, operation by operation, before anything is folded."""
     dims = {
         BATCH: Dim("batch", min=1, max=MAX_BATCH),
-        TARGETS: Dim("targets", min=1, max=MAX_TARGETS),
+        PLATFORMS: Dim("targets", min=1, max=MAX_TARGETS),
     }
     dynamic = {
         name: {axis: dims[d] for axis, d in enumerate(shape) if isinstance(d, str)}

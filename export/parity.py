@@ -13,7 +13,7 @@ from torch import Tensor
 
 from denet.checkpoint import file_digest, load_checkpoint
 from denet.errors import DenetError
-from denet.graph import COMPLETE, ENGINES, MODALITIES, STATES, Modality, State
+from denet.graph import Graph, Modality, State, component
 from denet.initialize import random_images
 from denet.model import DENet
 from export.engines import EngineGraph, engine_graphs, target_range
@@ -23,16 +23,21 @@ from runtime.runtime import Runtime
 MIN_COSINE = 0.99999
 MAX_RELATIVE = 1e-3
 
-PART_NAMES = tuple(f"{c}[{m}]" for c in ("c(S)", "c(anchor)") for m in MODALITIES)
-
-STEPS = len(ENGINES) + len(STATES) + 1
-"""Calls of `notify` during a comparison: each engine, each state, and mixed states."""
-
 Notify = Callable[[str], None]
 
 
 class ParityError(DenetError):
     """An engine or a state whose numbers are not PyTorch's; names it and the tensor."""
+
+
+def parity_steps(graph: Graph) -> int:
+    """Calls of `notify` during a comparison: each engine, each state, and mixed states."""
+    return len(graph.engines) + len(graph.states) + 1
+
+
+def part_names(graph: Graph) -> tuple[str, ...]:
+    """What the parts of an embedding are called, in their order."""
+    return tuple(f"{c}[{m}]" for c in ("c(S)", "c(anchor)") for m in graph.modalities)
 
 
 @dataclass(frozen=True)
@@ -147,16 +152,19 @@ def _compare_engines(
 def _compare_states(
     model: DENet, runtime: Runtime, notify: Notify, random: torch.Generator
 ) -> Iterator[Difference]:
-    for state in STATES:
+    states = model.graph.states
+    for state in states:
         notify(state.name)
         for batch in (1, 3):
             yield from _compare_batch(model, runtime, [state] * batch, random)
     notify("mixed states")
-    yield from _compare_batch(model, runtime, [STATES[i % len(STATES)] for i in range(16)], random)
+    yield from _compare_batch(model, runtime, [states[i % len(states)] for i in range(16)], random)
 
 
 def _images(model: DENet, batch: int, random: torch.Generator) -> dict[Modality, Tensor]:
-    return {m: random_images(batch, model.config.image_size, random) for m in MODALITIES}
+    return {
+        m: random_images(batch, model.config.image_size, random) for m in model.graph.modalities
+    }
 
 
 def _compare_engine(
@@ -171,15 +179,14 @@ def _compare_engine(
     images = _images(model, batch, random)
     inputs: dict[str, Tensor] = {}
     if "image" in graph.inputs:
-        inputs["image"] = images["rgb"]
+        # Of any modality: each is drawn in the same way.
+        inputs["image"] = images[model.graph.modalities[0]]
     else:
-        source, _, target = graph.name.partition("_")[2].partition("2")
-        modality: Modality = next(m for m in MODALITIES if m == source)
-        branches = model(images, COMPLETE).branches
-        inputs["feature"] = branches[modality].feature
+        of = component(graph.name)
+        branches = model(images, model.graph.complete).branches
+        inputs["feature"] = branches[of.source].feature
         if "base" in graph.inputs:
-            other: Modality = next(m for m in MODALITIES if m == target)
-            base = branches[other].pooled
+            base = branches[of.target].pooled
             inputs["base"] = torch.stack([base, base.flip(1)])[:targets]
             # The output is then what the edge adds, and nothing that could hide an error in it.
             inputs["sum"] = torch.zeros_like(inputs["base"])
@@ -205,5 +212,5 @@ def _compare_batch(
     )
     mixed = len(set(states)) > 1
     where = f"state {'mixed' if mixed else states[0]} (batch {len(states)})"
-    for part, name in enumerate(PART_NAMES):
+    for part, name in enumerate(part_names(model.graph)):
         yield difference(where, name, expected[:, part], found[:, part])

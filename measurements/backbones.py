@@ -28,7 +28,7 @@ from denet.embed import BundleEmbedder
 from denet.evaluate import evaluate_states
 from denet.experiments.figure import MEANS
 from denet.files import written_whole
-from denet.graph import STATES, State, plan
+from denet.graph import State
 from denet.recipe import Recipe, read_recipe
 from denet.tables import ranking_facts
 from denet.testset import open_split
@@ -105,27 +105,28 @@ def main() -> None:
         runtimes[backbone] = runtime
         found[backbone] = accuracy(runtime, arguments.data, bundle.with_suffix(".json"))
 
-    times = {state: latencies(runtimes, state, arguments.rounds) for state in STATES}
+    graph = next(iter(runtimes.values())).graph
+    times = {state: latencies(runtimes, state, arguments.rounds) for state in graph.states}
     console.print(f"{processor()}, {arguments.threads} threads", highlight=False)
     heads = [
         "backbone",
         *(f"mAP {group.name}" for group in GROUPS),
         "GFLOP complete",
         "MB",
-        *(f"ms {state}" for state in STATES),
+        *(f"ms {state}" for state in graph.states),
     ]
     print("| " + " | ".join(heads) + " |")
     print("|" + " --- |" * len(heads))
     for name, runtime in runtimes.items():
         engines = runtime.bundle.manifest.engines
-        flops = sum(engines[e].flops for e in plan(STATES[0]).engines)
+        flops = sum(engines[e].flops for e in graph.plan(graph.complete).engines)
         size = sum(engine.files["fp32"].bytes for engine in engines.values())
         cells = [
             name,
             *(f"{value:.1f}" for value in found[name].values()),
             f"{flops / 1e9:.2f}",
             f"{size / 1e6:.0f}",
-            *(f"{times[state][name]:.1f}" for state in STATES),
+            *(f"{times[state][name]:.1f}" for state in graph.states),
         ]
         print("| " + " | ".join(cells) + " |")
 

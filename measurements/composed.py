@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from denet.graph import MODALITIES, STATES, Modality, State, plan
+from denet.graph import Graph, Modality, State, branch_engine, cmft_engine, dem_engine
 from denet.initialize import initial_model, random_images
 from denet.model import DENet
 from denet.recipe import read_recipe
@@ -58,7 +58,7 @@ def ratio(times: Mapping[str, list[float]], side: str, against: str) -> float:
 def processor() -> str:
     """The CPU's name and the instructions that decide how fast it multiplies."""
     cpu = read_cpu()
-    return f"{cpu.model or cpu.architecture} ({', '.join(cpu.instructions)})"
+    return f"{cpu.name} ({', '.join(cpu.instructions)})"
 
 
 def branch_runner(runtime: Runtime, state: State, sample: Arrays) -> Callable[[], object]:
@@ -72,20 +72,31 @@ def branch_runner(runtime: Runtime, state: State, sample: Arrays) -> Callable[[]
             "feature": backend.allocate((1, manifest.channels, *manifest.feature_size)),
             "pooled": backend.allocate((1, manifest.channels)),
         }
-        calls.append(EngineCall(f"branch_{m}", {"image": images[-1]}, outputs))
+        calls.append(EngineCall(branch_engine(m), {"image": images[-1]}, outputs))
     program = backend.program(images, calls, [])
     for m, host in zip(state.available, program.uploads, strict=True):
         np.copyto(host[0], sample[m])
     return program.run
 
 
+def one_of_each(graph: Graph) -> tuple[str, ...]:
+    """An engine of each kind that the graph has; the others of its kind cost the same."""
+    pairs = graph.pairs[:1]
+    return (
+        branch_engine(graph.modalities[0]),
+        *(cmft_engine(*pair) for pair in pairs),
+        *(dem_engine(*pair) for pair in pairs),
+    )
+
+
 def costs(runtime: Runtime) -> Table:
     """FLOPs and bytes of weights of each kind of engine, beside a branch's."""
     engines = runtime.bundle.manifest.engines
     table = Table("engine", "GFLOP", "% of a branch", "MB of weights", title="Cost at batch 1")
-    for name in ("branch_rgb", "cmft_rgb2nir", "dem_rgb2nir"):
+    names = one_of_each(runtime.graph)
+    for name in names:
         flops, size = engines[name].flops, engines[name].files["fp32"].bytes
-        share = 100 * flops / engines["branch_rgb"].flops
+        share = 100 * flops / engines[names[0]].flops
         table.add_row(name, f"{flops / 1e9:.3f}", f"{share:.2f}", f"{size / 1e6:.1f}")
     return table
 
@@ -100,11 +111,16 @@ def compare(model: DENet, runtime: Runtime, rounds: int) -> Table:
         "beyond branches",
         title=f"Batch 1, {model.config.backbone}, FP32, {rounds} rounds",
     )
+    graph = model.graph
     images = random_images(
-        len(MODALITIES), model.config.image_size, torch.Generator().manual_seed(1)
+        len(graph.modalities), model.config.image_size, torch.Generator().manual_seed(1)
     )
-    for state in STATES:
-        sample = {m: images[MODALITIES.index(m)].numpy() for m in state.available}
+    for state in graph.states:
+        sample = {
+            m: image.numpy()
+            for m, image in zip(graph.modalities, images, strict=True)
+            if m in state.available
+        }
         tensors = {m: torch.from_numpy(x[None]) for m, x in sample.items()}
 
         def eager(state: State = state, tensors: dict[Modality, Tensor] = tensors) -> Tensor:
@@ -128,7 +144,7 @@ def compare(model: DENet, runtime: Runtime, rounds: int) -> Table:
         against_torch = interleave({"composed": composed, "eager": eager}, max(rounds // 2, 5))
         table.add_row(
             state.name,
-            str(len(plan(state).calls)),
+            str(len(graph.plan(state).calls)),
             f"{statistics.median(times['composed']):.1f}",
             f"{ratio(times, 'composed', 'monolith'):.3f}",
             f"{ratio(against_torch, 'composed', 'eager'):.2f}",

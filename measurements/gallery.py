@@ -30,7 +30,7 @@ from process_memory import resident
 from rich.console import Console
 from rich.table import Table
 
-from denet.graph import STATES
+from denet.graph import RGB_NIR_TIR
 from runtime.gallery import Enrolment, Scores, Space, open_gallery
 from runtime.gallery.file import DEFAULT as DEFAULT_STORAGE
 from runtime.gallery.scores import Pair, ScoreTable, rates_for
@@ -39,6 +39,8 @@ from runtime.node import Node, read_settings
 
 CHUNK = 10_000
 NODE_RATE = 25.0
+
+STATES = RGB_NIR_TIR.states
 
 
 def unit(rows: int, dim: int, seed: int) -> NDArray[np.float32]:
@@ -83,7 +85,7 @@ def make(path: Path, storage: str, space: Space, entries: int, identities: int) 
             gallery.enrol(
                 space,
                 [
-                    Enrolment(f"p{i % identities}", STATES[i % 7], v, 0.0)
+                    Enrolment(f"p{i % identities}", STATES[i % len(STATES)], v, 0.0)
                     for i, v in zip(rows, vectors, strict=True)
                 ],
             )

@@ -23,17 +23,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from alternating import apart
+from composed import one_of_each
 from numpy.typing import NDArray
 from peers import OpenVino, torch_side
 from rich.console import Console
 from rich.table import Table
 
-from calibration import Request, calibrate
+from calibration import CalibrationRequest, calibrate
 from denet.checkpoint import file_digest, load_checkpoint, save_checkpoint
 from denet.config import ModelConfig
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.evaluate import draw_states
-from denet.graph import COMPLETE, PARTS, STATES, Modality, State
+from denet.graph import Graph, Modality, State
 from denet.initialize import initial_model
 from denet.model import DENet
 from export import export_bundle
@@ -91,6 +92,10 @@ class Setup:
     def bundle(self) -> Bundle:
         return self.fp32.bundle
 
+    @property
+    def graph(self) -> Graph:
+        return self.bundle.graph
+
     def samples(self, state: State, count: int) -> list[Tensors]:
         drawn = network_inputs(self.bundle.manifest.preprocessing, count, 0)
         return [limited(sample, state) for sample in drawn]
@@ -107,7 +112,7 @@ def compared(what: str, found: Ratio, limit: float, *, least: bool = False) -> G
 def monolith(setup: Setup) -> Goals:
     """Engines composed against one graph of the state."""
     for batch in (1, 8):
-        for state in STATES:
+        for state in setup.graph.states:
             samples = setup.samples(state, batch)
             path = setup.graphs / f"{state.name}.onnx"
             found = apart(
@@ -123,27 +128,27 @@ def pytorch(setup: Setup) -> Goals:
         (False, "torch eager", (0.65, 0.70)),
         (True, "torch.compile", (0.90, 0.95)),
     ):
-        for state in STATES:
+        for state in setup.graph.states:
             samples = setup.samples(state, 1)
             found = apart(
                 partial(setup.fp32.composer.run_tensors, samples),
                 torch_side(setup.model, state, samples, compiled=compiled),
                 setup.rounds,
             )
-            limit = limits[0] if state == COMPLETE else limits[1]
+            limit = limits[0] if state == setup.graph.complete else limits[1]
             yield compared(f"composed / {name}, {state}", found, limit)
 
 
 def openvino(setup: Setup) -> Goals:
     for runtime, complete, every in ((setup.fp32, 1.05, 1.10), (setup.int8, 1.15, 1.15)):
         peer = OpenVino(setup.bundle, runtime.forms, setup.threads)
-        for state in STATES:
+        for state in setup.graph.states:
             samples = setup.samples(state, 1)
             mine = partial(runtime.composer.run_tensors, samples)
             theirs = peer.side([state], samples)
             agree(mine(), theirs(), runtime.variant)
             found = apart(mine, theirs, setup.rounds)
-            limit = complete if state == COMPLETE else every
+            limit = complete if state == setup.graph.complete else every
             yield compared(f"{runtime.variant} / OpenVINO, {state}", found, limit)
 
 
@@ -158,7 +163,7 @@ def engines(setup: Setup) -> Goals:
     """Not a goal: each kind of engine against OpenVINO, to see where one is behind."""
     for runtime in (setup.fp32, setup.int8):
         peer = OpenVino(setup.bundle, runtime.forms, setup.threads)
-        for name in ("branch_rgb", "cmft_rgb2nir", "dem_rgb2nir"):
+        for name in one_of_each(setup.graph):
             inputs = engine_inputs(setup.bundle, name)
             mine = runtime.composer.engine_program(name, inputs)
             found = apart(mine.run, peer.engine_side(name, inputs), setup.rounds * 2)
@@ -181,7 +186,7 @@ def stream(setup: Setup) -> Goals:
     """A mixed stream in batches of 16, against one sample at a time and state by state."""
     states = draw_states(SAMPLES, RATE, 0)
     for runtime in (setup.fp32, setup.int8):
-        found = stream_cost(runtime, setup.samples(COMPLETE, 16), states)
+        found = stream_cost(runtime, setup.samples(setup.graph.complete, 16), states)
         name = f"missing rate {RATE}, {runtime.variant}"
         yield compared(f"single / batch 16, {name}", found.over_single, 1.15, least=True)
         yield compared(f"state by state / batch 16, {name}", found.over_by_state, 1.03, least=True)
@@ -190,7 +195,11 @@ def stream(setup: Setup) -> Goals:
 def overhead(setup: Setup) -> Goals:
     """All but the engines, as a share of a state's time."""
     for runtime in (setup.fp32, setup.int8):
-        shares = {state: beside_engines(setup, runtime, state) for state in STATES[-3:]}
+        shares = {
+            state: beside_engines(setup, runtime, state)
+            for state in setup.graph.states
+            if not state.available[1:]
+        }
         state, share = max(shares.items(), key=lambda item: item[1])
         what = f"overhead, {runtime.variant}, the worst of single states ({state})"
         yield Goal(what, share, 0.01)
@@ -209,8 +218,8 @@ def beside_engines(setup: Setup, runtime: Runtime, state: State) -> float:
         spans = runtime.composer.trace([state], fill).spans
         inside.append(sum(s.stop - s.start for s in spans if s.kind == "engine"))
 
-    vectors = np.ones((PARTS, setup.bundle.manifest.channels), np.float32)
-    rows = np.arange(PARTS)[None]
+    vectors = np.ones((setup.graph.parts, setup.bundle.manifest.channels), np.float32)
+    rows = np.arange(setup.graph.parts)[None]
 
     def pick() -> None:  # the last step of a run, which a trace leaves out
         vectors.take(rows, axis=0)
@@ -227,7 +236,7 @@ def beside_engines(setup: Setup, runtime: Runtime, state: State) -> float:
 
 def preprocessing(setup: Setup) -> Goals:
     runtime = setup.int8
-    samples = setup.samples(COMPLETE, 1)
+    samples = setup.samples(setup.graph.complete, 1)
     run = partial(runtime.composer.run_tensors, samples)
     times = joined(in_turn({"int8": {"a": run}}, stretches=3, runs=setup.rounds).times["int8"]["a"])
     manifest = setup.bundle.manifest.preprocessing
@@ -247,13 +256,16 @@ def print_nothing(_: str) -> None:
 
 def disk(setup: Setup) -> Goals:
     mine = sum(e.files["fp32"].bytes for e in setup.bundle.manifest.engines.values())
-    theirs = sum((setup.graphs / f"{s.name}.onnx").stat().st_size for s in STATES)
-    yield Goal("15 engines / 7 graphs on disk", mine / theirs, 0.40)
+    theirs = sum((setup.graphs / f"{s.name}.onnx").stat().st_size for s in setup.graph.states)
+    yield Goal(
+        f"{len(setup.graph.engines)} engines / {len(setup.graph.states)} graphs on disk",
+        mine / theirs,
+        0.40,
+    )
 
 
 def cold(setup: Setup) -> Goals:
     """First embedding of `rgb` in a fresh process, against loading all engines."""
-    graph = setup.bundle.graph
     asked = Asked(
         bundle=str(setup.root),
         backend="ort-cpu",
@@ -262,7 +274,7 @@ def cold(setup: Setup) -> Goals:
         states=(),
         batch=1,
     )
-    found = start_costs(asked, graph, 1, 5, [graph.parse("rgb")])
+    found = start_costs(asked, setup.graph, 1, 5, [setup.graph.parse("rgb")])
     first, every = found["rgb"], found["all"]
     value = first.first.median / every.load.median
     yield Goal("cold start of INT8 rgb to its embedding / loading all engines", value, 0.5)
@@ -294,7 +306,7 @@ def prepare(work: Path) -> tuple[DENet, Path, Path]:
         data = work / "data"
         if not data.exists():
             write_synthetic(data, SyntheticConfig(identities=40, cameras=2, shots=2))
-        calibrate(root, Request(data=data, budget=100.0, samples=16))
+        calibrate(root, CalibrationRequest(data=data, budget=100.0, samples=16))
     if not graphs.exists():
         graphs.mkdir()
         export_monoliths(checkpoint, Bundle.open(root), graphs)

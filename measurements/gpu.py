@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from denet.errors import DenetError
-from denet.graph import COMPLETE, STATES, Modality, State
+from denet.graph import Modality, State
 from export.tensorrt.build import build_engines
 from runtime import Bundle, Runtime
 from runtime.backends.tensorrt.backend import TensorRTBackend
@@ -128,8 +128,9 @@ def parity(runtime: Runtime, reference: Runtime, title: str, failures: list[str]
     least = LEAST_COSINE[runtime.precision]
     yield f"Embeddings against FP32 on the CPU, least cosine ({least} is wanted):"
     yield ""
-    cases: dict[str, list[State]] = {state.name: [state] * 4 for state in STATES}
-    cases["mixed"] = [STATES[i % len(STATES)] for i in range(min(16, runtime.max_batch))]
+    cases: dict[str, list[State]] = {state.name: [state] * 4 for state in runtime.graph.states}
+    every = runtime.graph.states
+    cases["mixed"] = [every[i % len(every)] for i in range(min(16, runtime.max_batch))]
     for name, states in cases.items():
         worst = 1.0
         for _ in range(3):  # queued, captured, replayed
@@ -161,7 +162,7 @@ def times(runtime: Runtime, rounds: int) -> Lines:
         yield ""
     yield "| state | p50 ms | p99 ms | max ms | batch 8, samples/s |"
     yield "|---|---|---|---|---|"
-    for state in STATES:
+    for state in runtime.graph.states:
         one = inputs(runtime, [state], random)
         eight = inputs(runtime, [state] * min(8, runtime.max_batch), random)
         single = measured(partial(runtime.composer.run_tensors, one), rounds)
@@ -170,7 +171,7 @@ def times(runtime: Runtime, rounds: int) -> Lines:
         rate = len(eight) / statistics.median(batch) * 1e3
         yield f"| {state} | {p50:.3f} | {p99:.3f} | {max(single):.3f} | {rate:.0f} |"
     yield ""
-    trace = runtime.composer.trace([COMPLETE], lambda *to: np.copyto(to[2], 0.5))
+    trace = runtime.composer.trace([runtime.graph.complete], lambda *to: np.copyto(to[2], 0.5))
     shares: dict[str, float] = {}
     for span in trace.spans:
         shares[span.kind] = shares.get(span.kind, 0.0) + (span.stop - span.start) * 1e3
@@ -193,7 +194,7 @@ def graphs(runtime: Runtime, rounds: int) -> Lines:
     yield "| state | queued / graph, median of pairs |"
     yield "|---|---|"
     queued = Composer(backend, runtime.bundle.manifest)
-    for state in STATES:
+    for state in runtime.graph.states:
         one = inputs(runtime, [state], random)
         for composer in (runtime.composer, queued):
             backend.device.captures = composer is runtime.composer
@@ -218,7 +219,8 @@ def soak(
     """Batches of random sizes and states; every hundredth is compared with the CPU."""
     random = np.random.default_rng(3)
     least = LEAST_COSINE[runtime.precision]
-    images = inputs(runtime, [COMPLETE] * runtime.max_batch, random)
+    images = inputs(runtime, [runtime.graph.complete] * runtime.max_batch, random)
+    every = runtime.graph.states
     minutes: list[tuple[float, int | None]] = []
     taken: list[float] = []
     batches = samples_seen = compared = 0
@@ -227,7 +229,7 @@ def soak(
     minute = time.monotonic() + min(60.0, seconds / 4)
     while time.monotonic() < until:
         count = random.integers(1, runtime.max_batch + 1)
-        states = [STATES[i] for i in random.integers(0, len(STATES), count)]
+        states = [every[i] for i in random.integers(0, len(every), count)]
         samples = [
             {m: image[m] for m in state.available}
             for state, image in zip(states, images[:count], strict=True)

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from calibration.embed import Embeddings, embed_everywhere
+from calibration.embed import Embeddings, embed_states
 from calibration.scores import measure_pairs
 from denet.data.records import Record, open_data
 from denet.evaluate import Split
-from denet.graph import STATES, State
+from denet.graph import State
 from denet.testset import all_samples, open_split
 from runtime import Runtime
 from runtime.gallery import Scores, Space
@@ -36,16 +36,18 @@ Pairs = dict[tuple[State, State], NDArray[np.float32]]
 
 def storage_table(made: Embeddings, records: tuple[Record, ...]) -> Table:
     split = Split(records, records)
-    table = Table("storage", "bytes", "mean of 7 states", "mean of 49 pairs", title="mAP, %")
+    count = len(made)
+    means = f"mean of {count} states", f"mean of {count**2} pairs"
+    table = Table("storage", "bytes", *means, title="mAP, %")
     for storage in STORAGES:
         kept = {
             s: decode(encode(rows, storage), storage, rows.shape[1]) for s, rows in made.items()
         }
-        accuracy = {(q, g): split.rank(made[q], kept[g]).map for q in STATES for g in STATES}
+        accuracy = {(q, g): split.rank(made[q], kept[g]).map for q in made for g in made}
         table.add_row(
             storage,
-            str(len(encode(made[STATES[0]][:1], storage)[0])),
-            f"{np.mean([accuracy[s, s] for s in STATES]):.2f}",
+            str(len(encode(next(iter(made.values()))[:1], storage)[0])),
+            f"{np.mean([accuracy[s, s] for s in made]):.2f}",
             f"{np.mean(list(accuracy.values())):.2f}",
         )
     return table
@@ -58,8 +60,8 @@ def strangers(made: Embeddings, records: tuple[Record, ...], chosen: set[int]) -
     differ = ids[:, None] != ids
     return {
         (q, g): (made[q][rows] @ made[g][rows].T)[differ if q != g else np.triu(differ)]
-        for q in STATES
-        for g in STATES
+        for q in made
+        for g in made
     }
 
 
@@ -104,7 +106,8 @@ def rates_table(
                     float(np.mean(scores.score(q, g, cosines) >= least))
                 )
                 passed.setdefault((rate, "cosine"), []).append(float(np.mean(cosines >= cosine)))
-    table = Table("nominal rate", "by", title="False-match rate of 49 pairs of states, other half")
+    title = f"False-match rate of {len(made) ** 2} pairs of states, other half"
+    table = Table("nominal rate", "by", title=title)
     for title in ("least", "10 %", "median", "90 %", "most"):
         table.add_column(title, justify="right")
     for (rate, by), found in passed.items():
@@ -123,7 +126,7 @@ def main() -> None:
     arguments = parser.parse_args()
     records = all_samples(open_split(open_data(arguments.data)))
     with Runtime.load(arguments.bundle, threads=arguments.threads) as runtime:
-        made = embed_everywhere(runtime, records)
+        made = embed_states(runtime, records)
         space = Space.of(runtime.bundle.manifest)
         ran = f"{runtime.backend}, {runtime.variant}"
     console = Console(width=120)

@@ -19,11 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from composed import interleave, processor, ratio
+from composed import interleave, one_of_each, processor, ratio
 from rich.console import Console
 from rich.table import Table
 
-from denet.graph import ENGINES, MODALITIES, STATES, plan
 from runtime import Bundle, Runtime
 from runtime.bundle.forms import FORMS, Form
 from runtime.bundle.slim import slim
@@ -37,9 +36,10 @@ def states_table(fp32: Runtime, reduced: Runtime, rounds: int) -> Table:
     random = np.random.default_rng(0)
     size = fp32.bundle.manifest.preprocessing
     images = {
-        m: random.standard_normal((3, size.height, size.width), np.float32) for m in MODALITIES
+        m: random.standard_normal((3, size.height, size.width), np.float32)
+        for m in fp32.graph.modalities
     }
-    for state in STATES:
+    for state in fp32.graph.states:
         sample = {m: images[m] for m in state.available}
         times = interleave(
             {
@@ -58,14 +58,13 @@ def states_table(fp32: Runtime, reduced: Runtime, rounds: int) -> Table:
 
 def engines_table(bundle: Bundle, rounds: int) -> Table:
     """Each kind of engine in each form that a CPU can run."""
-    forms = [
-        f for f in FORMS if f in bundle.manifest.engines["branch_rgb"].files and f != "int8-trt"
-    ]
+    names = one_of_each(bundle.graph)
+    forms = [f for f in FORMS if f in bundle.manifest.engines[names[0]].files and f != "int8-trt"]
     table = Table("engine", title="Engines, batch 1, ms (and / FP32)")
     for form in forms:
         table.add_column(form, justify="right")
         table.add_column("MB", justify="right")
-    for engine in (e for e in ENGINES if e in ("branch_rgb", "cmft_rgb2nir", "dem_nir2rgb")):
+    for engine in names:
         spec = bundle.manifest.engines[engine]
         sides: dict[str, Callable[[], object]] = {f: runner(bundle, engine, f) for f in forms}
         times = interleave(sides, rounds)
@@ -129,9 +128,11 @@ def main() -> None:
             bundle, "ort-cpu", arguments.precision, threads=threads, preload=True
         ) as reduced,
     ):
+        graph = bundle.graph
         console.print(
             f"{processor()}, {threads} threads, ONNX Runtime {ort.__version__}; "
-            f"{bundle.manifest.model['backbone']}, {len(plan(STATES[0]).calls)} engines complete"
+            f"{bundle.manifest.model['backbone']}, "
+            f"{len(graph.plan(graph.complete).calls)} engines complete"
         )
         console.print(states_table(fp32, reduced, arguments.rounds))
         console.print(engines_table(bundle, arguments.rounds))

@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from calibration.embed import Embeddings, embed_everywhere
+from calibration.embed import Embeddings, embed_states
 from calibration.project import SAMPLES
 from calibration.projection import POWERS, principal_axes
 from calibration.samples import choose_samples
 from denet.data.records import open_data
 from denet.evaluate import Split
-from denet.graph import STATES
 from denet.testset import all_samples, open_split
 from runtime import Runtime
 from runtime.head import normalized
@@ -81,8 +80,8 @@ def projections(
 
 
 def accuracy(split: Split, made: Embeddings) -> str:
-    found = {(q, g): split.rank(made[q], made[g]).map for q in STATES for g in STATES}
-    same = np.mean([found[s, s] for s in STATES])
+    found = {(q, g): split.rank(made[q], made[g]).map for q in made for g in made}
+    same = np.mean([found[s, s] for s in made])
     return f"{same:.2f} / {np.mean(list(found.values())):.2f}"
 
 
@@ -95,10 +94,10 @@ def main() -> None:
     arguments = parser.parse_args()
     test = all_samples(open_split(open_data(arguments.data)))
     with Runtime.load(arguments.bundle, precision="fp32", threads=arguments.threads) as runtime:
-        samples = choose_samples(arguments.data, None, runtime.preprocess, SAMPLES, 0)
-        fitted = embed_everywhere(runtime, samples.calibration.records)
+        samples = choose_samples(runtime.bundle.manifest, arguments.data, None, SAMPLES, 0)
+        fitted = embed_states(runtime, samples.calibration.records)
         judged = [
-            (Split(records, records), embed_everywhere(runtime, records))
+            (Split(records, records), embed_states(runtime, records))
             for records in (samples.judged.records, test)
         ]
         model = runtime.bundle.manifest.model["backbone"]

@@ -15,10 +15,9 @@ from pathlib import Path
 from composed import processor
 
 from calibration.judge import Judge
-from calibration.replay import Engines
-from calibration.samples import Chosen
+from calibration.replay import ReplayEngines
+from calibration.samples import ChosenSamples
 from denet.data.records import open_data
-from denet.graph import COMPLETE, STATES
 from denet.testset import all_samples, open_split
 from runtime import Bundle
 from runtime.bundle.forms import PLATFORMS, PRECISIONS, Forms, cpu_platforms, variant
@@ -35,15 +34,21 @@ def main() -> None:
     bundle = Bundle.open(arguments.bundle)
     choices: dict[str, Forms] = {}
     for precision in PRECISIONS[1:]:
-        for target in PLATFORMS if precision != "fp16" else (None,):
-            forms = bundle.manifest.forms(precision, target)
-            if forms is not None and target in (None, "trt", *cpu_platforms()):
-                choices[variant(precision, target)] = forms
+        for platform in PLATFORMS if precision != "fp16" else (None,):
+            forms = bundle.manifest.forms(precision, platform)
+            if forms is not None and platform in (None, "trt", *cpu_platforms()):
+                choices[variant(precision, platform)] = forms
     samples = all_samples(open_split(open_data(arguments.data)))
     judge = Judge(
-        Engines(bundle.read_engine, arguments.threads),
+        ReplayEngines(bundle.graph, bundle.read_engine, arguments.threads),
         Head(bundle),
-        Chosen(samples, COMPLETE, Preprocessor(bundle.manifest.preprocessing), str(arguments.data)),
+        ChosenSamples(
+            samples,
+            bundle.graph.complete,
+            bundle.graph,
+            Preprocessor(bundle.manifest.preprocessing),
+            str(arguments.data),
+        ),
         labelled=True,
         batch=8,
         seed=0,
@@ -53,7 +58,7 @@ def main() -> None:
     print(f"{processor()}; {backbone}, {len(samples)} samples\n")
     print("| mAP, % | FP32 | " + " | ".join(choices) + " |")
     print("|---" * (len(choices) + 2) + "|")
-    for state in STATES:
+    for state in bundle.graph.states:
         first = effects[next(iter(choices))][state]
         cells = [state.name, f"{first.map_fp32:.2f}"]
         for name in choices:

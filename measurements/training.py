@@ -32,7 +32,7 @@ from torch import Tensor
 from denet.data.records import open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.dem import DEMEdge
-from denet.graph import PAIRS
+from denet.graph import dem_engine
 from denet.model import DENet
 from denet.recipe import Recipe, read_recipe
 from denet.run import EpochReport
@@ -85,13 +85,13 @@ def naive_edge(edge: DEMEdge, source: Tensor, target: Tensor) -> Tensor:
 
 
 def dem_times(recipe: Recipe, rounds: int) -> tuple[float, float, float]:
-    """Milliseconds of six edges in the collapsed and in the naive form, and the median ratio."""
+    """Milliseconds of all edges in the collapsed and in the naive form, and the median ratio."""
     torch.manual_seed(0)
     model = DENet(recipe.model).eval()  # the norm of an edge is a constant then
     batch = recipe.train.identities * recipe.train.instances
     shape = (batch, model.channels, *model.feature_size)
     features = [torch.randn(shape, requires_grad=True) for _ in range(2)]
-    edges = [model.engines[f"dem_{s}2{t}"] for s, t in PAIRS]
+    edges = [model.engines[dem_engine(*pair)] for pair in model.graph.pairs]
 
     def collapsed() -> Tensor:
         pooled = features[1].mean(dim=(2, 3))[None]

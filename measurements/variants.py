@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from denet.branch import over_channels
 from denet.cmft import CMFT, UpSample
+from denet.graph import branch_engine, cmft_engine
 from denet.model import DENet
 from export.onnx import to_onnx_model
 from runtime import Bundle
@@ -37,6 +38,8 @@ from runtime.benchmark.stats import Ratio
 from runtime.benchmark.turns import Side
 from runtime.machine import read_machine
 from runtime.preprocess import Preprocessor
+
+BRANCH = branch_engine("rgb")
 
 Options = Callable[[ort.SessionOptions], None]
 
@@ -91,9 +94,9 @@ def as_it_is(settings: ort.SessionOptions) -> None:
 
 def of_sessions(bundle: Bundle, threads: int, rounds: int) -> Iterator[Idea]:
     """Settings of ONNX Runtime, on a branch."""
-    form = "int8-vnni" if "int8-vnni" in bundle.manifest.engines["branch_rgb"].files else "fp32"
+    form = "int8-vnni" if "int8-vnni" in bundle.manifest.engines[BRANCH].files else "fp32"
     for precision in dict.fromkeys(("fp32", form)):
-        model = bundle.read_engine("branch_rgb", precision)
+        model = bundle.read_engine(BRANCH, precision)
         usual = session(model, threads)
         for what, options in (
             ("no memory pattern", no_pattern),
@@ -108,7 +111,7 @@ def of_sessions(bundle: Bundle, threads: int, rounds: int) -> Iterator[Idea]:
 
 def in_parallel(bundle: Bundle, threads: int, rounds: int) -> Iterator[Idea]:
     """Three branches at once, one thread each, against one after the other with all threads."""
-    model = bundle.read_engine("branch_rgb", "fp32")
+    model = bundle.read_engine(BRANCH, "fp32")
     alone = [side(session(model, 1)) for _ in range(3)]
     # One session in place of three: pools of their own would fight, and the runtime has one.
     wide = [side(session(model, threads))] * 3
@@ -129,9 +132,9 @@ def in_parallel(bundle: Bundle, threads: int, rounds: int) -> Iterator[Idea]:
 def optimized(bundle: Bundle, threads: int) -> Iterator[Idea]:
     """Opening a graph that was optimized before, for this processor, against optimizing it."""
     for precision in ("fp32", "int8-vnni"):
-        if precision not in bundle.manifest.engines["branch_rgb"].files:
+        if precision not in bundle.manifest.engines[BRANCH].files:
             continue
-        model = bundle.read_engine("branch_rgb", precision)
+        model = bundle.read_engine(BRANCH, precision)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "optimized.onnx"
 
@@ -185,7 +188,7 @@ def exported(module: nn.Module, shape: tuple[int, ...], made: int) -> bytes:
 
 def graphs(model: DENet, threads: int, rounds: int) -> Iterator[Idea]:
     """Other graphs of the same function."""
-    cmft = model.engines["cmft_rgb2nir"]
+    cmft = model.engines[cmft_engine("rgb", "nir")]
     assert isinstance(cmft, CMFT)
     shape = (model.channels, *model.feature_size)
     blocks = session(exported(Shuffled(cmft.up.in_blocks()), shape, 48), threads)

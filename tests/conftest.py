@@ -13,7 +13,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from calibration import Outcome, Request, calibrate
+from calibration import CalibrationRequest, Outcome, calibrate
 from calibration.observe import QUANTIZED_BINS
 from denet.checkpoint import file_digest, load_checkpoint, save_checkpoint
 from denet.config import ModelConfig
@@ -106,7 +106,7 @@ def outcome(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFact
     """A calibration for a CPU without VNNI, which every CPU can run, and for TensorRT."""
 
     def make(folder: Path) -> None:
-        request = Request(data=data, targets=("avx2", "trt"), budget=100.0, samples=20)
+        request = CalibrationRequest(data=data, platforms=("avx2", "trt"), budget=100.0, samples=20)
         found = calibrate(copied(bundle_path, folder), request)
         (folder / "outcome.pickle").write_bytes(pickle.dumps(found))
 

@@ -19,7 +19,8 @@ from denet.errors import DenetError
 from denet.files import written_whole
 from export.tensorrt import process
 from export.tensorrt.check import check_engines
-from export.tensorrt.request import BuildError, Progress, Request, parse_batch
+from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, parse_batch
+from runtime.backends.choose import runnable_forms, wanted_precisions
 from runtime.backends.tensorrt.device import Device
 from runtime.backends.tensorrt.files import (
     FOLDER,
@@ -71,7 +72,7 @@ class Build:
 
     Attributes:
         bundle: whose engines they are.
-        target: the machine they are for.
+        machine: that they are for.
         asked: the precision asked for.
         precision: that was built: the same, or what "auto" came to.
         folder: where they are.
@@ -80,7 +81,7 @@ class Build:
     """
 
     bundle: Bundle
-    target: BuildMachine
+    machine: BuildMachine
     asked: str
     precision: Precision
     folder: Path
@@ -121,18 +122,18 @@ def check_unused(options: BuildOptions) -> None:
         raise BuildError("the options of TensorRT's builder need --trt")
 
 
-def calibration_target(target: str | None, precision: str) -> str:
+def calibration_platforms(asked: str | None, precision: str) -> str:
     """What INT8 is calibrated for where TensorRT engines are built next: by default, this CPU and
     TensorRT.
 
     Raises:
-        BuildError: TensorRT is left out of `target`, and `precision` needs it.
+        BuildError: TensorRT is left out of what was `asked` for, and `precision` needs it.
     """
-    if target is None:
+    if asked is None:
         return f"{cpu_platforms()[0]},trt"
-    if precision in ("auto", "int8") and "trt" not in target.split(","):
-        raise BuildError(f"--target {target}: add trt, for --trt builds what was made for TensorRT")
-    return target
+    if precision in ("auto", "int8") and "trt" not in asked.split(","):
+        raise BuildError(f"--target {asked}: add trt, for --trt builds what was made for TensorRT")
+    return asked
 
 
 def check_machine(options: BuildOptions) -> BuildMachine:
@@ -143,24 +144,24 @@ def check_machine(options: BuildOptions) -> BuildMachine:
         BuildError: its GPU or its TensorRT cannot do what the options ask for.
     """
     trt = load_tensorrt()
-    target = this_machine(trt)
+    machine = this_machine(trt)
     if options.version_compatible and not hasattr(trt.BuilderFlag, "VERSION_COMPATIBLE"):
-        raise BuildError(f"--version-compatible: {target.backend} cannot build such engines")
+        raise BuildError(f"--version-compatible: {machine.backend} cannot build such engines")
     if options.hardware_compatible:
         levels = getattr(trt, "HardwareCompatibilityLevel", None)
         if not hasattr(levels, "AMPERE_PLUS"):
-            raise BuildError(f"--hardware-compatible: {target.backend} cannot build such engines")
-        if target.integrated:
+            raise BuildError(f"--hardware-compatible: {machine.backend} cannot build such engines")
+        if machine.integrated:
             raise BuildError(
-                f"--hardware-compatible: not on {target.gpu}: TensorRT has it for GPUs with memory "
-                "of their own, not for a Jetson's"
+                f"--hardware-compatible: not on {machine.gpu}: TensorRT has it for GPUs with "
+                "memory of their own, not for a Jetson's"
             )
-        if target.compute_capability is not None and target.compute_capability < AMPERE:
+        if machine.compute_capability is not None and machine.compute_capability < AMPERE:
             raise BuildError(
-                f"--hardware-compatible: not on {target.gpu}: TensorRT has it from compute "
+                f"--hardware-compatible: not on {machine.gpu}: TensorRT has it from compute "
                 "capability 8.0 on"
             )
-    return target
+    return machine
 
 
 def choose_forms(bundle: Bundle, precision: str) -> tuple[Precision, Forms]:
@@ -171,22 +172,19 @@ def choose_forms(bundle: Bundle, precision: str) -> tuple[Precision, Forms]:
     Raises:
         BuildError: there is no such precision, or the bundle does not have it for TensorRT.
     """
-    manifest = bundle.manifest
-    here: dict[str, tuple[Precision, Forms]] = {
-        p: (p, forms) for p in PRECISIONS if (forms := manifest.forms(p, "trt")) is not None
-    }
     if precision not in (*PRECISIONS, "auto"):
         raise BuildError(
             f"unknown precision {precision!r}: choose from auto, {', '.join(PRECISIONS)}"
         )
-    asked = (manifest.default_precision, "fp32") if precision == "auto" else (precision,)
-    for name in asked:
-        if name in here:
-            return here[name]
+    manifest = bundle.manifest
+    if found := runnable_forms(manifest, precision, ("trt",)):
+        chosen, _, forms = found[0]
+        return chosen, forms
+    here = [p for p in PRECISIONS if manifest.forms(p, "trt") is not None]
     raise BuildError(
-        f"{bundle.root}: has no {' or '.join(dict.fromkeys(asked))} for TensorRT, only "
-        f"{', '.join(here) or 'what other hardware runs'}: make it with `denet calibrate "
-        f"{bundle.root} DATA --target trt`"
+        f"{bundle.root}: has no {' or '.join(wanted_precisions(manifest, precision))} for "
+        f"TensorRT, only {', '.join(here) or 'what other hardware runs'}: make it with `denet "
+        f"calibrate {bundle.root} DATA --target trt`"
     )
 
 
@@ -222,14 +220,14 @@ def build_engines(
         BuildError: an engine cannot be built, is not in the precision asked for, is stale and not
             to be rebuilt, or computes something else than its ONNX file. The others are kept.
     """
-    target = check_machine(options)
+    machine = check_machine(options)
     chosen, forms = choose_forms(bundle, precision)
-    folder = bundle.root / FOLDER / target.name
+    folder = bundle.root / FOLDER / machine.name
     try:
         with _alone(folder):
             for left in folder.rglob(".*.tmp"):  # of a build that was killed
                 left.unlink()
-            specs = [_spec(bundle, name, form, target, options) for name, form in forms.items()]
+            specs = [_spec(bundle, name, form, machine, options) for name, form in forms.items()]
             known = {spec.engine: _up_to_date(bundle, spec, rebuild) for spec in specs}
             engines: dict[str, Result] = {}
             for number, spec in enumerate(specs):
@@ -241,16 +239,16 @@ def build_engines(
                     engines[spec.engine] = Result(built, built=True)
                 else:
                     engines[spec.engine] = Result(engine, built=False)
-            unchecked = _check(bundle, target, engines, open_device, notify)
+            unchecked = _check(bundle, machine, engines, open_device, notify)
             notify("done", len(specs), len(specs))
     except OSError as error:
         raise BuildError(f"{folder}: cannot be written: {error.strerror or error}") from None
-    return Build(bundle, target, precision, chosen, folder, engines, unchecked)
+    return Build(bundle, machine, precision, chosen, folder, engines, unchecked)
 
 
 def _check(
     bundle: Bundle,
-    target: BuildMachine,
+    machine: BuildMachine,
     engines: dict[str, Result],
     open_device: Callable[[], Device],
     notify: Notify,
@@ -261,7 +259,7 @@ def _check(
     Raises:
         BuildError: one does not come near; it is no longer taken for built.
     """
-    if target.gpu is None:
+    if machine.gpu is None:
         return "there is no GPU here"
     if all(result.engine.facts.cosine is not None for result in engines.values()):
         return None
@@ -291,14 +289,14 @@ def _check(
 
 
 def _spec(
-    bundle: Bundle, engine: str, form: Form, target: BuildMachine, options: BuildOptions
+    bundle: Bundle, engine: str, form: Form, machine: BuildMachine, options: BuildOptions
 ) -> BuildSpec:
     entry = bundle.manifest.engines[engine]
     return BuildSpec(
         engine=engine,
         form=form,
         source_sha256=entry.files[form].sha256,
-        machine=target,
+        machine=machine,
         profile=profile_of(entry, options.batch),
         options=options,
     )
@@ -327,12 +325,12 @@ def _up_to_date(bundle: Bundle, spec: BuildSpec, rebuild: bool) -> BuiltEngine |
     return None
 
 
-def _within(notify: Notify, what: str, number: int, total: int) -> Callable[[Progress], None]:
+def _within(notify: Notify, what: str, number: int, total: int) -> Callable[[BuildProgress], None]:
     return lambda at: notify(f"{what}: {at.phase}", number + at.done, total)
 
 
 def _build(
-    bundle: Bundle, spec: BuildSpec, folder: Path, notify: Callable[[Progress], None]
+    bundle: Bundle, spec: BuildSpec, folder: Path, notify: Callable[[BuildProgress], None]
 ) -> BuiltEngine:
     """Build an engine and put it in its place: first the engine, then its facts. Whatever happens
     between, the old facts are not of the new engine."""
@@ -341,7 +339,7 @@ def _build(
     began = time.monotonic()
     with written_whole(facts_path(path)) as facts_temporary:
         with written_whole(path) as temporary:
-            request = Request(
+            request = BuildRequest(
                 bundle=str(bundle.root),
                 spec=spec,
                 output=str(temporary),

@@ -23,7 +23,7 @@ import tensorrt as trt
 from denet.errors import DenetError
 from denet.files import written_whole
 from export.tensorrt.proof import check_signature, count_layers, products, prove_precision
-from export.tensorrt.request import BuildError, Built, Event, Failed, Progress, Request
+from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, Built, Event, Failed
 from runtime.backends.tensorrt.machine import BuildOptions
 from runtime.bundle.bundle import Bundle
 
@@ -50,7 +50,7 @@ def main() -> None:
         except OSError:  # nobody listens any more, and TensorRT must not meet an exception
             os._exit(1)
 
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=BuildRequest)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         say(build(request, say))
@@ -69,7 +69,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def build(request: Request, say: Callable[[Progress], None]) -> Built:
+def build(request: BuildRequest, notify: Callable[[BuildProgress], None]) -> Built:
     """Build the engine and write it.
 
     Raises:
@@ -102,7 +102,7 @@ def build(request: Request, say: Callable[[Progress], None]) -> Built:
         raise BuildError(log.reason(f"TensorRT refuses the profile {spec.profile}"))
     cache_path = Path(request.timing_cache)
     _use_timing_cache(config, cache_path)
-    config.progress_monitor = Monitor(say)
+    config.progress_monitor = Monitor(notify)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise BuildError(log.reason("TensorRT builds no engine of it and does not say why"))
@@ -201,9 +201,9 @@ class Log(trt.ILogger):  # type: ignore[misc]
 class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
     """Makes one number, from 0 to 1, of TensorRT's phases within phases."""
 
-    def __init__(self, say: Callable[[Progress], None]) -> None:
+    def __init__(self, notify: Callable[[BuildProgress], None]) -> None:
         trt.IProgressMonitor.__init__(self)
-        self._say = say
+        self._notify = notify
         self._phases: dict[str, tuple[str | None, int, int]] = {}  # parent, steps, steps done
         self._said = 0.0
         self._lock = threading.RLock()  # phases may run in several threads
@@ -230,7 +230,7 @@ class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         done = max(map(self._fraction, roots))
         if done >= self._said + STEP:
             self._said = done
-            self._say(Progress(round(done, 3), phase))
+            self._notify(BuildProgress(round(done, 3), phase))
 
     def _fraction(self, phase: str) -> float:
         _, steps, done = self._phases[phase]

@@ -7,32 +7,36 @@ with the same ONNX file on the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import MODALITIES, STACKED, State, image_value, plan
+from denet.graph import Call, Graph, State, execute, image_value, stacked, unstacked
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.backends.tensorrt.backend import TensorRTBackend
 from runtime.backends.tensorrt.device import Device
 from runtime.backends.tensorrt.files import BuiltEngine
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.forms import Form
+from runtime.bundle.forms import Form, Forms
 from runtime.composer import Composer
 from runtime.cosine import row_cosines
 from runtime.preprocess import Preprocessor
 
-Arrays = dict[str, NDArray[np.float32]]
+Array = NDArray[np.float32]
+Arrays = dict[str, Array]
 
 LEAST: dict[Form, float] = {"fp32": 0.9999, "fp16": 0.999, "int8-trt": 0.99}
 """The least cosine by form. FP32 without TF32 differs by the order of its sums alone; in INT8 a
 value at the edge of a step may fall to either side of it, in every layer."""
 
-STATES = tuple(map(State.parse, ("rgb+nir+tir", "nir+tir", "tir")))
-"""Their plans have all 15 engines: each modality is the anchor of one."""
+
+def covering_states(graph: Graph) -> tuple[State, ...]:
+    """States whose plans have all engines: of those of each anchor the largest."""
+    order = graph.modalities
+    return tuple(graph.state(order[first:]) for first in range(len(order)))
 
 
 @dataclass(frozen=True)
@@ -63,69 +67,73 @@ def check_engines(
 
     Args:
         bundle: whose engines they are.
-        engines: all 15.
+        engines: all of them.
         open_device: makes the device.
         notify: told the name of each before it is compared.
 
     Raises:
         BackendError: an engine cannot be loaded or run.
     """
+    reference = _Reference(bundle, {name: e.facts.spec.form for name, e in engines.items()})
     composer = Composer(
         TensorRTBackend(engines, bundle.manifest.engines, open_device), bundle.manifest
     )
     found: dict[str, Checked] = {}
-    try:
-        least, _, most = engines["branch_rgb"].facts.spec.options.batch
-        for name, inputs, expected in _reference(bundle, engines, max(least, min(2, most))):
+
+    def compare(call: Call, read: dict[str, tuple[Array, ...]]) -> Mapping[str, Sequence[Array]]:
+        name, inputs = call.engine, stacked(read, np.stack)
+        expected = reference.run(call, inputs)
+        if name not in found:
             notify(name)
             made = composer.run_engine(name, inputs)
             cosine = min(_least_cosine(expected[tensor], made[tensor]) for tensor in expected)
             found[name] = Checked(cosine, LEAST[engines[name].facts.spec.form])
+        return unstacked(expected)
+
+    try:
+        least, _, most = next(iter(engines.values())).facts.spec.options.batch
+        images = _golden_images(bundle, max(least, min(2, most)))
+        for state in covering_states(bundle.graph):
+            execute(bundle.graph.plan(state).calls, dict(images), compare)
     finally:
         composer.close()
     return found
 
 
-def _reference(
-    bundle: Bundle, engines: Mapping[str, BuiltEngine], batch: int
-) -> Iterator[tuple[str, Arrays, Arrays]]:
-    """Each engine with inputs from golden images, and what its ONNX file makes of them on the CPU.
+class _Reference:
+    """The ONNX files on the CPU.
 
     A file made for TensorRT is computed to the letter there: quantized and dequantized, with
     products in float between.
     """
-    Pool.ensure(None)
+
+    def __init__(self, bundle: Bundle, forms: Forms) -> None:
+        Pool.ensure(None)
+        self._bundle = bundle
+        self._forms = forms
+
+    def run(self, call: Call, inputs: Arrays) -> Arrays:
+        """The outputs of a call, by name."""
+        form = self._forms[call.engine]
+        model = self._bundle.read_engine(call.engine, form)
+        session = open_session(model, CPU, call.engine, literal=form == "int8-trt")
+        names = list(call.outputs)
+        return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def _golden_images(bundle: Bundle, batch: int) -> Arrays:
+    """The golden images as values of a plan, (batch, 3, H, W)."""
     preprocess = Preprocessor(bundle.manifest.preprocessing)
     golden = bundle.read_arrays(bundle.manifest.canary.file)
     images: Arrays = {}
-    for m in MODALITIES:
+    for m in bundle.graph.modalities:
         given = golden[f"image_{m}"]
         rows = [preprocess(given[i % len(given)], m) for i in range(batch)]
         images[image_value(m)] = np.stack(rows)
-    done: set[str] = set()
-    for state in STATES:
-        values: Arrays = dict(images)
-        for call in plan(state).calls:
-            inputs = {name: _joined(values, name, made) for name, made in call.inputs.items()}
-            form = engines[call.engine].facts.spec.form
-            model = bundle.read_engine(call.engine, form)
-            session = open_session(model, CPU, call.engine, literal=form == "int8-trt")
-            names = list(call.outputs)
-            outputs: Arrays = dict(zip(names, session.run(names, inputs), strict=True))
-            for name, made in call.outputs.items():
-                each = outputs[name] if name in STACKED else outputs[name][np.newaxis]
-                values |= dict(zip(made, each, strict=True))
-            if call.engine not in done:
-                done.add(call.engine)
-                yield call.engine, inputs, outputs
+    return images
 
 
-def _joined(values: Arrays, name: str, made: tuple[str, ...]) -> NDArray[np.float32]:
-    """What an input called `name` gets: one value, or those of several targets stacked."""
-    return np.stack([values[v] for v in made]) if name in STACKED else values[made[0]]
-
-
-def _least_cosine(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+def _least_cosine(expected: Array, found: Array) -> float:
     """Of the rows: the last axis of vectors, a whole map of a feature."""
     rows = (-1, expected.shape[-1]) if expected.ndim < 4 else (len(expected), -1)
     return float(np.min(row_cosines(expected.reshape(rows), found.reshape(rows))))

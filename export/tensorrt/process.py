@@ -10,7 +10,7 @@ from typing import IO
 
 import msgspec
 
-from export.tensorrt.request import BuildError, Built, Event, Failed, Progress, Request
+from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, Built, Event, Failed
 
 BOOT = "import sys; sys.path[:] = sys.argv[1:]; from export.tensorrt.builder import main; main()"
 """The modules are looked for where this process finds them, not in the current directory."""
@@ -20,7 +20,7 @@ KILLED = 9
 MEMORY = "; if memory is short, stop other programs, add swap, or bound it by --workspace"
 
 
-def run(request: Request, notify: Callable[[Progress], None]) -> Built:
+def run(request: BuildRequest, notify: Callable[[BuildProgress], None]) -> Built:
     """Build one engine in a process of its own, and wait for it.
 
     Args:
@@ -54,7 +54,7 @@ def run(request: Request, notify: Callable[[Progress], None]) -> Built:
 
 
 def _listen(
-    process: subprocess.Popen[bytes], request: Request, notify: Callable[[Progress], None]
+    process: subprocess.Popen[bytes], request: BuildRequest, notify: Callable[[BuildProgress], None]
 ) -> Built | Failed | None:
     """What the process says last; None where it ends before it has said that."""
     assert process.stdin is not None
@@ -68,7 +68,7 @@ def _listen(
     last: Built | Failed | None = None
     for line in process.stdout:
         event = decoder.decode(line)
-        if isinstance(event, Progress):
+        if isinstance(event, BuildProgress):
             notify(event)
         else:
             last = event

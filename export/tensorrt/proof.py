@@ -13,13 +13,11 @@ from typing import Any
 
 import tensorrt as trt
 
-from denet.graph import PAIRS, dem_engine
+from denet.graph import kind_of
 from export.tensorrt.request import BuildError
 from runtime.backends.tensorrt.files import Layers
 from runtime.bundle.forms import Form
 from runtime.bundle.manifest import Engine, TensorSpec
-
-EDGES = frozenset(dem_engine(source, target) for source, target in PAIRS)
 
 PRODUCTS = (
     trt.LayerType.CONVOLUTION,
@@ -67,7 +65,9 @@ def prove_precision(engine: str, form: Form, found: Sequence[Product]) -> None:
     Raises:
         BuildError: it is not; names the first layer that differs.
     """
-    wanted = "fp16" if form == "int8-trt" and engine in EDGES else form.partition("-")[0]
+    wanted = form.partition("-")[0]
+    if wanted == "int8" and kind_of(engine) == "dem":
+        wanted = "fp16"
     if wanted == "int8":
         judged = [p for p in found if p.maps is not None and (p.maps > 1 or p.type == "int8")]
     else:

@@ -16,7 +16,7 @@ def build_facts(build: Build) -> dict[str, Any]:
     return {
         "bundle": str(build.bundle.root),
         "precision": build.precision,
-        "target": msgspec.to_builtins(build.target),
+        "target": msgspec.to_builtins(build.machine),
         "folder": str(build.folder),
         "unchecked": build.unchecked,
         "engines": {
@@ -64,8 +64,8 @@ def build_notes(build: Build) -> Iterator[str]:
         yield f"the bundle has its default, {default}, for other hardware only"
     built = sum(result.built for result in build.engines.values())
     yield f"{build.folder}: {len(build.engines)} engines, {built} of them built now"
-    yield f"for {build.target.describe()}"
-    if build.target.gpu is None:
+    yield f"for {build.machine.describe()}"
+    if build.machine.gpu is None:
         yield (
             "there is no GPU here: this shows that TensorRT's parser and compiler take them, but "
             "no machine can run these engines"

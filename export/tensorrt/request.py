@@ -14,7 +14,7 @@ class BuildError(DenetError):
     """An engine that was not built; what was built before it stays. The message says why."""
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One engine to build.
 
     Attributes:
@@ -30,7 +30,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     timing_cache: str
 
 
-class Progress(msgspec.Struct, frozen=True, tag="progress"):
+class BuildProgress(msgspec.Struct, frozen=True, tag="progress"):
     """How much of the engine is built, 0 to 1, and what TensorRT is at."""
 
     done: float
@@ -51,7 +51,7 @@ class Built(msgspec.Struct, frozen=True, tag="built"):
     layers: Layers
 
 
-Event = Progress | Failed | Built
+Event = BuildProgress | Failed | Built
 
 
 def parse_batch(text: str) -> tuple[int, int, int]:

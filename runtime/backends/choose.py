@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from runtime.backends.base import Backend, BackendError
 from runtime.backends.tensorrt.files import FOLDER, Found, find_engines
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import PRECISIONS, Forms, Platform, Precision, cpu_platforms, variant
+from runtime.bundle.manifest import Manifest
 from runtime.machine.cuda_driver import find_driver
 
 if TYPE_CHECKING:
@@ -51,16 +52,6 @@ class _Wish:
     threads: int | None
     max_batch: int
     cuda_context: Any
-
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """What will do, the best first."""
-        default = self.bundle.manifest.default_precision
-        return (
-            tuple(dict.fromkeys((default, "fp32")))
-            if self.precision == "auto"
-            else (self.precision,)
-        )
 
     def note(self, backend: str, chosen: Precision) -> str:
         """What to say where "auto" did not come to the bundle's default."""
@@ -173,13 +164,7 @@ def _forms(
         BackendError: nothing.
     """
     manifest = wish.bundle.manifest
-    found = [
-        (precision, platform, forms)
-        for name in wish.precisions
-        for precision in PRECISIONS
-        for platform in platforms
-        if precision == name and (forms := manifest.forms(precision, platform)) is not None
-    ]
+    found = runnable_forms(manifest, wish.precision, platforms)
     if not found:
         runnable = {variant(p, t) for p in PRECISIONS for t in platforms if t or p[0] == "f"}
         here = ", ".join(sorted(runnable & set(manifest.variants)))
@@ -188,6 +173,26 @@ def _forms(
             f"machine: of its {', '.join(manifest.variants)}, {here or 'none'} can run here"
         )
     return iter(found)
+
+
+def wanted_precisions(manifest: Manifest, precision: str) -> tuple[str, ...]:
+    """What will do for `precision`, the best first: for "auto" the bundle's default, or FP32."""
+    if precision != "auto":
+        return (precision,)
+    return tuple(dict.fromkeys((manifest.default_precision, "fp32")))
+
+
+def runnable_forms(
+    manifest: Manifest, precision: str, platforms: Sequence[Platform | None]
+) -> list[tuple[Precision, Platform | None, Forms]]:
+    """What of a bundle will do for `precision` on one of `platforms`, the best first."""
+    return [
+        (known, platform, forms)
+        for name in wanted_precisions(manifest, precision)
+        for known in PRECISIONS
+        for platform in platforms
+        if known == name and (forms := manifest.forms(known, platform)) is not None
+    ]
 
 
 def nvidia_gpu_present() -> bool:

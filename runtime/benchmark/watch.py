@@ -38,7 +38,7 @@ class Watch:
         self.look()
         machine = self.machine
         board = machine.jetson and machine.jetson.model
-        processor = board or machine.cpu.model or machine.cpu.architecture
+        processor = board or machine.cpu.name
         graphics = [] if machine.gpu is None else [machine.gpu.name]
         return result.MachineFacts(
             name=", ".join([processor, *graphics]),

@@ -50,6 +50,11 @@ class Cpu(msgspec.Struct, frozen=True, kw_only=True):
     mhz: int | None
     max_mhz: int | None
 
+    @property
+    def name(self) -> str:
+        """Its model, or where that is not known its architecture."""
+        return self.model or self.architecture
+
 
 class MachineMemory(msgspec.Struct, frozen=True, kw_only=True):
     """Main memory in bytes: all, what can be had now, and swap."""

@@ -12,22 +12,18 @@ from typing import get_args
 
 import msgspec
 import numpy as np
-import onnx
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
 import export.bundle
 from denet.config import ModelConfig
 from denet.errors import DenetError
-from denet.graph import ENGINES, MODALITIES, STATES, Composition
+from denet.graph import Composition
 from denet.initialize import random_images
 from denet.model import DENet
 from export import ExportError, export_bundle
-from export.engines import BATCH, EngineGraph, engine_graphs
+from export.engines import EngineGraph
 from export.onnx import Traced, to_onnx
-from export.parity import difference
 from runtime import Bundle, Runtime
 
 OTHER_CHECKPOINT = "1" * 64
@@ -107,8 +103,8 @@ def test_an_export_makes_the_bundle_and_nothing_else(model: DENet, folder: Path)
     assert made.root == folder / "new.denet"
     assert made.manifest.checkpoint_sha256 == OTHER_CHECKPOINT
     assert {p.name for p in folder.iterdir()} == {*before, "new.denet"}
-    assert len(steps) == export.bundle.STEPS
-    assert set(ENGINES) <= set(steps)
+    assert len(steps) == export.bundle.export_steps(model.graph)
+    assert set(model.graph.engines) <= set(steps)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -204,9 +200,9 @@ def test_the_weight_of_the_anchor_s_half_is_part_of_the_bundle(
         assert (scale[:half] == 1).all()
         assert (scale[half:] == np.float32(weight)).all()
         assert not shift.any()
-    images = {m: random_images(2, model.config.image_size) for m in MODALITIES}
+    images = {m: random_images(2, model.config.image_size) for m in model.graph.modalities}
     with Runtime.load(made, "ort-cpu") as runtime, torch.no_grad():
-        for state in STATES:
+        for state in model.graph.states:
             mine = {m: images[m] for m in state.available}
             output = weighted(mine, state)
             joined = torch.cat(list(output.parts), dim=1)
@@ -327,89 +323,6 @@ def test_an_engine_that_is_not_pytorchs_is_named_and_nothing_is_written(
     monkeypatch.setattr(export.bundle, "to_onnx", damaged)
     message = assert_fails(model, folder / "new.denet", "new.denet", engine, "PyTorch")
     assert any(tensor in message for tensor in tensors)
-
-
-@pytest.mark.parametrize("engine", ["branch_tir", "cmft_tir2nir", "dem_tir2nir"])
-def test_an_engine_that_took_the_program_of_another_is_as_if_traced_alone(
-    model: DENet, bundle: Bundle, engine: str
-) -> None:
-    (graph,) = (graph for graph in engine_graphs(model) if graph.name == engine)
-    assert to_onnx(graph, {}) == bundle.read_engine(engine, "fp32")
-
-
-def test_modules_with_equal_weights_but_other_settings_share_no_program() -> None:
-    traced: Traced = {}
-    shape = {"image": (BATCH, 3, 4, 4)}
-    found = [
-        onnx.load_from_string(to_onnx(EngineGraph("x", module, shape, {"out": out}), traced))
-        for module, out in (
-            (Named(nn.Conv2d(3, 5, 3, padding=1)), (BATCH, 5, 4, 4)),
-            (Named(nn.Conv2d(3, 5, 3, padding=1, dilation=1)), (BATCH, 5, 4, 4)),
-            (Named(nn.Conv2d(3, 5, 3, padding=2, dilation=2)), (BATCH, 5, 4, 4)),
-        )
-    ]
-    assert len(traced) == 2
-    dilations = [
-        next(a.ints for a in model.graph.node[0].attribute if a.name == "dilations")
-        for model in found
-    ]
-    assert [list(d) for d in dilations] == [[1, 1], [1, 1], [2, 2]]
-
-
-def test_an_export_logs_nothing_of_the_exporters(caplog: pytest.LogCaptureFixture) -> None:
-    """Some libraries set the root logger to INFO when they are imported."""
-    caplog.set_level("INFO")
-    graph = EngineGraph(
-        "x", Named(nn.Conv2d(3, 5, 1)), {"image": (BATCH, 3, 4, 4)}, {"out": (BATCH, 5, 4, 4)}
-    )
-    to_onnx(graph, {})
-    assert not caplog.records
-
-
-class Named(nn.Module):
-    """A module whose input is called `image`."""
-
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, image: Tensor) -> Tensor:
-        out: Tensor = self.inner(image)
-        return out
-
-
-def rows(*values: list[float]) -> NDArray[np.float32]:
-    return np.array(values, np.float32)
-
-
-def test_a_difference_is_that_of_the_worst_row() -> None:
-    expected = rows([3, 4], [0, -2])
-    found = difference("here", "this", expected, rows([3, 4.5], [1, -2]))
-    assert found.cosine == pytest.approx(2 / 5**0.5)
-    assert found.relative == pytest.approx(1 / 2)
-    assert not found.good
-    assert difference("here", "this", expected, expected).good
-    assert difference("here", "this", expected, expected * np.float32(1.0009)).good
-    assert not difference("here", "this", expected, expected * np.float32(1.0011)).good
-
-
-def test_a_difference_of_maps_and_of_stacked_vectors_is_taken_row_by_row() -> None:
-    expected = np.ones((2, 3, 4), np.float32)
-    found = expected.copy()
-    found[1, 2, 3] = 2  # the row of this vector: [1, 1, 1, 2]
-    assert difference("", "", expected, found).cosine == pytest.approx(5 / 28**0.5)
-    maps, other = np.ones((2, 2, 1, 2), np.float32), np.ones((2, 2, 1, 2), np.float32)
-    other[1, 1, 0, 1] = 2  # the row of this sample: the same four values
-    assert difference("", "", maps, other).cosine == pytest.approx(5 / 28**0.5)
-
-
-@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
-@pytest.mark.parametrize("side", ["expected", "found"])
-def test_a_dead_or_broken_tensor_never_agrees(value: float, side: str) -> None:
-    sound, broken = rows([3, 4], [1, 2]), rows([3, 4], [value, value])
-    pair = (broken, sound) if side == "expected" else (sound, broken)
-    assert not difference("", "", *pair).good
-    assert not difference("", "", broken, broken).good
 
 
 @pytest.mark.usefixtures("unchecked")
