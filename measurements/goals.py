@@ -33,7 +33,7 @@ from denet.checkpoint import file_digest, load_checkpoint, save_checkpoint
 from denet.config import ModelConfig
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.evaluate import draw_states
-from denet.graph import COMPLETE, PARTS, STATES, Modality, State
+from denet.graph import COMPLETE, PARTS, RGB_NIR_TIR, STATES, Modality, State
 from denet.initialize import initial_model
 from denet.model import DENet
 from export import export_bundle
@@ -179,7 +179,7 @@ def engine_inputs(bundle: Bundle, name: str) -> dict[str, NDArray[np.float32]]:
 
 def stream(setup: Setup) -> Goals:
     """A mixed stream in batches of 16, against one sample at a time and state by state."""
-    states = draw_states(SAMPLES, RATE, 0)
+    states = draw_states(RGB_NIR_TIR, SAMPLES, RATE, 0)
     for runtime in (setup.fp32, setup.int8):
         found = stream_cost(runtime, setup.samples(COMPLETE, 16), states)
         name = f"missing rate {RATE}, {runtime.variant}"

@@ -35,13 +35,16 @@ from denet.checkpoint import FORMAT, SCHEMA, CheckpointError, load_checkpoint, s
 from denet.cmft import CMFT, stages_between, to_grid, to_image
 from denet.config import ConfigError, ModelConfig, Normalization
 from denet.dem import DEMEdge
-from denet.graph import MODALITIES, STATES, Composition, Modality, State
+from denet.graph import RGB_NIR_TIR, Composition, Modality, State
 from denet.initialize import initial_model
 from denet.model import DENet
 from denet.recipe import read_recipe
 from export import export_bundle
 from runtime import Runtime
 from tests.conftest import SMALL
+
+MODALITIES = RGB_NIR_TIR.modalities
+STATES = RGB_NIR_TIR.states
 
 EXACT = 1e-12
 
@@ -318,7 +321,7 @@ def test_last_stride_1_doubles_the_resolution_of_every_backbone(name: str) -> No
         with torch.device("meta"):
             model = DENet(ModelConfig(backbone=name, last_stride=last_stride)).eval()
             images = {m: torch.empty(2, 3, 256, 128) for m in MODALITIES}
-            output = model(images, State.of(MODALITIES))
+            output = model(images, RGB_NIR_TIR.state(MODALITIES))
         shapes[last_stride] = model.feature_size
         assert model.feature_size == (16 // last_stride, 8 // last_stride)
         assert output.parts.shape == (6, 2, model.channels)
@@ -357,7 +360,7 @@ def test_a_network_on_a_backbone_of_timm_is_exported_and_composed(tmp_path: Path
     made = export_bundle(model, tmp_path / "m.denet", checkpoint_sha256="1" * 64)
     images = {m: torch.randn(2, 3, 64, 32) for m in MODALITIES}
     with Runtime.load(made, "ort-cpu") as runtime:
-        for state in (State.parse("rgb+nir+tir"), State.parse("tir")):
+        for state in (RGB_NIR_TIR.parse("rgb+nir+tir"), RGB_NIR_TIR.parse("tir")):
             mine = {m: images[m] for m in state.available}
             samples = [{m: image[i].numpy() for m, image in mine.items()} for i in range(2)]
             found = runtime.head(runtime.composer.run_tensors(samples))
@@ -455,7 +458,7 @@ def test_missing_modalities_are_never_looked_at(
     precise: DENet, images: dict[Modality, Tensor], state: State
 ) -> None:
     mine = available(images, state)
-    junk = {m: torch.full((1, 1), math.nan) for m in state.missing}
+    junk = {m: torch.full((1, 1), math.nan) for m in RGB_NIR_TIR.missing(state)}
     assert torch.equal(precise(mine | junk, state).parts, precise(mine, state).parts)
     for m in state.available:
         with pytest.raises(KeyError, match=m):
@@ -507,7 +510,7 @@ def test_the_neck_normalizes_before_the_length_is_taken(
 ) -> None:
     behind = variant(precise, neck="after")
     behind.neck = randomized(copy.deepcopy(precise.neck))
-    state = State.parse("rgb+tir")
+    state = RGB_NIR_TIR.parse("rgb+tir")
     output = behind(available(images, state), state)
     joined = batch_norm(behind.neck, torch.cat(list(output.parts), dim=1))
     assert_same(output.embedding, joined / joined.square().sum(dim=1, keepdim=True).sqrt())
@@ -547,7 +550,7 @@ def test_another_seed_makes_another_model(model: DENet) -> None:
 def test_initial_statistics_keep_activations_in_range(model: DENet) -> None:
     generator = torch.Generator().manual_seed(3)
     image = torch.randn(4, 3, *model.config.image_size, generator=generator)
-    parts = model(dict.fromkeys(MODALITIES, image), State.of(MODALITIES)).parts
+    parts = model(dict.fromkeys(MODALITIES, image), RGB_NIR_TIR.state(MODALITIES)).parts
     assert parts.isfinite().all()
     assert 0.01 < parts.std() < 100
 

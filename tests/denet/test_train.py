@@ -36,18 +36,24 @@ from denet.evaluate import (
     parse_rates,
     state_matrix,
 )
-from denet.graph import COMPLETE, MODALITIES, PAIRS, STATES, Composition, Modality, State
+from denet.graph import RGB_NIR_TIR, Composition, Modality
 from denet.initialize import initial_model, random_images
 from denet.losses import Losses, Objective, Weights
 from denet.model import DENet
 from denet.recipe import PRESETS, Recipe, TrainConfig, read_recipe
 from denet.run import BEST, LAST, LOG, RECIPE, STATE, EpochReport, TrainingError
+from denet.schedule import learning_rate, phase_of
 from denet.step import Phase, Step
-from denet.train import Progress, hold_out, learning_rate, phase_of, train
+from denet.train import TrainProgress, hold_out, train
 from runtime import Runtime
 from tests.command import tiny_recipe
 from tests.conftest import TINY
 from tests.paths import ROOT
+
+COMPLETE = RGB_NIR_TIR.complete
+MODALITIES = RGB_NIR_TIR.modalities
+PAIRS = RGB_NIR_TIR.pairs
+STATES = RGB_NIR_TIR.states
 
 QUICK = TrainConfig(
     epochs=2,
@@ -323,7 +329,7 @@ def test_a_run_leaves_checkpoints_a_log_and_no_other_file(data: DataSet, tmp_pat
 
 
 def interrupt_at(epoch: int, batch: int) -> Callable[..., None]:
-    def on_batch(progress: Progress) -> None:
+    def on_batch(progress: TrainProgress) -> None:
         if (progress.epoch, progress.batch) == (epoch, batch):
             raise KeyboardInterrupt
 
@@ -422,7 +428,7 @@ def test_mixed_precision_in_bfloat16(workers: int, data: DataSet, tmp_path: Path
 
 
 def test_progress_is_told_from_the_first_batch_of_each_epoch(data: DataSet, tmp_path: Path) -> None:
-    told: list[Progress] = []
+    told: list[TrainProgress] = []
     train(SHORT, data, tmp_path / "run", on_batch=told.append)
     assert [(p.epoch, p.batch) for p in told] == [(e, b) for e in (1, 2) for b in range(5)]
     assert {(p.epochs, p.batches) for p in told} == {(2, 4)}
@@ -434,7 +440,7 @@ def test_progress_is_told_from_the_first_batch_of_each_epoch(data: DataSet, tmp_
 
 
 def test_a_loader_process_that_dies_is_one_line(data: DataSet, tmp_path: Path) -> None:
-    def kill_a_child(progress: Progress) -> None:
+    def kill_a_child(progress: TrainProgress) -> None:
         if progress.batch == 1:
             multiprocessing.active_children()[0].kill()
 
@@ -526,11 +532,11 @@ def test_a_rate_of_zero_is_the_complete_state(model: DENet, data: DataSet) -> No
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
 def test_a_missing_rate_is_met_exactly_and_repeatably(rate: float) -> None:
-    states = draw_states(1000, rate, seed=3)
+    states = draw_states(RGB_NIR_TIR, 1000, rate, seed=3)
     assert sum(state != COMPLETE for state in states) == round(1000 * rate)
-    assert states == draw_states(1000, rate, seed=3)
+    assert states == draw_states(RGB_NIR_TIR, 1000, rate, seed=3)
     if rate:
-        assert states != draw_states(1000, rate, seed=4)
+        assert states != draw_states(RGB_NIR_TIR, 1000, rate, seed=4)
         assert set(states) == set(STATES) - ({COMPLETE} if rate == 1 else set())
 
 
@@ -545,12 +551,12 @@ def test_missing_rates_are_read() -> None:
 def test_a_set_that_lacks_a_modality_cannot_be_evaluated_complete(
     model: DENet, data: DataSet
 ) -> None:
-    poor = tuple(record.within(State.parse("rgb+tir")) for record in data.query)
+    poor = tuple(record.within(RGB_NIR_TIR.parse("rgb+tir")) for record in data.query)
     embed = TorchEmbedder(model, torch.device("cpu"))
     with pytest.raises(DataError, match="no image of nir"):
         evaluate_states(embed, Split(poor, poor))
-    ranked = evaluate_states(embed, Split(poor, poor), [State.parse("tir")])
-    assert not math.isnan(ranked[State.parse("tir")].map)
+    ranked = evaluate_states(embed, Split(poor, poor), [RGB_NIR_TIR.parse("tir")])
+    assert not math.isnan(ranked[RGB_NIR_TIR.parse("tir")].map)
 
 
 # From the command line

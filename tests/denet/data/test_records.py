@@ -33,11 +33,13 @@ from denet.data.transforms import (
     TrainingTransform,
     evaluation_transform,
 )
-from denet.graph import MODALITIES, Modality, State
+from denet.graph import RGB_NIR_TIR, Modality
 from denet.pixels import to_rgb
 from runtime import preprocess
 from runtime.bundle.manifest import Normalization as Normalized
 from runtime.bundle.manifest import Preprocessing
+
+MODALITIES = RGB_NIR_TIR.modalities
 
 # No 8-bit value becomes exactly 0 with these means: what is 0 was erased.
 CONFIG = ModelConfig(
@@ -226,12 +228,13 @@ def test_labels_and_samples_do_not_depend_on_the_order_of_directories(
 def test_a_sample_that_lacks_a_modality_is_kept_in_its_missing_state(rgbnt201: Path) -> None:
     (rgbnt201 / "test/NI/000258_cam1_0_00.jpg").unlink()
     record, other = open_data(rgbnt201).query
-    assert record.state.name == "rgb+tir"
+    assert RGB_NIR_TIR.state(record.images).name == "rgb+tir"
     assert set(record.open()) == {"rgb", "tir"}
-    assert other.state.name == "rgb+nir+tir"
-    assert other.within(State.parse("tir+nir")).state.name == "nir+tir"
+    assert RGB_NIR_TIR.state(other.images).name == "rgb+nir+tir"
+    night = other.within(RGB_NIR_TIR.parse("tir+nir"))
+    assert RGB_NIR_TIR.state(night.images).name == "nir+tir"
     with pytest.raises(DataError, match=r"000258_cam1_0_00: has no nir image"):
-        record.within(State.parse("nir+tir"))
+        record.within(RGB_NIR_TIR.parse("nir+tir"))
 
 
 def test_records_are_read_without_torch() -> None:
@@ -867,14 +870,14 @@ def test_evaluation_sees_the_numbers_of_the_camera_node(tmp_path: Path) -> None:
         )
     )
     records = open_data(tmp_path).query
-    assert [r.state.name for r in records] == ["rgb+nir+tir", "rgb+tir"]
+    assert [RGB_NIR_TIR.state(r.images).name for r in records] == ["rgb+nir+tir", "rgb+tir"]
     evaluation = EvaluationSet(records, CONFIG)
     assert len(evaluation) == 2
     untouched = TrainingTransform(CONFIG, OFF)
     for i, record in enumerate(records):
         images, index = evaluation[i]
         assert index == i
-        assert tuple(images) == record.state.available
+        assert tuple(images) == RGB_NIR_TIR.state(record.images).available
         trained = untouched(record.open(), generator(0))
         for modality, ref in record.images.items():
             range16 = CONFIG.normalization_of(modality).range16

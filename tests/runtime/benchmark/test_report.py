@@ -15,7 +15,7 @@ from rich.console import Console
 
 import cli
 from denet.evaluate import draw_states
-from denet.graph import COMPLETE, ENGINES, STATES, plan
+from denet.graph import COMPLETE, ENGINES, RGB_NIR_TIR, STATES, plan
 from runtime import Bundle
 from runtime.benchmark import images, page, result, roofs, run, states, stream
 from runtime.benchmark.assemble import noise_notes
@@ -307,7 +307,7 @@ def measured(bundle: Bundle, quick: None) -> Report:
         parts=("states", "batches", "stream", "images", "limits"),
         rounds=4,
         batches=(1, 2),
-        stream=draw_states(52, 0.5, 0),
+        stream=draw_states(RGB_NIR_TIR, 52, 0.5, 0),
     )
     return bench(bundle, request, clock=Tick(0.001))
 
@@ -366,7 +366,7 @@ def test_without_onnx_limits_are_left_out_unless_they_are_asked_for(
 
     monkeypatch.setattr(run, "check_onnx", lacking)
     notes: list[str] = []
-    drawn = draw_states(stream.SAMPLES, 0.5, 0)
+    drawn = draw_states(RGB_NIR_TIR, stream.SAMPLES, 0.5, 0)
     assert "limits" not in run._possible(Request(stream=drawn), notes)
     assert notes == ["limits need onnx"]
     with pytest.raises(BenchmarkError, match="need onnx"):

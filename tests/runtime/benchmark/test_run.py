@@ -23,7 +23,7 @@ from PIL import Image
 
 from denet.checkpoint import save_checkpoint
 from denet.evaluate import draw_states
-from denet.graph import COMPLETE, ENGINES, MODALITIES, STATES, State, plan
+from denet.graph import COMPLETE, ENGINES, MODALITIES, RGB_NIR_TIR, STATES, State, plan
 from denet.initialize import initial_model
 from denet.model import DENet
 from export.monolith import MonolithError, export_monoliths, monolith
@@ -368,7 +368,7 @@ def test_a_stream_runs_the_same_samples_in_three_ways(
     monkeypatch.setattr(stream, "BATCH", 4)
     monkeypatch.setattr(stream, "SAMPLES", 4 * (5 * 5 + 1))
     samples = network_inputs(runtime.bundle.manifest.preprocessing, 4, 0)
-    drawn = draw_states(stream.SAMPLES, 0.5, 0)
+    drawn = draw_states(RGB_NIR_TIR, stream.SAMPLES, 0.5, 0)
     run: list[tuple[State, ...]] = []
 
     def recording(given: Sequence[Any]) -> Any:
