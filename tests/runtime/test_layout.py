@@ -50,7 +50,7 @@ def rows_of(spans: list[Span]) -> Iterator[tuple[str, int]]:
 
 
 def wants(engine: str, state: State) -> bool:
-    """Whether a sample in `state` needs `engine`: DESIGN, section 2, not its plan."""
+    """Whether a sample in `state` needs `engine`: by docs/composition.md, not by its plan."""
     kind, _, name = engine.partition("_")
     source = name.partition("2")[0]
     anchor = next(m for m in ("rgb", "nir", "tir") if m in state.available)
