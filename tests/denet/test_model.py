@@ -16,20 +16,14 @@ from denet.graph import RGB_NIR_TIR, Composition, Graph, Modality, State
 from denet.initialize import initial_model
 from denet.model import DENet
 from tests.conftest import SMALL
+from tests.denet.graphs import states_of
 from tests.denet.naive import assert_same, batch_norm, gap, naive_cmft, naive_parts
 from tests.denet.networks import config_of, randomized, variant
 
 GRAPHS = (RGB_NIR_TIR, Graph(("rgb", "tir")), Graph(("tir", "rgb")), Graph(("nir",)))
-every_graph = pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: "".join(graph.modalities))
+every_graph = pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.complete.name)
 every_state = pytest.mark.parametrize(
-    ("graph", "state"),
-    [
-        pytest.param(
-            graph, state, id=f"{state}" + ("" if graph == RGB_NIR_TIR else f" of {graph.complete}")
-        )
-        for graph in GRAPHS
-        for state in graph.states
-    ],
+    ("graph", "state"), [each for graph in GRAPHS for each in states_of(graph)]
 )
 
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from denet.adversarial import Adversary
-from denet.graph import RGB_NIR_TIR, Composition, Modality
+from denet.graph import RGB_NIR_TIR, Composition, Graph, Modality
 from denet.initialize import initial_model, random_images
 from denet.losses import Losses, Objective
 from denet.step import Phase, Step
 from tests.conftest import TINY
+from tests.denet.networks import config_of
 from tests.denet.training import weighted
 
 COMPLETE = RGB_NIR_TIR.complete
@@ -49,6 +50,26 @@ def test_every_parameter_gets_a_gradient(
     images = {m: random_images(4, TINY.image_size) for m in MODALITIES}
     step(images, torch.tensor([0, 0, 1, 1]), anchor).total.backward()
     assert [name for name, p in step.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("composition", get_args(Composition))
+@pytest.mark.parametrize("modalities", [("rgb", "tir"), ("nir",)], ids="+".join)
+def test_so_it_is_with_fewer_modalities(
+    modalities: tuple[Modality, ...], composition: Composition
+) -> None:
+    graph = Graph(modalities)
+    weights = weighted(rho=1, mu=1, branch=1, plain=1, states=1, adversary="feature")
+    images = {m: random_images(4, TINY.image_size) for m in modalities}
+    for anchor in modalities:
+        config = config_of(graph, TINY, composition=composition)
+        model = initial_model(config, seed=0, pretrained=False)
+        step = Step(model, Objective(model, 2, weights)).train()
+        losses = step(images, torch.tensor([0, 0, 1, 1]), anchor)
+        losses.total.backward()
+        assert [name for name, p in step.named_parameters() if p.grad is None] == []
+        several = len(modalities) > 1 and composition != "concat"
+        for term in (losses.recovery, losses.similarity, losses.adversary):
+            assert (term.item() > 0) == several
 
 
 @pytest.mark.parametrize("adversary", get_args(Adversary))
