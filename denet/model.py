@@ -185,26 +185,24 @@ class DENet(nn.Module):
             values: dict[str, Tensor] = {}  # what is recovered is called alike, whatever the anchor
             for state in (s for s in self.graph.states if s.anchor == anchor):
                 composition = self.graph.plan(state, anchor, self.config.composition)
-                self._run(composition.calls, values, known)
+                for call in composition.calls:
+                    if call.engine in known:  # and so is not run again
+                        made = known[call.engine]
+                        values |= {n: getattr(made, o) for o, (n,) in call.outputs.items()}
+                self._run(composition.calls, values)
                 whole = composition.parts[: len(self.graph.modalities)]
                 composed[state] = _parts(values, whole)
         return composed
 
-    def _run(
-        self, calls: Sequence[Call], values: dict[str, Tensor], known: Mapping[str, Any] = {}
-    ) -> dict[str, Any]:
+    def _run(self, calls: Sequence[Call], values: dict[str, Tensor]) -> dict[str, Any]:
         """Run `calls` on `values`, to which their outputs are added; what each engine made.
 
-        An engine in `known` is not run: that is what it makes. Nor is a call whose outputs are
-        among the values already.
+        A call whose outputs are among the values already is not run.
         """
         made: dict[str, Any] = {}
 
         def run(call: Call, inputs: dict[str, tuple[Tensor, ...]]) -> dict[str, Sequence[Tensor]]:
-            output = known.get(call.engine)
-            if output is None:
-                output = self.engines[call.engine](**stacked(inputs, _stack))
-            made[call.engine] = output
+            output = made[call.engine] = self.engines[call.engine](**stacked(inputs, _stack))
             return unstacked({name: getattr(output, name) for name in call.outputs})
 
         execute(calls, values, run)

@@ -97,7 +97,7 @@ def walked(split: Split, query: Record, state: State) -> list[tuple[str, bool]]:
 
 def test_frames_are_green_where_the_identity_is_right(split: Split) -> None:
     queries = choose_queries(split, 3, seed=0)
-    lists = ranked_lists(vague, split, queries)
+    lists = ranked_lists(vague, split, queries, shown_states(RGB_NIR_TIR))
     expected: list[str] = []
     for ranked, (query, state) in zip(
         lists, ((q, s) for q in queries for s in shown_states(RGB_NIR_TIR)), strict=True
@@ -235,7 +235,7 @@ def test_charts_show_the_numbers() -> None:
         name: {state: ranking(0.1 * i + part, 0) for i, state in enumerate(STATES)}
         for name, part in (("one", 0.01), ("two", 0.02))
     }
-    (axes,) = state_bars(models).axes
+    (axes,) = state_bars(RGB_NIR_TIR, models).axes
     for bars, rankings in zip(axes.containers, models.values(), strict=True):
         assert [bar.get_height() for bar in bars] == [rankings[s].map for s in STATES]
     rates = {1.0: ranking(0.2, 3), 0.0: ranking(0.9, 0), 0.5: ranking(0.4, 0)}
