@@ -292,7 +292,7 @@ def train(
     try:
         with interruptible() as interruption:
             from denet.recipe import read_recipe
-            from denet.train import Progress as Done
+            from denet.train import TrainProgress as Done
             from denet.train import train as run
 
             def show(done: Done) -> None:
@@ -438,7 +438,7 @@ def evaluate(
         )
         if figures is not None:
             drawings = draw_figures(
-                split,
+                found.split,
                 found.embed,
                 {str(model): found.states},
                 found.rates,
@@ -515,7 +515,8 @@ def report(
             notify=status.update,
         )
         write_report(made, to)
-    out.print(comparison_table(f"{known.name} ({len(split.query)} queries)", made.states))
+    title = f"{known.name} ({len(split.query)} queries)"
+    out.print(comparison_table(title, made.graph, made.states))
     for parity in made.parities:
         out.print(parity.describe(), highlight=False, soft_wrap=True)
     out.print(f"{to}: the report", highlight=False, soft_wrap=True)
@@ -1180,7 +1181,7 @@ def bench_run(
             batches=batches,
             threads=threads,
             rounds=rounds,
-            stream=draw_states(SAMPLES, missing_rate, seed),
+            stream=draw_states(opened.graph, SAMPLES, missing_rate, seed),
             missing_rate=missing_rate,
             seed=seed,
             images=images,

@@ -11,7 +11,7 @@ and a run needs neither a second optimizer nor a second state to resume.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from denet.branch import BranchOutput
 from denet.cmft import IMAGE_CHANNELS, PATCH, CmftOutput, to_grid
-from denet.graph import MODALITIES, Edge, Modality
+from denet.graph import Edge, Modality
 
 Adversary = Literal["none", "image", "feature"]
 
@@ -35,16 +35,19 @@ class Discriminators(nn.Module):
         kind: "image" judges positions of the space-to-depth grid (patches of 4x4 pixels, and
             what three 3x3 convolutions see around them), "feature" pooled features.
         channels: C of the features.
+        modalities: what can be recovered.
     """
 
-    def __init__(self, kind: Literal["image", "feature"], channels: int) -> None:
+    def __init__(
+        self, kind: Literal["image", "feature"], channels: int, modalities: Iterable[Modality]
+    ) -> None:
         super().__init__()
         self.kind = kind
         grid = IMAGE_CHANNELS * PATCH**2
         self.judges = nn.ModuleDict(
             {
                 m: _on_grids(2 * grid) if kind == "image" else _on_vectors(2 * channels)
-                for m in MODALITIES
+                for m in modalities
             }
         )
 

@@ -79,6 +79,14 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     composition: Composition = "dynamic"
     normalization: dict[Modality, Normalization] = {}
 
+    def __post_init__(self) -> None:
+        known = self.graph.modalities
+        if unknown := sorted(set(self.normalization).difference(known)):
+            raise ValueError(
+                f"normalization: unknown modality {', '.join(map(repr, unknown))}: "
+                f"choose from {', '.join(known)}"
+            )
+
     @property
     def graph(self) -> Graph:
         """The graph of its modalities; the one place that says which a model has."""

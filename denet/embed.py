@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from denet.data.dataset import EvaluationSet
 from denet.data.records import Record
-from denet.graph import STATES, Modality, State
+from denet.graph import Modality, State
 from denet.model import DENet
 
 
@@ -36,9 +36,9 @@ class TorchEmbedder:
         self.workers = workers
 
     def __call__(self, records: Sequence[Record], states: Sequence[State]) -> NDArray[np.float32]:
-        """The embeddings (N, 6C) of `records`, each as if only its state were available."""
+        """The embeddings (N, dim) of `records`, each as if only its state were available."""
         embeddings = np.empty((len(records), self.model.dim), np.float32)
-        for state in STATES:
+        for state in dict.fromkeys(states):
             rows = [i for i, given in enumerate(states) if given == state]
             limited = [records[i].within(state) for i in rows]
             loader = DataLoader(
@@ -52,7 +52,7 @@ class TorchEmbedder:
         return embeddings
 
 
-class Loaded(Protocol):
+class LoadedModel(Protocol):
     """What is asked of a loaded bundle; `runtime.Runtime` is one."""
 
     dim: int
@@ -65,7 +65,7 @@ class Loaded(Protocol):
 class BundleEmbedder:
     """An `evaluate.Embed` over a loaded bundle, on whatever backend and precision it runs."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
 
     def __call__(self, records: Sequence[Record], states: Sequence[State]) -> NDArray[np.float32]:

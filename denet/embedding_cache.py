@@ -12,12 +12,12 @@ from denet.evaluate import Embed
 from denet.graph import Modality, State
 
 
-class Remembered:
+class EmbeddingCache:
     """An `evaluate.Embed` over another one, which it asks only for what it has not seen.
 
     The embedding of a sample does not depend on which others are embedded, so missing rates, the
-    state matrix and the figures can share what the seven states have made. All of it stays in
-    memory: 7 states x N samples x D x 4 bytes, which for RGBNT100 and ResNet-50 is 3.5 GB.
+    state matrix and the figures can share what all states have made. All of it stays in
+    memory: states x N samples x D x 4 bytes, which for the 7 of RGBNT100 and ResNet-50 is 3.5 GB.
 
     Args:
         embed: what embeds.

@@ -7,7 +7,7 @@ camera node are measured by the same code.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from denet.data.records import DataError, Record
 from denet.errors import DenetError
-from denet.graph import COMPLETE, MODALITIES, STATES, State
+from denet.graph import RGB_NIR_TIR, Graph, State
 from denet.metrics import Ranking, rank
 
 RANKS = (1, 5, 10)
@@ -30,10 +30,31 @@ class RateError(DenetError):
 
 @dataclass(frozen=True)
 class Split:
-    """A query set and its gallery; where they are the same records, they are embedded once."""
+    """A query set and its gallery; where they are the same records, they are embedded once.
+
+    Attributes:
+        query: samples to search with.
+        gallery: samples to search in.
+        graph: of the modalities in whose states they are evaluated.
+    """
 
     query: tuple[Record, ...]
     gallery: tuple[Record, ...]
+    graph: Graph = RGB_NIR_TIR
+
+    def seen_by(self, model: Graph) -> Split:
+        """The same samples, for a model of the graph `model`: evaluated in what both have.
+
+        Raises:
+            DataError: they have no modality in common.
+        """
+        both = tuple(m for m in model.modalities if m in self.graph.modalities)
+        if not both:
+            raise DataError(
+                f"the model takes {', '.join(model.modalities)}, the set has "
+                f"{', '.join(self.graph.modalities)}: nothing can be evaluated"
+            )
+        return replace(self, graph=Graph(both))
 
     def rank(self, queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> Ranking:
         """Score embeddings of the query set against embeddings of the gallery."""
@@ -71,29 +92,33 @@ class Split:
 
 
 def evaluate_states(
-    embed: Embed, split: Split, states: Sequence[State] = STATES
+    embed: Embed, split: Split, states: Sequence[State] | None = None
 ) -> dict[State, Ranking]:
     """mAP and CMC where query and gallery are in one missing state, for each of `states`.
+
+    Args:
+        embed: what embeds.
+        split: query and gallery.
+        states: by default all of the split's graph.
 
     Raises:
         DataError: a record lacks a modality of a state.
     """
     results: dict[State, Ranking] = {}
-    for state in states:
+    for state in split.graph.states if states is None else states:
         split.require(state)
         everyone = [state] * len(split.query), [state] * len(split.gallery)
         results[state] = split.rank(*split.embed(embed, *everyone))
     return results
 
 
-def state_matrix(
-    embed: Embed, split: Split, states: Sequence[State] = STATES
-) -> dict[tuple[State, State], Ranking]:
+def state_matrix(embed: Embed, split: Split) -> dict[tuple[State, State], Ranking]:
     """mAP and CMC for each state of the query (first) against each state of the gallery.
 
     Raises:
         DataError: a record lacks a modality of a state.
     """
+    states = split.graph.states
     queries: dict[State, NDArray[np.float32]] = {}
     gallery: dict[State, NDArray[np.float32]] = {}
     for state in states:
@@ -103,17 +128,19 @@ def state_matrix(
     return {(q, g): split.rank(queries[q], gallery[g]) for q in states for g in states}
 
 
-def draw_states(count: int, rate: float, seed: int) -> list[State]:
-    """The paper's missing rate: `rate` of `count` samples lose one or two modalities.
+def draw_states(graph: Graph, count: int, rate: float, seed: int) -> list[State]:
+    """The paper's missing rate: `rate` of `count` samples lose some modalities of `graph`.
 
-    Which samples and which modalities is drawn from `seed`; nobody loses all three.
+    Which samples and which modalities is drawn from `seed`. Nobody loses all of them, so where
+    there is but one, nobody loses any.
     """
     random = np.random.default_rng(seed)
-    losses = [lost for size in (1, 2) for lost in combinations(MODALITIES, size)]
-    states = [COMPLETE] * count
-    for i in random.permutation(count)[: round(rate * count)]:
+    modalities = graph.modalities
+    losses = [lost for size in range(1, len(modalities)) for lost in combinations(modalities, size)]
+    states = [graph.complete] * count
+    for i in random.permutation(count)[: round(rate * count)] if losses else ():
         lost = losses[random.integers(len(losses))]
-        states[i] = State.of(m for m in MODALITIES if m not in lost)
+        states[i] = graph.state(m for m in modalities if m not in lost)
     return states
 
 
@@ -125,14 +152,14 @@ def evaluate_rates(
     Raises:
         DataError: a record is not complete.
     """
-    split.require(COMPLETE)
+    split.require(split.graph.complete)
     results: dict[float, Ranking] = {}
     for rate in rates:
-        query_states = draw_states(len(split.query), rate, seed)
+        query_states = draw_states(split.graph, len(split.query), rate, seed)
         gallery_states = (
             query_states
             if split.query == split.gallery
-            else draw_states(len(split.gallery), rate, seed + 1)
+            else draw_states(split.graph, len(split.gallery), rate, seed + 1)
         )
         results[rate] = split.rank(*split.embed(embed, query_states, gallery_states))
     return results

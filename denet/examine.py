@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from denet.embedding_cache import Remembered
+from denet.embedding_cache import EmbeddingCache
 from denet.evaluate import Embed, Split, evaluate_rates, evaluate_states, state_matrix
-from denet.graph import STATES, Edge, State
+from denet.graph import Edge, State
 from denet.metrics import Ranking
 from denet.recovery import Recovery, check_recovery
 from denet.subject import Subject
@@ -24,6 +24,7 @@ class Examination:
     """What was measured; what was not asked for is empty.
 
     Attributes:
+        split: what it was measured on, with the modalities that the model has, too.
         embed: what embedded, with all that it made, for the figures.
         states: accuracy in every state.
         matrix: accuracy for each state of the query against each of the gallery.
@@ -31,6 +32,7 @@ class Examination:
         recovery: by direction, how similar recovered features are to real ones.
     """
 
+    split: Split
     embed: Embed
     states: dict[State, Ranking]
     matrix: dict[tuple[State, State], Ranking]
@@ -74,17 +76,22 @@ def examine(
 
     Raises:
         SubjectError: `recovery` is asked of a bundle.
-        DataError: a sample lacks a modality, or an image cannot be read.
+        DataError: a sample lacks a modality, or an image cannot be read; or model and set have
+            no modality in common.
         RecoveryError: `recovery` is asked on a single identity.
     """
     network = subject.network("comparing recovered features") if recovery else None
-    embed = Remembered(subject.embed) if matrix or rates else subject.embed
+    split = split.seen_by(subject.graph)
+    embed = EmbeddingCache(subject.embed) if matrix or rates else subject.embed
     notify(f"evaluating {subject.path}")
     pairs = state_matrix(embed, split) if matrix else {}
     return Examination(
+        split=split,
         embed=embed,
         # The matrix's diagonal is the accuracy in each state.
-        states={s: pairs[s, s] for s in STATES} if pairs else evaluate_states(embed, split),
+        states=(
+            {s: pairs[s, s] for s in split.graph.states} if pairs else evaluate_states(embed, split)
+        ),
         matrix=pairs,
         rates=evaluate_rates(embed, split, rates, seed),
         recovery=check_recovery(network, all_samples(split), batch=batch, workers=workers)

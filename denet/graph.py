@@ -22,6 +22,7 @@ what the paper compares it with; they exist for experiments (`denet experiment`)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -53,6 +54,10 @@ Kind = Literal["branch", "cmft", "dem"]
 """What an engine is: the branch of a modality, a CMFT, or an edge of the DEM."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_NAME = "[a-z]+"
+_BRANCH = re.compile(f"branch_(?P<of>{_NAME})")
+_EDGE = re.compile(f"(?P<kind>cmft|dem)_(?P<source>{_NAME})2(?P<target>{_NAME})")
 
 MAX_TARGETS = 2
 """Most vectors that one edge enhances in one call: a real and a recovered target feature."""
@@ -146,11 +151,13 @@ def component(engine: str) -> Component:
     Raises:
         ValueError: it is not the name of an engine.
     """
-    kind, _, ends = engine.partition("_")
-    source, two, target = ends.partition("2")
-    if kind in KINDS and source and bool(target) == bool(two) == (kind != "branch"):
-        return Component(kind, source, target or source)
-    raise ValueError(f"{engine!r} is not the name of an engine")
+    if found := _BRANCH.fullmatch(engine):
+        return Component("branch", found["of"], found["of"])
+    found = _EDGE.fullmatch(engine)
+    if found is None or found["source"] == found["target"]:
+        raise ValueError(f"{engine!r} is not the name of an engine")
+    kind: Kind = "cmft" if found["kind"] == "cmft" else "dem"
+    return Component(kind, found["source"], found["target"])
 
 
 def kind_of(engine: str) -> Kind:
@@ -279,7 +286,11 @@ class Graph:
     """The enhancement graph over the modalities of a model.
 
     Attributes:
-        modalities: in the order in which an anchor is chosen.
+        modalities: in the order in which an anchor is chosen; each of lower-case letters alone,
+            since names of engines, values and states join them by other characters.
+
+    Raises:
+        ValueError: there is none, one is given twice, or one has another name.
     """
 
     modalities: tuple[Modality, ...]
@@ -287,6 +298,9 @@ class Graph:
     def __post_init__(self) -> None:
         if not self.modalities or len(set(self.modalities)) != len(self.modalities):
             raise ValueError(f"a graph has one or more different modalities: {self.modalities}")
+        for modality in self.modalities:
+            if not re.fullmatch(_NAME, modality):
+                raise ValueError(f"a modality is named by the letters a to z, not {modality!r}")
 
     @cached_property
     def pairs(self) -> tuple[Edge, ...]:

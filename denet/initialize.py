@@ -9,7 +9,7 @@ from torch.nn import functional
 from denet.cmft import CMFT
 from denet.config import ModelConfig
 from denet.dem import DEMEdge
-from denet.graph import MODALITIES, PAIRS, branch_engine, cmft_engine
+from denet.graph import branch_engine, cmft_engine
 from denet.model import DENet
 
 _BATCHES, _BATCH = 2, 8
@@ -33,7 +33,7 @@ def initial_model(config: ModelConfig, *, seed: int, pretrained: bool) -> DENet:
     return model
 
 
-def start_plain(model: DENet) -> None:
+def silence_edges(model: DENet) -> None:
     """Let every edge of the DEM add nothing.
 
     An edge is a residual on a feature that has learned nothing yet; random ones are noise of the
@@ -72,9 +72,9 @@ def _settle(model: DENet, generator: torch.Generator) -> None:
                 m: model.engines[branch_engine(m)](
                     random_images(_BATCH, model.config.image_size, generator)
                 )
-                for m in MODALITIES
+                for m in model.graph.modalities
             }
-            for source, target in PAIRS:
+            for source, target in model.graph.pairs:
                 if cmft_engine(source, target) in model.engines:
                     cmft = model.engines[cmft_engine(source, target)]
                     assert isinstance(cmft, CMFT)

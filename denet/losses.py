@@ -3,7 +3,7 @@
 L = L_ReID + rho L_rec + mu L_sim, where
 
 - L_ReID is label-smoothed cross-entropy behind the BN neck plus batch-hard triplet loss before
-  it, on the six parts side by side. The paper's Eq. 12-13 are misprinted; this is the standard
+  it, on all parts side by side. The paper's Eq. 12-13 are misprinted; this is the standard
   smoothing, (1 - s) one-hot + s / N.
 - L_rec (Eq. 3) is the mean squared difference of the recovered and the real image.
 - L_sim (Eq. 4) is one minus the cosine of the recovered and the real pooled feature. The paper
@@ -13,7 +13,7 @@ L = L_ReID + rho L_rec + mu L_sim, where
   what is recovered is drawn to what is real: drawn to each other, the features of a branch would
   give up what other modalities cannot tell.
 
-L_rec and L_sim are averages over all six directions.
+L_rec and L_sim are averages over all directions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch.nn import functional
 from denet.adversarial import Adversary, Discriminators
 from denet.branch import BranchOutput
 from denet.cmft import CmftOutput, to_grid
-from denet.graph import MODALITIES, Edge, Modality, State
+from denet.graph import Edge, Modality, State
 from denet.model import DENet, DenetOutput
 
 
@@ -107,6 +107,7 @@ class Objective(nn.Module):
     def __init__(self, model: DENet, identities: int, weights: Weights) -> None:
         super().__init__()
         channels = model.channels
+        modalities = self.modalities = model.graph.modalities
         self.weights = weights
 
         def head(features: int) -> IdentityHead:
@@ -116,14 +117,14 @@ class Objective(nn.Module):
         # and branches that are trained in a phase of their own come out equal, bit for bit.
         self.branches = nn.ModuleDict()
         if weights.branch:
-            self.branches.update({m: head(channels) for m in MODALITIES})
-        side_by_side = len(MODALITIES) * channels
+            self.branches.update({m: head(channels) for m in modalities})
+        side_by_side = len(modalities) * channels
         self.plain = head(side_by_side) if weights.plain else None
         self.states = head(side_by_side) if weights.states else None
         self.whole = IdentityHead(model.neck, identities, weights, owned=False)
         self.discriminators: Discriminators | None = None
         if model.recovers and weights.adversary != "none":
-            self.discriminators = Discriminators(weights.adversary, channels)
+            self.discriminators = Discriminators(weights.adversary, channels, modalities)
 
     def of_branches(self) -> tuple[nn.Module, ...]:
         """The parts that only `branch_losses` uses."""
@@ -136,13 +137,13 @@ class Objective(nn.Module):
             pooled: (B, C) of each modality.
             labels: (B,), 0 <= label < identities.
         """
-        zero = pooled["rgb"].new_zeros(())
-        branch = _mean(
-            (_both(self.branches[m], pooled[m], labels) for m in MODALITIES if self.branches), zero
-        )
+        zero = next(iter(pooled.values())).new_zeros(())
+        branch = _mean((_both(self.branches[m], pooled[m], labels) for m in self.branches), zero)
         plain = zero
         if self.plain is not None:
-            plain = _both(self.plain, torch.cat([pooled[m] for m in MODALITIES], dim=1), labels)
+            plain = _both(
+                self.plain, torch.cat([pooled[m] for m in self.modalities], dim=1), labels
+            )
         total = self.weights.branch * branch + self.weights.plain * plain
         return Losses(*[zero] * len(Losses._fields))._replace(
             branch=branch, plain=plain, total=total
@@ -160,8 +161,8 @@ class Objective(nn.Module):
 
         Args:
             output: of the model for this batch, B samples.
-            recovered: all six directions.
-            states: c(S), (3, B, C), of each state; empty if its loss has no weight.
+            recovered: all directions.
+            states: c(S), (M, B, C), of each state; empty if its loss has no weight.
             images: (B, 3, H, W) of each modality: what L_rec compares with.
             labels: (B,), 0 <= label < identities.
         """

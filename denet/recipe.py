@@ -39,14 +39,14 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         branch: weight of identity and triplet loss on each branch alone (0 in the paper).
         plain: weight of identity and triplet loss on the pooled features of the branches side by
             side, which is all that a plain concatenation trains (0 in the paper).
-        states: weight of identity and triplet loss on c(S) of all seven missing states, through
-            one classifier: half of it state by state, half on all of them as one batch, so that
+        states: weight of identity and triplet loss on c(S) of all missing states, through one
+            classifier: half of it state by state, half on all of them as one batch, so that
             an identity in one state is near to itself in another (0 in the paper, which trains on
             the complete state).
         adversary: "image" or "feature" trains the CMFTs by a discriminator instead of L_rec and
             L_sim; see `denet.adversarial`.
-        anchor: "rgb" as in the paper, or "random" for each batch, so that the states without
-            RGB are trained as well.
+        anchor: "rgb", the first modality, as in the paper, or "random" for each batch, so that
+            the states without it are trained as well.
         clip: largest norm of the gradient; 0 for no limit.
         precision: of the arithmetic: "32", "16" or "bf16" (mixed).
         pretrained: start from ImageNet weights.

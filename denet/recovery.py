@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from denet.data.dataset import EvaluationSet
 from denet.data.records import Record
 from denet.errors import DenetError
-from denet.graph import COMPLETE, MODALITIES, PAIRS, Edge, Modality, cmft_engine
+from denet.graph import Edge, Modality
 from denet.model import DENet
 
 ROWS = 512
@@ -65,15 +65,10 @@ class Features:
     recovered: dict[Edge, NDArray[np.float32]]
 
 
-def recovers(model: DENet) -> bool:
-    """Whether `model` has CMFTs; the baseline of three branches has none."""
-    return any(cmft_engine(source, target) in model.engines for source, target in PAIRS)
-
-
 def check_recovery(
     model: DENet, records: Sequence[Record], *, batch: int, workers: int
 ) -> dict[Edge, Recovery]:
-    """Compare recovered and real features of `records`, in all six directions.
+    """Compare recovered and real features of `records`, in all directions.
 
     Args:
         model: a DENet in evaluation mode.
@@ -85,7 +80,7 @@ def check_recovery(
         DataError: a sample lacks a modality, or an image cannot be read.
         RecoveryError: there is but one identity, or the model recovers nothing.
     """
-    if not recovers(model):
+    if not model.recovers:
         raise RecoveryError(
             f'the model recovers nothing: its composition is "{model.config.composition}"'
         )
@@ -100,13 +95,14 @@ def pooled_features(
     model: DENet, records: Sequence[Record], *, batch: int, workers: int
 ) -> Features:
     """The real and recovered pooled features of complete samples. As `check_recovery`."""
-    data = EvaluationSet([record.within(COMPLETE) for record in records], model.config)
-    real: dict[Modality, list[NDArray[np.float32]]] = {m: [] for m in MODALITIES}
+    complete = model.graph.complete
+    data = EvaluationSet([record.within(complete) for record in records], model.config)
+    real: dict[Modality, list[NDArray[np.float32]]] = {m: [] for m in complete.available}
     recovered: dict[Edge, list[NDArray[np.float32]]] = {}
     device = next(model.parameters()).device
     with torch.inference_mode():
         for images, _ in DataLoader(data, batch, num_workers=workers):
-            output = model({m: image.to(device) for m, image in images.items()}, COMPLETE)
+            output = model({m: image.to(device) for m, image in images.items()}, complete)
             for modality, branch in output.branches.items():
                 real[modality].append(branch.pooled.float().cpu().numpy())
             for edge, made in model.recover_all(output).items():

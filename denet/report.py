@@ -16,16 +16,13 @@ from denet.errors import DenetError
 from denet.evaluate import Split, parse_rates
 from denet.examine import RATES, Examination, examine
 from denet.figures import Drawing, draw_figures
-from denet.graph import COMPLETE, STATES, State
+from denet.graph import Graph, State
 from denet.metrics import Ranking
 from denet.outputs import check_output, write_output
 from denet.page import templates
-from denet.recovery import mean_recovery, recovers
+from denet.recovery import mean_recovery
 from denet.subject import Subject
 from denet.tables import comparison_rows
-
-SUMMARY = (COMPLETE.name, "mean, one missing", "mean, two missing")
-"""The rows of the comparison that say it all in short."""
 
 
 class ReportError(DenetError):
@@ -75,6 +72,11 @@ class Report:
     parities: list[Parity]
     shown: str
     drawings: list[Drawing]
+
+    @property
+    def graph(self) -> Graph:
+        """Of the modalities that the data set and all models have."""
+        return self.examined[self.shown].split.graph
 
     @property
     def states(self) -> dict[str, dict[State, Ranking]]:
@@ -153,6 +155,8 @@ def make_report(
         DataError: a sample lacks a modality, or an image cannot be read.
         RecoveryError: there is but one identity.
     """
+    for subject in subjects.values():
+        split = split.seen_by(subject.graph)
     examined: dict[str, Examination] = {}
     for name, subject in subjects.items():
         whole = name == shown
@@ -160,7 +164,7 @@ def make_report(
             subject,
             split,
             rates=parse_rates(RATES) if whole else (),
-            recovery=whole and subject.model is not None and recovers(subject.model),
+            recovery=whole and subject.model is not None and subject.model.recovers,
             seed=seed,
             batch=batch,
             workers=workers,
@@ -181,11 +185,12 @@ def make_report(
         name: subject.exported_from or file_digest(subject.path)
         for name, subject in subjects.items()
     }
-    parities = _parities(subjects, digests, states)
+    parities = _parities(split.graph, subjects, digests, states)
     return Report(data, dict(subjects), digests, examined, parities, shown, drawings)
 
 
 def _parities(
+    graph: Graph,
     subjects: Mapping[str, Subject],
     digests: Mapping[str, str],
     states: Mapping[str, Mapping[State, Ranking]],
@@ -197,7 +202,7 @@ def _parities(
         if kinds == ("bundle", "checkpoint") and digests[bundle] == digests[checkpoint]:
             difference = max(
                 max(abs(a.map - b.map), abs(a.cmc(1) - b.cmc(1)))
-                for a, b in ((states[bundle][s], states[checkpoint][s]) for s in STATES)
+                for a, b in ((states[bundle][s], states[checkpoint][s]) for s in graph.states)
             )
             found.append(Parity(checkpoint, bundle, difference))
     return found
@@ -207,7 +212,7 @@ def report_facts(report: Report) -> dict[str, Any]:
     """The report's numbers, for a program; the models stand in the order that they were given."""
     models = {}
     for name, subject in report.subjects.items():
-        rows = comparison_rows([report.states[name]])
+        rows = comparison_rows(report.graph, [report.states[name]])
         means = {row.name: dict(zip(("mAP", "R1"), row.values[0], strict=True)) for row in rows}
         models[name] = {
             "path": str(subject.path),
@@ -240,7 +245,7 @@ def _data_facts(data: DataSet) -> dict[str, Any]:
 
 def report_html(report: Report) -> str:
     """The report as one page that needs no other file and no script."""
-    rows = comparison_rows(list(report.states.values()))
+    rows = comparison_rows(report.graph, list(report.states.values()))
     shown = report.examined[report.shown]
     return (
         templates("denet")
@@ -252,7 +257,10 @@ def report_html(report: Report) -> str:
             data=_data_facts(report.data),
             rows=rows,
             best=[max(round(pair[0], 1) for pair in row.values) for row in rows],
-            summary=[row for row in rows if row.name in SUMMARY],
+            # The rows that say it all in short.
+            summary=[
+                r for r in rows if r.kind == "complete" or (r.mean and r.kind != "all states")
+            ],
             place=list(report.subjects).index(report.shown),
             recovery_mean=mean_recovery(shown.recovery) if shown.recovery else None,
             drawings={drawing.name: drawing for drawing in report.drawings},

@@ -57,7 +57,7 @@ class EpochReport:
     Attributes:
         epoch: from 1.
         lr: at the end of the epoch.
-        images_per_second: triplets count as three.
+        images_per_second: of every modality.
         waiting: share of the time spent waiting for data.
         map: mean of mAP over the states on the held-out identities; NaN where not measured.
     """

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from denet.branch import Branch
-from denet.graph import COMPLETE, Modality, State
+from denet.graph import Modality, State
 from denet.losses import Losses, Objective
 from denet.model import DENet
 
@@ -68,7 +68,7 @@ class Step(nn.Module):
                 return self.objective.branch_losses(
                     {m: b.pooled.float() for m, b in made.items()}, labels
                 )
-        output = self.model(images, COMPLETE, anchor)
+        output = self.model(images, self.model.graph.complete, anchor)
         recovered = self.model.recover_all(output)
         self.model.observe(output)
         states: dict[State, Tensor] = {}

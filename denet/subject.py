@@ -15,7 +15,7 @@ from denet.config import ModelConfig
 from denet.embed import TorchEmbedder
 from denet.errors import DenetError
 from denet.evaluate import Embed
-from denet.graph import MODALITIES, Modality
+from denet.graph import Graph, Modality
 from denet.model import DENet
 
 
@@ -61,9 +61,14 @@ class Subject:
         return self.model
 
     @property
+    def graph(self) -> Graph:
+        """Of the modalities that it takes."""
+        return self.config.graph
+
+    @property
     def ranges(self) -> dict[Modality, tuple[int, int]]:
         """Of each modality, the values of 16-bit images that become black and white."""
-        return {m: self.config.normalization_of(m).range16 for m in MODALITIES}
+        return {m: self.config.normalization_of(m).range16 for m in self.graph.modalities}
 
 
 def checkpoint_subject(path: Path, *, batch: int = 32, workers: int = 0) -> Subject:

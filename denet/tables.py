@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from denet.evaluate import RANKS
-from denet.graph import GROUPS, STATES, Edge, State
+from denet.graph import Edge, Graph, State
 from denet.metrics import Ranking
 from denet.recovery import Recovery, mean_recovery
 
@@ -57,7 +57,7 @@ class ComparisonRow:
 
     Attributes:
         name: a state, or what the row is the mean of.
-        kind: a group of `denet.graph.GROUPS`, or "all states".
+        kind: a group of `denet.graph.Graph.groups`, or "all states".
         mean: whether it is a mean over states.
         values: mAP and R1 in per cent, of each model in order.
     """
@@ -68,10 +68,11 @@ class ComparisonRow:
     values: tuple[tuple[float, float], ...]
 
 
-def comparison_rows(models: Sequence[Mapping[State, Ranking]]) -> list[ComparisonRow]:
-    """A row for each state, and for the means over one missing, two missing and all states.
+def comparison_rows(graph: Graph, models: Sequence[Mapping[State, Ranking]]) -> list[ComparisonRow]:
+    """A row for each state, and for the means over those that lack as many, and over all states.
 
     Args:
+        graph: whose states they are.
         models: ranking in every state, of each model.
     """
 
@@ -85,22 +86,24 @@ def comparison_rows(models: Sequence[Mapping[State, Ranking]]) -> list[Compariso
         )
 
     rows: list[ComparisonRow] = []
-    for kind, states in GROUPS.items():
+    for kind, states in graph.groups.items():
         rows += [ComparisonRow(s.name, kind, False, values([s])) for s in states]
         if len(states) > 1:
             rows.append(ComparisonRow(f"mean, {kind}", kind, True, values(states)))
-    rows.append(ComparisonRow("mean, all states", "all states", True, values(STATES)))
+    rows.append(ComparisonRow("mean, all states", "all states", True, values(graph.states)))
     return rows
 
 
-def comparison_table(title: str, models: Mapping[str, Mapping[State, Ranking]]) -> Table:
+def comparison_table(
+    title: str, graph: Graph, models: Mapping[str, Mapping[State, Ranking]]
+) -> Table:
     """mAP and R1 in all states, two columns for each model."""
     table = Table(title=title, title_justify="left")
     table.add_column("state", no_wrap=True)
     for name in models:
         table.add_column(f"{name}\nmAP", justify="right", overflow="fold")
         table.add_column("\nR1", justify="right")
-    for row in comparison_rows(list(models.values())):
+    for row in comparison_rows(graph, list(models.values())):
         numbers = [f"{value:.1f}" for pair in row.values for value in pair]
         table.add_row(
             row.name,

@@ -20,7 +20,7 @@ def open_split(data: DataSet) -> Split:
             f"{data.root}: no query can be matched: the gallery shows no identity of theirs by "
             "another camera"
         )
-    return Split(data.query, data.gallery)
+    return Split(data.query, data.gallery, data.graph)
 
 
 def all_samples(split: Split) -> tuple[Record, ...]:

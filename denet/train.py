@@ -8,12 +8,9 @@ that is resumed has the weights of one that was not interrupted.
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,30 +24,32 @@ from torch.utils.data import DataLoader
 
 from denet.config import ConfigError
 from denet.data.dataset import TrainingSet
-from denet.data.records import DataError, DataSet, Record, complete
-from denet.data.sampler import Draw, IdentitySampler
+from denet.data.loading import ProcessBatches, loaded
+from denet.data.records import DataSet, Record, complete
+from denet.data.sampler import IdentitySampler
 from denet.data.transforms import TrainingTransform
 from denet.embed import TorchEmbedder
-from denet.errors import DenetError
 from denet.evaluate import Split, evaluate_states
-from denet.graph import MODALITIES
-from denet.initialize import initial_model, start_plain
-from denet.interrupt import begin_worker, let_children_die
+from denet.graph import Graph
+from denet.initialize import initial_model, silence_edges
+from denet.interrupt import begin_worker
 from denet.losses import Losses, Objective, Weights
+from denet.processes import in_first, open_fabric
 from denet.recipe import Recipe, TrainConfig
 from denet.run import BEST, EpochReport, Origin, Run, Snapshot, TrainingError, data_digest
-from denet.step import Phase, Step
+from denet.schedule import learning_rate, phase_of
+from denet.step import Step
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainProgress:
     """Where training is; told before the first batch of an epoch, and after every batch.
 
     Attributes:
         epoch: from 1, of `epochs`.
         batch: batches of this epoch that are done, of `batches`.
         losses: means over these batches; empty before the first.
-        images_per_second: in this epoch, triplets count as three.
+        images_per_second: in this epoch, of every modality.
     """
 
     epoch: int
@@ -70,7 +69,7 @@ class Progress:
         return "  ".join(parts)
 
 
-Report = Callable[[Progress], None]
+OnBatch = Callable[[TrainProgress], None]
 
 
 def train(
@@ -79,7 +78,7 @@ def train(
     out: Path,
     *,
     resume: bool = False,
-    on_batch: Report = lambda _: None,
+    on_batch: OnBatch = lambda _: None,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
 ) -> Path:
     """Train a DENet and return the path of its best checkpoint.
@@ -104,11 +103,12 @@ def train(
     run = Run(out)
     recipe = recipe or _stored(run, resume)
     config = recipe.train
-    fabric = _fabric(config)
+    fabric = open_fabric(config)
     origin = Origin(recipe=recipe, data=data_digest(data.train), processes=fabric.world_size)
-    _in_first(fabric, lambda: run.check(origin, resume=resume))
+    in_first(fabric, lambda: run.check(origin, resume=resume))
 
-    fitted, held_out = hold_out(complete(data.train), config.validation)
+    graph = recipe.model.graph
+    fitted, held_out = hold_out(complete(data.train, graph), config.validation)
     labels = {identity: i for i, identity in enumerate(sorted({r.identity for r in fitted}))}
     training_set = TrainingSet(
         fitted, labels, TrainingTransform(recipe.model, recipe.augment), seed=config.seed
@@ -119,17 +119,17 @@ def train(
         instances=config.instances,
         seed=config.seed,
     )
-    batches = _Batches(sampler, fabric)
+    batches = ProcessBatches(sampler, fabric.global_rank, fabric.world_size)
 
     model = initial_model(recipe.model, seed=config.seed, pretrained=config.pretrained)
-    start_plain(model)
+    silence_edges(model)
     # The layout in which convolutions are fastest; checkpoints are written in the usual one.
     model = model.to(memory_format=torch.channels_last)
     torch.manual_seed(config.seed)
     objective = Objective(model, len(labels), _weights(config))
     step = Step(model, objective)
 
-    _in_first(fabric, lambda: run.begin(origin))
+    in_first(fabric, lambda: run.begin(origin))
     snapshot = run.restore()
     history = snapshot.history if snapshot is not None else []
     epochs = config.epochs + config.graph_epochs
@@ -148,8 +148,8 @@ def train(
         pin_memory=fabric.device.type == "cuda",
         generator=torch.Generator(),  # else it draws once from the numbers meant for dropout
     )
-    split = Split(held_out, held_out)
-    with _loaded(loader) as stream:
+    split = Split(held_out, held_out, graph)
+    with loaded(loader) as stream:
         for epoch in batches.epochs:
             phase = phase_of(config, epoch)
             if phase != step.phase:
@@ -162,6 +162,7 @@ def train(
                 islice(stream, batches.per_epoch),
                 batches.per_epoch,
                 config,
+                graph,
                 epoch,
                 on_batch if fabric.is_global_zero else lambda _: None,
             )
@@ -174,7 +175,7 @@ def train(
                     **asdict(report) | {"map": float(np.mean([r.map for r in rankings.values()]))}
                 )
             history.append(report)
-            _in_first(fabric, lambda: run.save(model, _rest(step, optimizer, fabric), history))
+            in_first(fabric, lambda: run.save(model, _rest(step, optimizer, fabric), history))
             if fabric.is_global_zero:
                 on_epoch(report)
     return out / BEST
@@ -199,100 +200,6 @@ def hold_out(
         tuple(r for r in records if r.identity not in held),
         tuple(r for r in records if r.identity in held),
     )
-
-
-def phase_of(config: TrainConfig, epoch: int) -> Phase:
-    """What is trained in `epoch`, from 0."""
-    if not config.graph_epochs:
-        return "joint"
-    return "branches" if epoch < config.epochs else "graph"
-
-
-def learning_rate(config: TrainConfig, progress: float) -> float:
-    """The learning rate at `progress`, in epochs (a fraction in mid-epoch)."""
-    length = config.epochs
-    if progress >= length and config.graph_epochs:
-        progress, length = progress - length, config.graph_epochs
-    if progress < config.warmup:
-        return config.lr * max(progress / config.warmup, 0.01)
-    if config.schedule == "step":
-        return config.lr * 0.1 ** sum(progress >= m for m in config.milestones)
-    share = (progress - config.warmup) / max(length - config.warmup, 1)
-    return config.lr * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-
-
-class _Batches:
-    """The batches of one process of several, which all get the same number, over some epochs.
-
-    One stream of all epochs, not one for each, lets the processes that load data work ahead
-    across the end of an epoch, while the network is validated and saved.
-
-    Args:
-        sampler: the batches of an epoch for all processes.
-        fabric: says which process of how many this is.
-
-    Attributes:
-        epochs: those that are left to train; set before iterating.
-        per_epoch: batches of this process in an epoch.
-
-    Raises:
-        ConfigError: an epoch has fewer batches than there are processes.
-    """
-
-    epochs = range(0)
-
-    def __init__(self, sampler: IdentitySampler, fabric: Fabric) -> None:
-        self.sampler = sampler
-        self.rank, self.world = fabric.global_rank, fabric.world_size
-        self.per_epoch = len(sampler) // self.world
-        if not self.per_epoch:
-            raise ConfigError(
-                f"an epoch has {len(sampler)} batches, fewer than the {self.world} processes: "
-                "use fewer processes, or smaller batches (identities, instances)"
-            )
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        for epoch in self.epochs:
-            self.sampler.set_epoch(epoch)
-            everything = list(self.sampler)
-            yield from everything[self.rank : self.per_epoch * self.world : self.world]
-
-    def __len__(self) -> int:
-        return self.per_epoch * len(self.epochs)
-
-
-@contextmanager
-def _loaded(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
-    """The batches of `loader`, whose processes end with the context.
-
-    Raises:
-        DataError: one of them was killed; torch says so wherever the loop happens to be.
-    """
-    try:
-        with closing(batch for batch in loader) as batches:
-            yield batches
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        # The latter two where a process died while it handed over a batch.
-        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
-            raise
-        let_children_die()
-        raise DataError(
-            "a process that loads data was killed, as when memory or /dev/shm is full: lower "
-            f"workers in another run, or continue with --resume ({error})"
-        ) from None
-
-
-def _in_first(fabric: Fabric, action: Callable[[], None]) -> None:
-    """Do `action` in the first process while the others wait; all raise what it raises."""
-    problem: DenetError | None = None
-    if fabric.is_global_zero:
-        try:
-            action()
-        except DenetError as error:
-            problem = error
-    problem = fabric.broadcast(problem)
-    if problem is not None:
-        raise problem
 
 
 def _stored(run: Run, resume: bool) -> Recipe:
@@ -327,24 +234,6 @@ def _load(
         ) from None
 
 
-def _fabric(config: TrainConfig) -> Fabric:
-    gpus = torch.cuda.device_count()
-    if config.precision == "16" and not gpus:
-        raise ConfigError('precision = "16" needs a GPU, and none was found: use "32" or "bf16"')
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it says is for others
-    fabric = Fabric(
-        accelerator="cuda" if gpus else "cpu",
-        devices=local,
-        num_nodes=world // local,
-        strategy="ddp" if world > 1 else "auto",
-        precision={"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}[config.precision],  # type: ignore[arg-type]
-    )
-    fabric.launch()
-    return fabric
-
-
 def _weights(config: TrainConfig) -> Weights:
     if config.graph_epochs and not (config.branch or config.plain):
         raise ConfigError(
@@ -371,15 +260,17 @@ def _epoch(
     loaded: Iterator[Any],
     batches: int,
     config: TrainConfig,
+    graph: Graph,
     epoch: int,
-    on_batch: Report,
+    on_batch: OnBatch,
 ) -> EpochReport:
+    modalities = graph.modalities
     step.train()
     torch.manual_seed(_mix(config.seed, epoch, fabric.global_rank))  # dropout
-    anchors = np.random.default_rng((config.seed, epoch)).integers(0, 3, batches)
+    anchors = np.random.default_rng((config.seed, epoch)).integers(0, len(modalities), batches)
     sums: dict[str, float] = dict.fromkeys(Losses._fields, 0.0)
     images_seen, waited, lr = 0, 0.0, config.lr
-    on_batch(Progress(epoch + 1, config.epochs + config.graph_epochs, 0, batches, {}, 0.0))
+    on_batch(TrainProgress(epoch + 1, config.epochs + config.graph_epochs, 0, batches, {}, 0.0))
     began = asked = time.perf_counter()
     for batch, (images, labels, _cameras) in enumerate(loaded):
         waited += time.perf_counter() - asked
@@ -388,7 +279,7 @@ def _epoch(
             group["lr"] = lr
         images, labels = fabric.to_device((images, labels))
         images = {m: i.contiguous(memory_format=torch.channels_last) for m, i in images.items()}
-        anchor = MODALITIES[anchors[batch]] if config.anchor == "random" else "rgb"
+        anchor = modalities[anchors[batch]] if config.anchor == "random" else modalities[0]
         losses: Losses = step(images, labels, anchor)
         # The mean over all processes: if the loss of one is no number, all of them stop.
         means: Any = fabric.all_reduce(torch.stack(losses).detach(), reduce_op="mean")
@@ -405,11 +296,11 @@ def _epoch(
         if config.clip:
             fabric.clip_gradients(step, optimizer, max_norm=config.clip)
         optimizer.step()
-        images_seen += len(MODALITIES) * len(labels) * fabric.world_size
+        images_seen += len(modalities) * len(labels) * fabric.world_size
         for name, value in values.items():
             sums[name] += value
         on_batch(
-            Progress(
+            TrainProgress(
                 epoch + 1,
                 config.epochs + config.graph_epochs,
                 batch + 1,

@@ -26,9 +26,9 @@ from denet.checkpoint import file_digest, load_checkpoint
 from denet.data.records import open_data
 from denet.embed import BundleEmbedder
 from denet.evaluate import evaluate_states
-from denet.experiments.figure import MEANS
+from denet.experiments.figure import means
 from denet.files import written_whole
-from denet.graph import State
+from denet.graph import RGB_NIR_TIR, State
 from denet.recipe import Recipe, read_recipe
 from denet.tables import ranking_facts
 from denet.testset import open_split
@@ -37,7 +37,7 @@ from export import export_bundle
 from runtime import Runtime
 
 BACKBONES = "resnet10,resnet18,resnet50,timm:mobilenetv3_large_100,timm:regnety_002"
-GROUPS = MEANS[:3]
+GROUPS = means(RGB_NIR_TIR)[:3]
 """Complete, one missing, two missing."""
 
 

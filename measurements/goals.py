@@ -184,7 +184,7 @@ def engine_inputs(bundle: Bundle, name: str) -> dict[str, NDArray[np.float32]]:
 
 def stream(setup: Setup) -> Goals:
     """A mixed stream in batches of 16, against one sample at a time and state by state."""
-    states = draw_states(SAMPLES, RATE, 0)
+    states = draw_states(setup.graph, SAMPLES, RATE, 0)
     for runtime in (setup.fp32, setup.int8):
         found = stream_cost(runtime, setup.samples(setup.graph.complete, 16), states)
         name = f"missing rate {RATE}, {runtime.variant}"

@@ -36,7 +36,8 @@ from denet.graph import dem_engine
 from denet.model import DENet
 from denet.recipe import Recipe, read_recipe
 from denet.run import EpochReport
-from denet.train import phase_of, train
+from denet.schedule import phase_of
+from denet.train import train
 
 
 @dataclass(frozen=True)

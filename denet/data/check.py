@@ -21,7 +21,7 @@ from denet.data.records import (
     read_image,
     unmatched,
 )
-from denet.graph import STATES, Modality
+from denet.graph import Modality
 
 SHOWN = 20
 """How many problems and how many notes a printed report lists."""
@@ -91,8 +91,8 @@ def check_data(root: Path, notify: Callable[[int, int], None] = lambda *_: None)
     for name, records in splits.items():
         sizes: list[Size] = []
         for record in records:
-            if record.state.missing:
-                problems.append(f"{_where(name, record)}: no {' and '.join(record.state.missing)}")
+            if lacking := record.missing(data.graph):
+                problems.append(f"{_where(name, record)}: no {' and '.join(lacking)}")
             found = _sizes(record, problems)
             if len(set(found.values())) > 1:
                 shown = ", ".join(f"{m} {_text(size)}" for m, size in found.items())
@@ -100,14 +100,14 @@ def check_data(root: Path, notify: Callable[[int, int], None] = lambda *_: None)
             sizes += found.values()
             done += 1
             notify(done, total)
-        states = Counter(record.state for record in records)
+        states = Counter(data.graph.state(record.images) for record in records)
         reports.append(
             SplitReport(
                 name,
                 len(records),
                 len({record.identity for record in records}),
                 len({record.camera for record in records}),
-                {state.name: states[state] for state in STATES if state in states},
+                {state.name: states[state] for state in data.graph.states if state in states},
                 _range(sizes),
             )
         )

@@ -13,7 +13,7 @@ from denet.config import ModelConfig
 from denet.data.records import DataError, Record, complete
 from denet.data.sampler import Draw
 from denet.data.transforms import TrainingTransform, evaluation_transform
-from denet.graph import MODALITIES, Modality
+from denet.graph import Modality
 from denet.pixels import to_rgb
 
 
@@ -43,7 +43,7 @@ class TrainingSet(Dataset[tuple[dict[Modality, Tensor], int, int]]):
     ) -> None:
         """
         Args:
-            records: the samples, each with all three modalities.
+            records: the samples, each with all modalities of `transform`.
             labels: identity to class, as `DataSet.labels` gives it.
             transform: images to network input.
             seed: of the augmentation.
@@ -51,7 +51,7 @@ class TrainingSet(Dataset[tuple[dict[Modality, Tensor], int, int]]):
         Raises:
             DataError: a sample lacks a modality, or its identity has no class.
         """
-        self._records = complete(records)
+        self._records = complete(records, transform.graph)
         unknown = next((r for r in self._records if r.identity not in labels), None)
         if unknown is not None:
             raise DataError(f"{unknown.name}: its identity {unknown.identity} has no class")
@@ -81,12 +81,12 @@ class EvaluationSet(Dataset[tuple[dict[Modality, Tensor], int]]):
     def __init__(self, records: Sequence[Record], config: ModelConfig) -> None:
         """
         Args:
-            records: the samples, in any missing state.
+            records: the samples, in any missing state of the model.
             config: of the model that is evaluated.
         """
         self._records = records
-        self._ranges = {m: config.normalization_of(m).range16 for m in MODALITIES}
-        self._transforms = {m: evaluation_transform(config, m) for m in MODALITIES}
+        self._ranges = {m: config.normalization_of(m).range16 for m in config.graph.modalities}
+        self._transforms = {m: evaluation_transform(config, m) for m in config.graph.modalities}
 
     def __len__(self) -> int:
         return len(self._records)

@@ -23,7 +23,10 @@ from PIL import Image, UnidentifiedImageError
 
 from denet.errors import DenetError
 from denet.folders import image_files, modality_of
-from denet.graph import MODALITIES, RGB_NIR_TIR, Graph, Modality, State
+from denet.graph import RGB_NIR_TIR, Graph, Modality, State
+
+COLUMNS: tuple[Modality, ...] = RGB_NIR_TIR.modalities
+"""What a wide image shows, from left to right."""
 
 NAMES: dict[str, re.Pattern[str]] = {
     "000258_cam1_0_00": re.compile(r"(\d{6})_cam(\d+)(?:_\d+)*", re.ASCII),
@@ -92,7 +95,7 @@ class ImageRef:
         """
         if self.column is None:
             return image
-        width, rest = divmod(image.width, len(MODALITIES))
+        width, rest = divmod(image.width, len(COLUMNS))
         if rest:
             raise DataError(
                 f"{self.path}: its width {image.width} is no multiple of 3: expected RGB, NI and "
@@ -109,7 +112,7 @@ class Record:
         name: the file name without its extension, the same in every modality.
         identity: as the file name tells it.
         camera: counted from 0; the file names of all three data sets count from 1.
-        images: by modality, in the order of `MODALITIES`; one that is not in it is missing.
+        images: by modality, in the order of the set's graph; one that is not in it is missing.
     """
 
     name: str
@@ -117,10 +120,9 @@ class Record:
     camera: int
     images: Mapping[Modality, ImageRef]
 
-    @property
-    def state(self) -> State:
-        """The missing state that the sample is in."""
-        return State.of(self.images)
+    def missing(self, graph: Graph) -> tuple[Modality, ...]:
+        """The modalities of `graph` that the sample lacks."""
+        return tuple(m for m in graph.modalities if m not in self.images)
 
     def within(self, state: State) -> Record:
         """The sample as if only the modalities of `state` were available.
@@ -208,21 +210,26 @@ def open_data(root: Path) -> DataSet:
     return DataSet("RGBNT201", root, train, test, test)
 
 
-def complete(records: Sequence[Record]) -> tuple[Record, ...]:
-    """The records, all of which have all three modalities.
+def complete(records: Sequence[Record], graph: Graph) -> tuple[Record, ...]:
+    """The records, all of which have all modalities of `graph`, and with no others.
 
     Raises:
         DataError: some lack one; says how many, and names the first three.
     """
-    poor = [record for record in records if record.state.missing]
+    poor = [record for record in records if record.missing(graph)]
     if poor:
-        named = ", ".join(f"{r.name} (no {' and '.join(r.state.missing)})" for r in poor[:3])
+        named = ", ".join(f"{r.name} (no {' and '.join(r.missing(graph))})" for r in poor[:3])
         raise DataError(
             f"{len(poor)} of {len(records)} training samples lack a modality: {named}"
-            f"{', ...' if len(poor) > 3 else ''}: training needs all three; "
+            f"{', ...' if len(poor) > 3 else ''}: training needs {_all_of(graph)}; "
             "add the images or remove these samples"
         )
-    return tuple(records)
+    return tuple(record.within(graph.complete) for record in records)
+
+
+def _all_of(graph: Graph) -> str:
+    count = len(graph.modalities)
+    return {1: "it", 2: "both", 3: "all three"}.get(count, f"all {count}")
 
 
 def unmatched(queries: Sequence[Record], gallery: Sequence[Record]) -> list[Record]:
@@ -258,7 +265,7 @@ def _records(split: Path) -> tuple[Record, ...]:
     if not folders:
         raise DataError(f"{split}: has no folder of images: expected RGB, NI and TI")
     found: dict[str, dict[Modality, ImageRef]] = {}
-    for modality in MODALITIES:
+    for modality in RGB_NIR_TIR.modalities:
         if modality in folders:
             for name, path in _images(folders[modality]).items():
                 found.setdefault(name, {})[modality] = ImageRef(path)
@@ -269,7 +276,7 @@ def _wide_records(split: Path) -> tuple[Record, ...]:
     """The samples of a folder of wide images."""
     return _identified(
         {
-            name: {m: ImageRef(path, column) for column, m in enumerate(MODALITIES)}
+            name: {m: ImageRef(path, column) for column, m in enumerate(COLUMNS)}
             for name, path in _images(split).items()
         }
     )

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from denet.config import ConfigError, ModelConfig
-from denet.graph import MODALITIES, Modality
+from denet.graph import Modality
 from denet.pixels import to_rgb
 
 ERASED_RATIO = (0.3, 1 / 0.3)
@@ -98,6 +98,9 @@ class TrainingTransform:
     The geometric part (mirror image, shift, erased box) is drawn once for a sample and is the
     same in all its modalities, whose features describe the same places; brightness and contrast
     are drawn for each modality. With everything at 0 it is `evaluation_transform`, bit for bit.
+
+    Attributes:
+        graph: of the modalities of the model.
     """
 
     def __init__(self, config: ModelConfig, augment: AugmentConfig) -> None:
@@ -109,10 +112,12 @@ class TrainingTransform:
             raise ConfigError(
                 f"pad must be less than the image size {list(config.image_size)}, not {augment.pad}"
             )
+        self.graph = config.graph
         self._size = config.image_size
         self._augment = augment
-        self._ranges = {m: config.normalization_of(m).range16 for m in MODALITIES}
-        self._normalize = {m: evaluation_transform(config, m) for m in MODALITIES}
+        modalities = self.graph.modalities
+        self._ranges = {m: config.normalization_of(m).range16 for m in modalities}
+        self._normalize = {m: evaluation_transform(config, m) for m in modalities}
 
     def __call__(
         self, images: Mapping[Modality, Image.Image], generator: torch.Generator
@@ -122,13 +127,14 @@ class TrainingTransform:
         What is drawn depends on `generator` alone, not on which modalities are given.
         """
         (height, width), augment = self._size, self._augment
+        modalities = self.graph.modalities
         # All numbers are drawn, used or not: one setting does not change what another draws.
         mirrored, down, right, erased, area, ratio, top, left, *light = torch.rand(
-            8 + 2 * len(MODALITIES), generator=generator, dtype=torch.float64
+            8 + 2 * len(modalities), generator=generator, dtype=torch.float64
         ).tolist()
         shift = [int(u * (2 * augment.pad + 1)) - augment.pad for u in (down, right)]
         box = _box(self._size, _between(area, *augment.erase_area), ratio, top, left)
-        factors = dict(zip(MODALITIES, zip(light[::2], light[1::2], strict=True), strict=True))
+        factors = dict(zip(modalities, zip(light[::2], light[1::2], strict=True), strict=True))
 
         out: dict[Modality, Tensor] = {}
         for modality, image in images.items():

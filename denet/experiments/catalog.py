@@ -6,21 +6,21 @@ data sets, so they differ here by their names and by the published figures besid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from denet.errors import DenetError
 from denet.experiments.figure import (
-    COMPLETE_RANK,
-    EACH_STATE,
-    ETA,
-    MEANS,
     Figure,
     accuracy,
+    at_rates,
+    complete_rank,
     cross_modality,
+    each_state,
+    means,
 )
-from denet.graph import State
+from denet.graph import Graph
 
 Changes = Mapping[str, Mapping[str, Any]]
 """By table of the recipe, the values that a variant has instead of the recipe's."""
@@ -31,7 +31,7 @@ class ExperimentError(DenetError):
 
 
 @dataclass(frozen=True)
-class Variant:
+class TrainingVariant:
     """One row of a table: a way to train.
 
     Attributes:
@@ -52,18 +52,18 @@ class Experiment:
     Attributes:
         title: what it is in the paper.
         variants: its rows.
-        figures: its columns.
+        figures: its columns, for a model of a graph.
         published: by data set, rows of the paper: label, then a text by the figure's name.
     """
 
     title: str
-    variants: tuple[Variant, ...]
-    figures: tuple[Figure, ...]
+    variants: tuple[TrainingVariant, ...]
+    figures: Callable[[Graph], tuple[Figure, ...]]
     published: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
 
 
-DENET = Variant("denet", "DENet")
-CONCAT = Variant(
+DENET = TrainingVariant("denet", "DENet")
+CONCAT = TrainingVariant(
     "concat",
     "three branches, concatenated",
     {
@@ -73,7 +73,7 @@ CONCAT = Variant(
 )
 """The paper's baseline: one loss, on the concatenation; zeros for what is missing."""
 
-CONCAT_ALIKE = Variant(
+CONCAT_ALIKE = TrainingVariant(
     "concat-alike",
     "the same, its branches trained as DENet's",
     {"model": {"composition": "concat"}},
@@ -82,7 +82,7 @@ CONCAT_ALIKE = Variant(
 those of DENet bit for bit, and the difference is what recovery and enhancement add."""
 
 
-def _ablation(rec: bool, sim: bool, dem: bool) -> Variant:
+def _ablation(rec: bool, sim: bool, dem: bool) -> TrainingVariant:
     if rec and sim and dem:
         return DENET
     names = [name for name, on in (("rec", rec), ("sim", sim), ("dem", dem)) if on]
@@ -95,12 +95,12 @@ def _ablation(rec: bool, sim: bool, dem: bool) -> Variant:
         changes["model"] = {"composition": "none"}
     shown = {"rec": "L_rec", "sim": "L_sim", "dem": "DEM"}
     label = " + ".join(shown[n] for n in names) or "none of L_rec, L_sim, DEM"
-    return Variant("with-" + ("-".join(names) or "none"), label, changes)
+    return TrainingVariant("with-" + ("-".join(names) or "none"), label, changes)
 
 
-def _sweep(weight: str) -> tuple[Variant, ...]:
+def _sweep(weight: str) -> tuple[TrainingVariant, ...]:
     return tuple(
-        Variant(f"{weight}-{value:g}", f"{weight} = {value:g}", {"train": {weight: value}})
+        TrainingVariant(f"{weight}-{value:g}", f"{weight} = {value:g}", {"train": {weight: value}})
         for value in (0.01, 0.1, 1.0, 10.0, 100.0)
     )
 
@@ -128,14 +128,33 @@ PUBLISHED = {
     },
 }
 
-COMPARISON = (*EACH_STATE, COMPLETE_RANK, *MEANS[1:])
+
+def comparison(graph: Graph) -> tuple[Figure, ...]:
+    """Every state, and the means over those that lack something."""
+    return (*each_state(graph), complete_rank(graph), *means(graph)[1:])
+
+
+def state_against_state(graph: Graph) -> tuple[Figure, ...]:
+    """The paper's pairs of a query's and a gallery's state, as far as the graph has them."""
+    pairs = (
+        ("rgb+nir+tir", "rgb+tir"),
+        ("rgb+nir+tir", "rgb"),
+        ("rgb+tir", "rgb"),
+        ("rgb", "tir"),
+    )
+    states = {state.name: state for state in graph.states}
+    return tuple(
+        accuracy(f"{query} / {gallery}", states[query], states[gallery])
+        for query, gallery in pairs
+        if query in states and gallery in states
+    )
 
 
 def _comparison(number: str) -> Experiment:
     return Experiment(
         title=f"Table {number}: accuracy in every missing state",
         variants=(CONCAT, CONCAT_ALIKE, DENET),
-        figures=COMPARISON,
+        figures=comparison,
         published=PUBLISHED,
     )
 
@@ -145,7 +164,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "table2": Experiment(
         title="Table II: query in one modality, gallery in another",
         variants=(CONCAT, CONCAT_ALIKE, DENET),
-        figures=cross_modality(),
+        figures=cross_modality,
     ),
     "table3": _comparison("III"),
     "table4": _comparison("IV"),
@@ -156,53 +175,45 @@ EXPERIMENTS: dict[str, Experiment] = {
             for dem in (False, True)
             for rec, sim in ((False, False), (True, False), (False, True), (True, True))
         ),
-        figures=MEANS,
+        figures=means,
     ),
     "table6": Experiment(
         title="Table VI: recovery by CMFT's losses or by a GAN",
         variants=(
-            Variant("gan-image", "GAN on images", {"train": {"adversary": "image"}}),
-            Variant("gan-feature", "GAN on features", {"train": {"adversary": "feature"}}),
-            Variant("denet", "CMFT"),
+            TrainingVariant("gan-image", "GAN on images", {"train": {"adversary": "image"}}),
+            TrainingVariant("gan-feature", "GAN on features", {"train": {"adversary": "feature"}}),
+            TrainingVariant("denet", "CMFT"),
         ),
-        figures=MEANS,
+        figures=means,
     ),
     "table7": Experiment(
         title="Table VII: dynamic, fixed and single-direction enhancement",
         variants=(
-            Variant("fixed", "fixed", {"model": {"composition": "fixed"}}),
-            Variant("single", "single direction", {"model": {"composition": "single"}}),
-            Variant("denet", "dynamic"),
+            TrainingVariant("fixed", "fixed", {"model": {"composition": "fixed"}}),
+            TrainingVariant("single", "single direction", {"model": {"composition": "single"}}),
+            TrainingVariant("denet", "dynamic"),
         ),
-        figures=MEANS,
+        figures=means,
     ),
     "fig5-rho": Experiment(
         title="Fig. 5: the weight rho of L_rec",
         variants=_sweep("rho"),
-        figures=MEANS,
+        figures=means,
     ),
     "fig5-mu": Experiment(
         title="Fig. 5: the weight mu of L_sim",
         variants=_sweep("mu"),
-        figures=MEANS,
+        figures=means,
     ),
     "fig5-eta": Experiment(
         title="Fig. 5d: accuracy at a missing rate eta",
         variants=(CONCAT, CONCAT_ALIKE, DENET),
-        figures=ETA,
+        figures=at_rates,
     ),
     "states": Experiment(
         title="State against state",
         variants=(DENET,),
-        figures=tuple(
-            accuracy(f"{q} / {g}", State.parse(q), State.parse(g))
-            for q, g in (
-                ("rgb+nir+tir", "rgb+tir"),
-                ("rgb+nir+tir", "rgb"),
-                ("rgb+tir", "rgb"),
-                ("rgb", "tir"),
-            )
-        ),
+        figures=state_against_state,
     ),
 }
 

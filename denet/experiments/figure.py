@@ -9,7 +9,7 @@ from typing import Any
 
 from denet import examine
 from denet.evaluate import parse_rates
-from denet.graph import COMPLETE, GROUPS, MODALITIES, STATES, State
+from denet.graph import Graph, State
 
 Facts = Mapping[str, Any]
 """What `examine.Examination.facts` says of a run."""
@@ -40,9 +40,9 @@ def _over_states(name: str, states: tuple[State, ...]) -> Figure:
     return Figure(name, read)
 
 
-def cross_modality() -> tuple[Figure, ...]:
+def cross_modality(graph: Graph) -> tuple[Figure, ...]:
     """Query in one modality, gallery in another, for each pair and on average."""
-    cells = [(State.of([q]), State.of([g])) for q in MODALITIES for g in MODALITIES if q != g]
+    cells = [(graph.state([q]), graph.state([g])) for q, g in graph.pairs]
     each = tuple(accuracy(f"{query} -> {gallery}", query, gallery) for query, gallery in cells)
     return (*each, Figure("mean", lambda facts: mean(figure.read(facts) for figure in each)))
 
@@ -51,13 +51,29 @@ def _at_rate(rate: float) -> Figure:
     return Figure(f"{rate:.0%}", lambda facts: float(facts["missing_rate"][str(rate)]["mAP"]))
 
 
-EACH_STATE = tuple(
-    accuracy("complete" if state == COMPLETE else state.name, state, state) for state in STATES
-)
-COMPLETE_RANK = accuracy("R1 complete", COMPLETE, COMPLETE, "R1")
-MEANS = (
-    *(_over_states(name, states) for name, states in GROUPS.items()),
-    _over_states("mean of missing", tuple(s for s in STATES if s.missing)),
-)
+def each_state(graph: Graph) -> tuple[Figure, ...]:
+    """mAP in each state, of query and gallery alike."""
+    return tuple(
+        accuracy("complete" if state == graph.complete else state.name, state, state)
+        for state in graph.states
+    )
+
+
+def complete_rank(graph: Graph) -> Figure:
+    """R1 where nothing is missing."""
+    return accuracy("R1 complete", graph.complete, graph.complete, "R1")
+
+
+def means(graph: Graph) -> tuple[Figure, ...]:
+    """mAP over the states that lack as many modalities, and over all that lack some."""
+    poor = tuple(state for state in graph.states if state != graph.complete)
+    groups = tuple(_over_states(name, states) for name, states in graph.groups.items())
+    return (*groups, _over_states("mean of missing", poor)) if poor else groups
+
+
+def at_rates(_: Graph) -> tuple[Figure, ...]:
+    """mAP at each of `RATES`."""
+    return tuple(_at_rate(rate) for rate in RATES)
+
+
 RATES = tuple(parse_rates(examine.RATES))
-ETA = tuple(_at_rate(rate) for rate in RATES)

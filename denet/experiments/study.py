@@ -17,10 +17,9 @@ import msgspec
 import torch
 
 from denet.data.records import DataSet, open_data
-from denet.experiments.catalog import Changes, Experiment, ExperimentError, Variant
+from denet.experiments.catalog import Changes, Experiment, ExperimentError, TrainingVariant
 from denet.experiments.figure import RATES, Facts
 from denet.files import written_whole
-from denet.graph import COMPLETE
 from denet.recipe import Recipe
 from denet.run import Run, data_digest
 
@@ -39,7 +38,7 @@ class Job:
         run: the directory.
     """
 
-    variant: Variant
+    variant: TrainingVariant
     seed: int
     recipe: Recipe
     run: Path
@@ -49,7 +48,7 @@ class Job:
         return self.run / RESULT
 
 
-def varied(recipe: Recipe, changes: Changes, seed: int) -> Recipe:
+def varied_recipe(recipe: Recipe, changes: Changes, seed: int) -> Recipe:
     """`recipe` with the values of a variant, and a seed."""
     document: dict[str, Any] = msgspec.to_builtins(recipe)
     for table, values in changes.items():
@@ -64,7 +63,7 @@ def jobs_of(experiments: Sequence[Experiment], recipe: Recipe, seeds: int, out: 
         (variant.key, seed): Job(
             variant,
             seed,
-            varied(recipe, variant.changes, seed),
+            varied_recipe(recipe, variant.changes, seed),
             out / "runs" / f"{variant.key}-seed{seed}",
         )
         for seed in range(seeds)
@@ -102,7 +101,7 @@ def run_jobs(
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(parallel, context, _die_of_interrupts) as pool:
-            working = {pool.submit(perform, job, data.root, threads): job for job in pending}
+            working = {pool.submit(run_job, job, data.root, threads): job for job in pending}
             try:
                 for future in as_completed(working):
                     future.result()
@@ -129,22 +128,21 @@ def _end_with_parent(_: object) -> None:
         raise SystemExit(1)
 
 
-def perform(job: Job, root: Path, threads: int) -> None:
+def run_job(job: Job, root: Path, threads: int) -> None:
     """Train one job to its end, measure it, and write its result whole."""
     from denet.examine import examine
-    from denet.recovery import recovers
     from denet.subject import checkpoint_subject
     from denet.testset import open_split
     from denet.train import train
 
     torch.set_num_threads(threads)
     data = open_data(root)
-    split = open_split(data)
-    split.require(COMPLETE)  # before an hour of training, not after it
+    split = open_split(data).seen_by(job.recipe.model.graph)
+    split.require(split.graph.complete)  # before an hour of training, not after it
     job.run.parent.mkdir(parents=True, exist_ok=True)
     best = train(job.recipe, data, job.run, resume=True, on_batch=_end_with_parent)
     subject = checkpoint_subject(best)
-    recovery = recovers(subject.network("an experiment"))
+    recovery = subject.network("an experiment").recovers
     examined = examine(subject, split, matrix=True, rates=RATES, recovery=recovery)
     result = {
         "recipe": msgspec.to_builtins(job.recipe),
@@ -156,7 +154,7 @@ def perform(job: Job, root: Path, threads: int) -> None:
         temporary.write_text(json.dumps(result, indent=1))
 
 
-def results(jobs: Sequence[Job], variant: Variant) -> Iterator[Facts]:
+def results(jobs: Sequence[Job], variant: TrainingVariant) -> Iterator[Facts]:
     """The facts of a variant's runs, seed by seed."""
     for job in jobs:
         if job.variant.key == variant.key:

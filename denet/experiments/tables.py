@@ -13,7 +13,7 @@ from denet.experiments.study import Job, results
 
 
 @dataclass(frozen=True)
-class Grid:
+class ResultTable:
     """A table of texts: a title, column heads, and rows that begin with their label."""
 
     title: str
@@ -41,14 +41,14 @@ class Grid:
         return table
 
 
-def measured(values: Sequence[float]) -> str:
+def mean_and_spread(values: Sequence[float]) -> str:
     """Mean and sample standard deviation, in per cent: "43.8 ± 1.2"."""
     if len(values) == 1:
         return f"{values[0]:.1f}"
     return f"{mean(values):.1f} ± {stdev(values):.1f}"
 
 
-def tabulate(experiment: Experiment, jobs: Sequence[Job], data: str) -> Grid:
+def tabulate(experiment: Experiment, jobs: Sequence[Job], data: str) -> ResultTable:
     """mAP in per cent of each variant, over the finished `jobs`; then the paper's rows.
 
     Args:
@@ -57,12 +57,13 @@ def tabulate(experiment: Experiment, jobs: Sequence[Job], data: str) -> Grid:
         data: the name of the layout, which decides whether published figures stand beside. They
             name the set that they are of, since others come in the same layout.
     """
+    figures = experiment.figures(jobs[0].recipe.model.graph)
     rows = []
     for variant in experiment.variants:
         facts = list(results(jobs, variant))
-        cells = [measured([figure.read(f) for f in facts]) for figure in experiment.figures]
+        cells = [mean_and_spread([figure.read(f) for f in facts]) for figure in figures]
         rows.append((variant.label, *cells))
-    for label, figures in experiment.published.get(data, {}).items():
-        rows.append((label, *(figures.get(f.name, "-") for f in experiment.figures)))
-    heads = ("mAP, %", *(figure.name for figure in experiment.figures))
-    return Grid(experiment.title, heads, tuple(rows))
+    for label, published in experiment.published.get(data, {}).items():
+        rows.append((label, *(published.get(figure.name, "-") for figure in figures)))
+    heads = ("mAP, %", *(figure.name for figure in figures))
+    return ResultTable(experiment.title, heads, tuple(rows))

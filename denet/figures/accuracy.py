@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from denet.figures.style import INK, MUTED, SERIES, new_figure
-from denet.graph import GROUPS, STATES, State
+from denet.graph import Graph, State
 from denet.metrics import Ranking
 
 GROUP_GAP = 0.6
@@ -15,31 +15,33 @@ BARS = 0.8
 """Width that the bars of one state share, where the distance of two states is 1."""
 
 
-def state_bars(models: Mapping[str, Mapping[State, Ranking]]) -> Figure:
+def state_bars(graph: Graph, models: Mapping[str, Mapping[State, Ranking]]) -> Figure:
     """mAP in each missing state, a colour for each model.
 
     Args:
+        graph: whose states they are.
         models: name -> ranking in every state.
     """
-    figure = new_figure(6.0, 3.2)
+    states = graph.states
+    figure = new_figure(max(6.0 * len(states) / 7, 3.7), 3.2)
     axes = figure.add_subplot()
-    place = {state: i + GROUP_GAP * len(state.missing) for i, state in enumerate(STATES)}
+    place = {state: i + GROUP_GAP * len(graph.missing(state)) for i, state in enumerate(states)}
     width = BARS / len(models)
     for number, (name, rankings) in enumerate(models.items()):
         offset = (number - (len(models) - 1) / 2) * width
         bars = axes.bar(
-            [place[state] + offset for state in STATES],
-            [rankings[state].map for state in STATES],
+            [place[state] + offset for state in states],
+            [rankings[state].map for state in states],
             width * 0.94,
             color=SERIES[number % len(SERIES)],
             label=name,
         )
         if len(models) < 3:  # more of them leave no room for numbers
             axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=8, color=INK)
-    axes.set_xticks(list(place.values()), [state.name for state in STATES])
+    axes.set_xticks(list(place.values()), [state.name for state in states])
     axes.tick_params(axis="x", length=0)
-    for kind, states in GROUPS.items():
-        mine = [place[state] for state in states]
+    for kind, group in graph.groups.items():
+        mine = [place[state] for state in group]
         axes.text(
             (mine[0] + mine[-1]) / 2, -0.14, kind, transform=axes.get_xaxis_transform(),
             ha="center", va="top", color=MUTED,
@@ -56,7 +58,7 @@ def state_bars(models: Mapping[str, Mapping[State, Ranking]]) -> Figure:
 
 
 def rate_curve(rankings: Mapping[float, Ranking]) -> Figure:
-    """mAP and R1 against the share of samples that lost one or two modalities.
+    """mAP and R1 against the share of samples that lost some modalities.
 
     Args:
         rankings: missing rate from 0 to 1 -> ranking, at least one.

@@ -15,11 +15,11 @@ from torch.nn import functional
 from denet.data.dataset import EvaluationSet
 from denet.data.records import Record
 from denet.evaluate import Embed, Split
-from denet.figures.choice import others
+from denet.figures.choice import matches_of
 from denet.figures.recovered import denormalize
 from denet.figures.sheet import GAP, Pixels, Sheet, thumbnail_size
 from denet.figures.style import INK, MUTED
-from denet.graph import COMPLETE, MODALITIES, Modality, State
+from denet.graph import Modality, State
 from denet.model import DENet
 
 HEAD = 64
@@ -81,8 +81,8 @@ def identity_direction(embed: Embed, split: Split, query: int) -> NDArray[np.flo
     complete. Without the subtraction most of the vector, and so of the map, would be what the
     features of all people have in common.
     """
-    everyone = embed(split.gallery, [COMPLETE] * len(split.gallery))
-    direction: NDArray[np.float32] = everyone[others(split, query)].mean(0) - everyone.mean(0)
+    everyone = embed(split.gallery, [split.graph.complete] * len(split.gallery))
+    direction: NDArray[np.float32] = everyone[matches_of(split, query)].mean(0) - everyone.mean(0)
     return direction
 
 
@@ -99,11 +99,12 @@ def activation_figure(
     Raises:
         DataError: a sample lacks a modality, or an image cannot be read.
     """
-    data = EvaluationSet([record.within(COMPLETE) for record in records], model.config)
+    complete = model.graph.complete
+    data = EvaluationSet([record.within(complete) for record in records], model.config)
     device = next(model.parameters()).device
     height, width = model.config.image_size
     size = wide, tall = thumbnail_size(np.empty((height, width, 3), np.uint8))
-    block = len(MODALITIES) * (wide + GAP) - GAP
+    block = len(complete.available) * (wide + GAP) - GAP
     sheet = Sheet(
         GAP + len(records) * (block + SAMPLE_GAP) - SAMPLE_GAP + GAP,
         HEAD + 2 * (tall + GAP) + FOOT,
@@ -112,11 +113,11 @@ def activation_figure(
     for number, (record, target) in enumerate(zip(records, targets, strict=True)):
         images, _ = data[number]
         on_device = {m: image[None].to(device) for m, image in images.items()}
-        maps = activation_maps(model, on_device, COMPLETE, torch.from_numpy(target).to(device))
+        maps = activation_maps(model, on_device, complete, torch.from_numpy(target).to(device))
         total = sum(float(heat.sum()) for heat in maps.values())
         left = GAP + number * (block + SAMPLE_GAP)
         sheet.text(left, HEAD - 28, f"identity {record.identity}", va="center", color=MUTED)
-        for column, modality in enumerate(MODALITIES):
+        for column, modality in enumerate(complete.available):
             x, y = left + column * (wide + GAP), HEAD
             pixels = denormalize(images[modality], model.config.normalization_of(modality))
             heat = maps[modality].cpu()

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from denet.evaluate import Embed, Split
 from denet.figures.accuracy import rate_curve, state_bars
 from denet.figures.activation import activation_figure, identity_direction
-from denet.figures.choice import SHOWN_STATES, choose_queries
+from denet.figures.captions import captions
+from denet.figures.choice import choose_queries, shown_states
 from denet.figures.clusters import choose_identities, clusters_figure
 from denet.figures.drawing import Drawing
 from denet.figures.ranking import ranked_lists, ranking_figure
@@ -18,10 +19,9 @@ from denet.figures.style import render
 from denet.graph import Modality, State
 from denet.metrics import Ranking
 from denet.model import DENet
-from denet.recovery import recovers
 
 QUERIES = 2
-"""Queries whose ranking lists are shown, each in all of `SHOWN_STATES`."""
+"""Queries whose ranking lists are shown, each in all of `shown_states`."""
 
 SAMPLES = 4
 """Samples whose recovered images and activation maps are shown."""
@@ -33,30 +33,6 @@ NOT_OF_A_BUNDLE = (
     f"a bundle gives embeddings alone: the figures {' and '.join(NEED_CHECKPOINT)} need its "
     "checkpoint"
 )
-
-
-CAPTIONS = {
-    "states": "mAP where query and gallery are both in one missing state.",
-    "rates": (
-        "A share of the samples, query and gallery alike, lost one or two modalities, drawn at "
-        "random."
-    ),
-    "ranking": (
-        "What each query finds, the most similar first: green is the same identity, red another. "
-        "Query and gallery are in the same state; the query's own camera does not count."
-    ),
-    "clusters": (
-        "t-SNE of the embeddings of test identities, in three states: a colour for each identity, "
-        "a marker for each camera."
-    ),
-    "recovered": ("What each modality looks like as recovered from another one, by the six CMFTs."),
-    "activation": (
-        "The places that pull a sample's embedding towards its identity as other cameras saw it, "
-        "and away from the mean of all (Grad-CAM of the cosine). Each map is as bright as its "
-        "own highest place; the share is the modality's part of all that pulls."
-    ),
-}
-"""Under each figure, by its name."""
 
 
 def draw_figures(
@@ -73,7 +49,7 @@ def draw_figures(
     """Draw the figures, in the order in which a person should see them.
 
     Args:
-        split: complete samples, some queries with a match.
+        split: complete samples, some queries with a match; in the states of its graph.
         embed: what the ranking lists and clusters are made with.
         models: name -> accuracy in every state; a bar for each.
         rates: accuracy at each missing rate, of what `embed` embeds.
@@ -86,19 +62,20 @@ def draw_figures(
     Raises:
         DataError: an image cannot be read.
     """
+    states = shown_states(split.graph)
     chosen = choose_queries(split, SAMPLES, seed)
     samples = [split.query[query] for query in chosen]
 
     def ranking() -> Figure:
-        return ranking_figure(ranked_lists(embed, split, chosen[:QUERIES]), ranges)
+        return ranking_figure(ranked_lists(embed, split, chosen[:QUERIES], states), ranges)
 
     def clusters() -> Figure:
         records = choose_identities(split, seed)
-        vectors = {state: embed(records, [state] * len(records)) for state in SHOWN_STATES}
+        vectors = {state: embed(records, [state] * len(records)) for state in states}
         return clusters_figure(records, vectors, seed)
 
     drawers: dict[str, Callable[[], Figure]] = {
-        "states": lambda: state_bars(models),
+        "states": lambda: state_bars(split.graph, models),
         "rates": lambda: rate_curve(rates),
         "ranking": ranking,
         "clusters": clusters,
@@ -106,11 +83,12 @@ def draw_figures(
     if model is not None:
         network = model
         targets = [identity_direction(embed, split, query) for query in chosen]
-        if recovers(network):
+        if network.recovers:
             drawers["recovered"] = lambda: recovered_figure(network, samples)
         drawers["activation"] = lambda: activation_figure(network, samples, targets)
     drawings: list[Drawing] = []
+    words = captions(split.graph)
     for name, draw in drawers.items():
         notify(f"drawing {name}")
-        drawings.append(Drawing(name, CAPTIONS[name], render(draw)))
+        drawings.append(Drawing(name, words[name], render(draw)))
     return drawings

@@ -5,14 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from denet.evaluate import Split
-from denet.graph import COMPLETE, State
-
-SHOWN_STATES: tuple[State, ...] = (COMPLETE, State.parse("nir+tir"), State.parse("rgb"))
-"""One state of each kind: everything, a night without visible light, one plain camera."""
+from denet.graph import Graph, State
 
 
-def others(split: Split, query: int) -> list[int]:
-    """Gallery items of the query's identity that another camera saw: its matches."""
+def shown_states(graph: Graph) -> tuple[State, ...]:
+    """One state of each kind: everything, a night without visible light, one plain camera.
+
+    That is without the first modality, and with the first alone: of RGB, NIR and TIR these are
+    complete, nir+tir and rgb.
+    """
+    first, *rest = graph.modalities
+    night = [graph.state(rest)] if rest else []
+    return tuple(dict.fromkeys((graph.complete, *night, graph.state([first]))))
+
+
+def matches_of(split: Split, query: int) -> list[int]:
+    """The query's matches: gallery items of its identity that another camera saw."""
     wanted = split.query[query]
     return [
         i
@@ -27,6 +35,6 @@ def choose_queries(split: Split, count: int, seed: int) -> list[int]:
     for query in np.random.default_rng(seed).permutation(len(split.query)).tolist():
         if len(chosen) == count:
             break
-        if split.query[query].identity not in chosen and others(split, query):
+        if split.query[query].identity not in chosen and matches_of(split, query):
             chosen[split.query[query].identity] = query
     return list(chosen.values())

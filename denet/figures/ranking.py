@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from denet.data.records import Record
 from denet.evaluate import Embed, Split
-from denet.figures.choice import SHOWN_STATES
 from denet.figures.sheet import GAP, Pixels, Sheet, pixels_of, thumbnail_size
 from denet.figures.style import INK, MUTED, RIGHT, WRONG
 from denet.graph import Modality, State
@@ -44,7 +43,7 @@ class RankedList:
 
 
 def ranked_lists(
-    embed: Embed, split: Split, queries: Sequence[int], states: Sequence[State] = SHOWN_STATES
+    embed: Embed, split: Split, queries: Sequence[int], states: Sequence[State]
 ) -> list[RankedList]:
     """The first items that each of `queries` finds, in each of `states`.
 

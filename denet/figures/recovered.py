@@ -1,4 +1,4 @@
-"""Recovered images beside real ones, for all six directions of the CMFTs."""
+"""Recovered images beside real ones, for all directions of the CMFTs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from denet.data.dataset import EvaluationSet
 from denet.data.records import Record
 from denet.figures.sheet import GAP, Pixels, Sheet, thumbnail_size
 from denet.figures.style import GRID, INK, MUTED
-from denet.graph import COMPLETE, MODALITIES, Edge, Modality
+from denet.graph import Edge, Modality
 from denet.model import DENet
 
 HEAD = 82
@@ -50,12 +50,13 @@ def recover_images(
     Raises:
         DataError: the sample lacks a modality, or an image cannot be read.
     """
-    images, _ = EvaluationSet([record.within(COMPLETE)], model.config)[0]
+    complete = model.graph.complete
+    images, _ = EvaluationSet([record.within(complete)], model.config)[0]
     device = next(model.parameters()).device
     with torch.inference_mode():
-        output = model({m: image[None].to(device) for m, image in images.items()}, COMPLETE)
+        output = model({m: image[None].to(device) for m, image in images.items()}, complete)
         recovered = model.recover_all(output)
-    normalizations = {m: model.config.normalization_of(m) for m in MODALITIES}
+    normalizations = {m: model.config.normalization_of(m) for m in images}
     return (
         {m: denormalize(image, normalizations[m]) for m, image in images.items()},
         {
@@ -75,24 +76,25 @@ def recovered_figure(model: DENet, records: Sequence[Record]) -> Figure:
     Raises:
         DataError: a sample lacks a modality, or an image cannot be read.
     """
+    modalities = model.graph.modalities
     samples = [recover_images(model, record) for record in records]
-    size = wide, tall = thumbnail_size(samples[0][0]["rgb"])
-    block = (1 + len(MODALITIES)) * (wide + GAP) + GAP
+    size = wide, tall = thumbnail_size(samples[0][0][modalities[0]])
+    block = (1 + len(modalities)) * (wide + GAP) + GAP
     sheet = Sheet(
         LABELS + len(samples) * (block + SAMPLE_GAP) - SAMPLE_GAP + GAP,
-        HEAD + len(MODALITIES) * (tall + GAP),
+        HEAD + len(modalities) * (tall + GAP),
     )
     sheet.text(
         GAP, 14, "Recovered images beside the real ones", va="center", fontweight="bold",
         fontsize=10,
     )  # fmt: skip
-    for row, target in enumerate(MODALITIES):
+    for row, target in enumerate(modalities):
         y = HEAD + row * (tall + GAP)
         sheet.text(GAP, y + tall / 2, target, va="center", fontweight="bold", color=INK)
         for number, (real, recovered) in enumerate(samples):
             left = LABELS + number * (block + SAMPLE_GAP)
             sheet.image(real[target], left, y, size)
-            for column, source in enumerate(MODALITIES):
+            for column, source in enumerate(modalities):
                 x = left + 2 * GAP + (1 + column) * (wide + GAP) - GAP
                 if (source, target) in recovered:
                     sheet.image(recovered[source, target], x, y, size)
@@ -101,11 +103,12 @@ def recovered_figure(model: DENet, records: Sequence[Record]) -> Figure:
     for number, record in enumerate(records):
         left = LABELS + number * (block + SAMPLE_GAP)
         sheet.text(left, HEAD - 44, f"identity {record.identity}", va="center", color=MUTED)
-        for words, column, y in (
+        heads: list[tuple[str, float, int]] = [
             ("real", 0, HEAD - 12),
-            ("recovered from", 2, HEAD - 28),
-            *((modality, 1 + i, HEAD - 12) for i, modality in enumerate(MODALITIES)),
-        ):
-            middle = left + column * (wide + GAP) + (GAP if column else 0) + wide / 2
+            ("recovered from", (1 + len(modalities)) / 2, HEAD - 28),
+            *((modality, 1 + i, HEAD - 12) for i, modality in enumerate(modalities)),
+        ]
+        for words, place, y in heads:
+            middle = left + place * (wide + GAP) + (GAP if place else 0) + wide / 2
             sheet.text(middle, y, words, ha="center", va="center", color=INK, fontsize=8)
     return sheet.finish()

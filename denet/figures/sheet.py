@@ -14,7 +14,7 @@ from PIL import Image
 
 from denet.data.records import Record
 from denet.figures.style import DOTS, PIXELS_PER_INCH
-from denet.graph import MODALITIES, Modality
+from denet.graph import Modality
 from denet.pixels import to_rgb
 
 LONG_SIDE = 92
@@ -100,5 +100,4 @@ def pixels_of(record: Record, ranges: Mapping[Modality, tuple[int, int]]) -> dic
     Raises:
         DataError: an image cannot be read.
     """
-    images = record.open()
-    return {m: np.asarray(to_rgb(images[m], ranges[m])) for m in MODALITIES if m in images}
+    return {m: np.asarray(to_rgb(image, ranges[m])) for m, image in record.open().items()}

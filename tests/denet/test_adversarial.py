@@ -14,10 +14,14 @@ from denet.adversarial import Discriminators, _Reversed
 from denet.branch import BranchOutput
 from denet.cmft import CmftOutput
 from denet.config import ModelConfig
-from denet.graph import COMPLETE, MODALITIES, PAIRS, Edge, Modality
+from denet.graph import RGB_NIR_TIR, Edge, Modality
 from denet.initialize import initial_model, random_images
 from denet.losses import Objective, Weights
 from denet.step import Step
+
+COMPLETE = RGB_NIR_TIR.complete
+MODALITIES = RGB_NIR_TIR.modalities
+PAIRS = RGB_NIR_TIR.pairs
 
 TINY = ModelConfig(backbone="resnet10", image_size=(32, 16), cmft_width=4, dem_channels=4)
 

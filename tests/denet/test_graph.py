@@ -1,4 +1,4 @@
-"""The plan of every state against the paper's composition, written down once more here."""
+"""Graphs of one to four modalities: their states, their engines, and what is none."""
 
 from __future__ import annotations
 
@@ -11,142 +11,91 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denet.graph import (
-    COMPLETE,
-    ENGINES,
-    MODALITIES,
-    PAIRS,
-    STATES,
-    Call,
-    Plan,
+    RGB_NIR_TIR,
+    Component,
+    Graph,
     State,
     StateError,
-    plan,
+    branch_engine,
+    cmft_engine,
+    component,
+    dem_engine,
+    kind_of,
 )
+from tests.denet.graphs import GRAPHS, NAMES, branches, edges, every_graph, every_state
 from tests.paths import ROOT
 
-NAMES = ("rgb", "nir", "tir")
 
-# The contract of the engine names, spelled out so that no test takes names apart.
-BRANCH = {f"branch_{m}": m for m in NAMES}
-CMFT = {f"cmft_{s}2{t}": (s, t) for s in NAMES for t in NAMES if s != t}
-DEM = {f"dem_{s}2{t}": (s, t) for s in NAMES for t in NAMES if s != t}
-
-Base = tuple[str, ...]
-Vector = tuple[Base, frozenset[str]]
-"""A pooled vector: what it is without enhancement, and the sources of the edges added to it."""
-
-every_state = pytest.mark.parametrize("state", STATES, ids=str)
-
-
-def edge_calls(found: Plan) -> list[Call]:
-    return [call for call in found.calls if call.engine in DEM]
-
-
-def values_in(call: Call) -> list[str]:
-    return [value for names in call.inputs.values() for value in names]
-
-
-def values_out(call: Call) -> list[str]:
-    return [value for names in call.outputs.values() for value in names]
-
-
-def composition(available: frozenset[str]) -> list[Vector]:
-    """DESIGN, section 2: F_final = concat(c(S), c({anchor(S)}))."""
-    anchor = next(m for m in NAMES if m in available)
-
-    def c(chosen: frozenset[str]) -> list[Vector]:
-        return [
-            (("g", t) if t in chosen else ("r", anchor, t), chosen - {t})  # base, uncut sources
-            for t in NAMES
-        ]
-
-    return c(available) + c(frozenset({anchor}))
-
-
-def interpret(found: Plan) -> list[Vector]:
-    """What the six parts are, from what each call reads and makes; names are only labels."""
-    features: dict[str, str] = {}
-    vectors: dict[str, Vector] = {}
-    for call in found.calls:
-        if call.engine in BRANCH:
-            modality = BRANCH[call.engine]
-            assert call.inputs == {"image": (f"image_{modality}",)}
-            assert set(call.outputs) == {"feature", "pooled"}
-            (feature,), (pooled,) = call.outputs["feature"], call.outputs["pooled"]
-            features[feature] = modality
-            vectors[pooled] = ("g", modality), frozenset()
-        elif call.engine in CMFT:
-            source, target = CMFT[call.engine]
-            assert (set(call.inputs), set(call.outputs)) == ({"feature"}, {"pooled"})
-            (feature,), (pooled,) = call.inputs["feature"], call.outputs["pooled"]
-            assert features[feature] == source
-            vectors[pooled] = ("r", source, target), frozenset()
-        else:
-            source, target = DEM[call.engine]
-            assert (set(call.inputs), set(call.outputs)) == (
-                {"feature", "base", "sum"},
-                {"enhanced"},
-            )
-            (feature,) = call.inputs["feature"]
-            assert features[feature] == source
-            for base, before, after in zip(
-                call.inputs["base"], call.inputs["sum"], call.outputs["enhanced"], strict=True
-            ):
-                (what, no_sources), (of, sources) = vectors[base], vectors[before]
-                assert what[-1] == target
-                assert not no_sources, "an edge looks at the target as it was, not enhanced"
-                assert of == what, "an edge adds to another vector than it looks at"
-                assert source not in sources, "an edge is added twice"
-                vectors[after] = what, sources | {source}
-    return [vectors[part] for part in found.parts]
-
-
-def test_there_are_seven_states_and_the_complete_one_is_first() -> None:
-    assert len(STATES) == len(set(STATES)) == 7
-    assert {frozenset(s.available) for s in STATES} == {
-        frozenset(m for i, m in enumerate(NAMES) if bits >> i & 1) for bits in range(1, 8)
+@every_graph
+def test_the_states_are_the_nonempty_subsets_and_the_complete_one_is_first(graph: Graph) -> None:
+    names, states = graph.modalities, graph.states
+    subsets = {
+        frozenset(m for i, m in enumerate(names) if bits >> i & 1)
+        for bits in range(1, 2 ** len(names))
     }
-    assert STATES[0] == COMPLETE
-    assert COMPLETE.available == NAMES
+    assert len(states) == len(set(states)) == 2 ** len(names) - 1
+    assert {frozenset(s.available) for s in states} == subsets
+    assert all(list(s.available) == [m for m in names if m in s.available] for s in states)
+    assert states[0] == graph.complete
+    assert graph.complete.available == names
 
 
-def test_there_are_fifteen_engines() -> None:
-    assert MODALITIES == NAMES
-    assert len(ENGINES) == 15
-    assert set(ENGINES) == {*BRANCH, *CMFT, *DEM}
-    assert set(PAIRS) == set(CMFT.values())
+@every_graph
+def test_the_groups_hold_each_state_once_by_what_is_missing(graph: Graph) -> None:
+    words = ("complete", "one missing", "two missing", "three missing")
+    assert tuple(graph.groups) == words[: len(graph.modalities)]
+    assert [s for group in graph.groups.values() for s in group] == list(graph.states)
+    for lost, group in enumerate(graph.groups.values()):
+        assert {len(graph.missing(state)) for state in group} == {lost}
+
+
+@pytest.mark.parametrize(("graph", "count"), list(zip(GRAPHS, (1, 6, 15, 28), strict=True)))
+def test_the_engines_are_a_branch_of_each_and_two_for_each_direction(
+    graph: Graph, count: int
+) -> None:
+    assert len(graph.engines) == len(set(graph.engines)) == count
+    cmfts, dems = edges("cmft", graph), edges("dem", graph)
+    assert set(graph.engines) == {*branches(graph), *cmfts, *dems}
+    assert set(graph.pairs) == set(cmfts.values())
+    assert graph.parts == 2 * len(graph.modalities)
+
+
+def test_the_paper_s_graph_is_of_rgb_nir_and_tir() -> None:
+    assert RGB_NIR_TIR.modalities == NAMES
+    assert len(RGB_NIR_TIR.states) == 7
 
 
 @settings(deadline=None)
 @given(st.data())
 def test_parse_takes_the_modalities_in_any_order_and_case(data: st.DataObject) -> None:
-    state = data.draw(st.sampled_from(STATES))
+    graph = data.draw(st.sampled_from(GRAPHS))
+    state = data.draw(st.sampled_from(graph.states))
     shuffled = "+".join(data.draw(st.permutations(state.available)))
     upper = data.draw(st.lists(st.booleans(), min_size=len(shuffled), max_size=len(shuffled)))
     name = "".join(c.upper() if up else c for c, up in zip(shuffled, upper, strict=True))
-    assert State.parse(name) == state
-    assert State.of(shuffled.split("+")) == state
+    assert graph.parse(name) == state
+    assert graph.state(shuffled.split("+")) == state
 
 
 @every_state
-def test_a_state_is_its_name_and_splits_the_modalities(state: State) -> None:
-    assert State.parse(state.name) == state
+def test_a_state_is_its_name_and_splits_the_modalities(graph: Graph, state: State) -> None:
+    assert graph.parse(state.name) == state
     assert str(state) == state.name
-    assert sorted(state.available + state.missing) == sorted(NAMES)
-    assert state.anchor == next(m for m in NAMES if m in state.available)
+    assert sorted(state.available + graph.missing(state)) == sorted(graph.modalities)
+    assert state.anchor == next(m for m in graph.modalities if m in state.available)
 
 
 @pytest.mark.parametrize("name", ["", " ", "+", "rgb+", "uv", "rgb+uv", "rgb,tir", "rgbnirtir"])
 def test_a_name_of_no_state_is_an_error_that_lists_the_states(name: str) -> None:
     with pytest.raises(StateError, match="unknown state") as error:
-        State.parse(name)
+        RGB_NIR_TIR.parse(name)
     assert repr(name) in str(error.value)
-    assert all(state.name in str(error.value) for state in STATES)
+    assert all(state.name in str(error.value) for state in RGB_NIR_TIR.states)
 
 
 def test_an_unknown_modality_is_an_error_that_lists_the_modalities() -> None:
     with pytest.raises(StateError, match=r"unknown modality 'uv'.*rgb, nir, tir"):
-        State.of(["rgb", "uv"])
+        RGB_NIR_TIR.state(["rgb", "uv"])
 
 
 def test_a_wrong_state_is_a_value_error() -> None:
@@ -155,77 +104,62 @@ def test_a_wrong_state_is_a_value_error() -> None:
 
 def test_a_state_without_any_modality_is_an_error() -> None:
     with pytest.raises(StateError, match="no modality is available"):
-        State.of([])
+        RGB_NIR_TIR.state([])
 
 
-@every_state
-def test_parts_are_the_papers_composition(state: State) -> None:
-    assert interpret(plan(state)) == composition(frozenset(state.available))
+@pytest.mark.parametrize(
+    ("modalities", "told"),
+    [
+        ((), "one or more"),
+        (("rgb", "rgb"), "different"),
+        *(((name, "rgb"), repr(name)) for name in ("", "RGB", "nir2", "near_ir", "a+b", "rgb\n")),
+    ],
+)
+def test_a_graph_of_other_names_is_an_error(modalities: tuple[str, ...], told: str) -> None:
+    with pytest.raises(ValueError, match="modalit") as error:
+        Graph(modalities)
+    assert told in str(error.value)
 
 
-@every_state
-def test_no_cut_edge_is_used_and_every_uncut_one_is(state: State) -> None:
-    used = {DEM[call.engine] for call in edge_calls(plan(state))}
-    assert used == {(s, t) for s in state.available for t in NAMES if s != t}
-    assert used == set(state.edges)
+words = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=8)
 
 
-@every_state
-def test_a_missing_modality_is_never_a_source(state: State) -> None:
-    source = {**BRANCH} | {e: s for e, (s, _) in (CMFT | DEM).items()}
-    assert {source[engine] for engine in plan(state).engines} == set(state.available)
+@given(st.lists(words, min_size=1, max_size=4, unique=True).map(lambda names: Graph(tuple(names))))
+def test_engine_names_are_taken_apart_as_they_were_put_together(graph: Graph) -> None:
+    assert [component(engine) for engine in graph.engines] == list(graph.components)
+    for m in graph.modalities:
+        assert component(branch_engine(m)) == Component("branch", m, m)
+    for s, t in graph.pairs:
+        assert component(cmft_engine(s, t)) == Component("cmft", s, t)
+        assert component(dem_engine(s, t)) == Component("dem", s, t)
+    assert len(set(graph.engines)) == len(graph.engines)
+    kinds = [kind_of(engine) for engine in graph.engines]
+    assert Counter(kinds)["branch"] == len(graph.modalities)
 
 
-@every_state
-def test_recovery_starts_at_the_anchor_and_yields_both_others(state: State) -> None:
-    used = {CMFT[engine] for engine in plan(state).engines if engine in CMFT}
-    assert used == {(state.anchor, t) for t in NAMES if t != state.anchor}
+NO_ENGINES = [
+    "", "branch", "branch_", "branch_rgb2nir", "branch_RGB", "branch_rgb_", "Branch_rgb",
+    "cmft_rgb", "cmft_rgb2", "cmft_2nir", "cmft_rgb2rgb", "cmft_rgb2nir2tir", "cmft_rgb2nir ",
+    "dem_rgb", "dem_rgb2tir2", "dem_rgb22tir", "dem_rgb_2tir", "dem_rgb2tir\n", "fusion_rgb2nir",
+    "rgb2nir",
+]  # fmt: skip
 
 
-@every_state
-def test_inputs_are_available_images_or_made_by_earlier_calls(state: State) -> None:
-    known = {f"image_{m}" for m in state.available}
-    for call in plan(state).calls:
-        assert known.issuperset(values_in(call))
-        known.update(values_out(call))
+@pytest.mark.parametrize("name", NO_ENGINES)
+def test_what_is_no_engine_s_name_is_an_error(name: str) -> None:
+    for take in (component, kind_of):
+        with pytest.raises(ValueError, match="not the name of an engine") as error:
+            take(name)
+        assert repr(name) in str(error.value)
 
 
-@every_state
-def test_every_value_is_made_once_and_every_engine_called_once(state: State) -> None:
-    found = plan(state)
-    assert max(Counter(v for call in found.calls for v in values_out(call)).values()) == 1
-    assert max(Counter(found.engines).values()) == 1
-
-
-@every_state
-def test_calls_come_in_the_order_of_the_engines(state: State) -> None:
-    places = [ENGINES.index(engine) for engine in plan(state).engines]
-    assert places == sorted(places)
-
-
-@every_state
-def test_six_parts_and_nothing_is_computed_in_vain(state: State) -> None:
-    found = plan(state)
-    made = {value for call in found.calls for value in values_out(call)}
-    read = {value for call in found.calls for value in values_in(call)}
-    assert len(found.parts) == 6
-    assert made.issuperset(found.parts)
-    # The feature map of a branch has a reader too: a single modality enhances the other two.
-    assert made == (read | set(found.parts)) - {f"image_{m}" for m in state.available}
-
-
-@every_state
-def test_edges_are_shared_between_the_halves(state: State) -> None:
-    calls = edge_calls(plan(state))
-    vectors = sum(len(call.outputs["enhanced"]) for call in calls)
-    assert (vectors, len(calls)) == {3: (8, 6), 2: (5, 4), 1: (2, 2)}[len(state.available)]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_with_one_modality_both_halves_are_the_same_five_calls(name: str) -> None:
-    found = plan(State.parse(name))
-    assert found.parts[:3] == found.parts[3:]
-    assert len(found.calls) == 5
+@given(st.text())
+def test_a_name_is_an_engine_s_or_refused(name: str) -> None:
+    try:
+        found = component(name)
+    except ValueError:
+        return
+    assert found.engine == name
 
 
 @pytest.mark.parametrize("module", ["denet", "denet.graph", "runtime"])

@@ -18,7 +18,7 @@ from denet.data.records import DataError, DataSet, open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.embed import TorchEmbedder
 from denet.evaluate import Split, evaluate_states
-from denet.graph import PAIRS, STATES, Edge
+from denet.graph import RGB_NIR_TIR, Edge
 from denet.initialize import initial_model
 from denet.metrics import Ranking
 from denet.model import DENet, DenetOutput
@@ -28,6 +28,9 @@ from denet.tables import comparison_rows
 from denet.testset import open_split
 from tests.command import denet, refused
 from tests.conftest import SMALL
+
+PAIRS = RGB_NIR_TIR.pairs
+STATES = RGB_NIR_TIR.states
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +154,7 @@ def test_means_are_of_the_states_that_they_name() -> None:
     rankings = {
         state: Ranking(np.array([0.1 * i]), np.array([i % 2])) for i, state in enumerate(STATES)
     }
-    rows = {row.name: row for row in comparison_rows([rankings])}
+    rows = {row.name: row for row in comparison_rows(RGB_NIR_TIR, [rankings])}
     assert list(rows) == [
         "rgb+nir+tir", "rgb+nir", "rgb+tir", "nir+tir", "mean, one missing",
         "rgb", "nir", "tir", "mean, two missing", "mean, all states",

@@ -63,7 +63,7 @@ def rows_of(spans: list[Rows]) -> Iterator[tuple[str, int]]:
 
 
 def wants(graph: Graph, engine: str, state: State) -> bool:
-    """Whether a sample in `state` needs `engine`: DESIGN, section 2, not its plan."""
+    """Whether a sample in `state` needs `engine`: by docs/composition.md, not by its plan."""
     kind, _, name = engine.partition("_")
     source = name.partition("2")[0]
     anchor = next(m for m in graph.modalities if m in state.available)

@@ -44,7 +44,7 @@ class _Body:
         self, painter: Painter, person: Person, pose: Pose, at: dict[str, Point], scale: float
     ) -> None:
         self.painter, self.pose, self.at, self.scale = painter, pose, at, scale
-        self.build, self.outfit = person.build, person.outfit
+        self.physique, self.outfit = person.physique, person.outfit
 
     def parts(self) -> list[tuple[float, Callable[[], None]]]:
         """Each part with its rank."""
@@ -87,7 +87,7 @@ class _Body:
         return self.painter.ball(self.at[middle], radius * self.scale, radius * self.scale)
 
     def _leg(self, name: str, light: float) -> None:
-        girth, outfit = self.build.girth, self.outfit
+        girth, outfit = self.physique.girth, self.outfit
         skirt = outfit.bottom == "skirt"
         covered, loose = (0.0, 0.0) if skirt else (outfit.legs_covered, outfit.loose)
         hip, knee, ankle, toe = (f"{name}_{joint}" for joint in ("hip", "knee", "ankle", "toe"))
@@ -105,23 +105,23 @@ class _Body:
         self.painter.put(thigh, material, distal=0.1 + 0.25 * thigh.along, light=light)
 
     def _skirt(self) -> None:
-        hip = self._wide(self.build.hip + 0.03, 0.13)
+        hip = self._wide(self.physique.hip + 0.03, 0.13)
         hem = hip * 1.12 + self.scale * self.outfit.loose * 2
         widths = [(0.0, hip * 0.9), (1.0, hem)]
         patch = self.painter.shape(self.at["waist"], self.at["skirt_hem"], widths)
         self.painter.put(patch, Material.BOTTOM, distal=0.15 + 0.3 * patch.along)
 
     def _torso(self) -> None:
-        build, outfit = self.build, self.outfit
-        girth, loose = build.girth, outfit.loose
+        physique, outfit = self.physique, self.outfit
+        girth, loose = physique.girth, outfit.loose
         # From the neck to the crotch: the share of the way, half width and half depth in metres.
         sections = [
             (0.0, 0.075, 0.065),
-            (0.06, build.shoulder * 0.66, 0.085),
-            (0.14, build.shoulder * 0.93, 0.115 * girth),
-            (0.40, build.shoulder * 0.88 + loose / 2, 0.135 * girth + loose / 2),
-            (0.68, (build.shoulder + build.hip) * 0.43 + loose, 0.125 * girth + loose),
-            (1.0, build.hip + 0.02 + loose / 2, 0.13 * girth + loose / 2),
+            (0.06, physique.shoulder * 0.66, 0.085),
+            (0.14, physique.shoulder * 0.93, 0.115 * girth),
+            (0.40, physique.shoulder * 0.88 + loose / 2, 0.135 * girth + loose / 2),
+            (0.68, (physique.shoulder + physique.hip) * 0.43 + loose, 0.125 * girth + loose),
+            (1.0, physique.hip + 0.02 + loose / 2, 0.13 * girth + loose / 2),
         ]
         top, foot = self.at["neck"], self.at["crotch"]
         crotch = 1.0
@@ -129,7 +129,7 @@ class _Body:
             foot = self.at["coat_hem"]
             crotch = float((self.at["crotch"] - top)[1] / (foot - top)[1])
             sections = [(share * crotch, a, b) for share, a, b in sections]
-            sections.append((1.0, build.hip + 0.055 + loose, 0.155 * girth + loose))
+            sections.append((1.0, physique.hip + 0.055 + loose, 0.155 * girth + loose))
         widths = [(share, self._wide(a, b)) for share, a, b in sections]
         patch = self.painter.shape(top, foot, widths)
         angle, along = azimuth(patch, self.pose.yaw), patch.along / crotch
@@ -141,11 +141,11 @@ class _Body:
         if outfit.bag == "shoulder":
             line = np.abs(outfit.side * angle * 0.32 - (along - 0.45)) < 0.05
             layers.append((line & (np.abs(angle) < math.pi / 2), Material.BAG))
-        pattern = _pattern(outfit.pattern, 0.17 * angle, along * (build.stature * 0.33), angle)
+        pattern = _pattern(outfit.pattern, 0.17 * angle, along * (physique.stature * 0.33), angle)
         self.painter.put(patch, cover(Material.TOP, *layers), pattern=pattern)
 
     def _arm(self, name: str, sign: int, light: float) -> None:
-        girth, outfit = self.build.girth, self.outfit
+        girth, outfit = self.physique.girth, self.outfit
         loose, length = outfit.loose * 0.8, UPPER_ARM + FOREARM
         shoulder, elbow, hand = (f"{name}_{joint}" for joint in ("shoulder", "elbow", "hand"))
         upper = self._limb(shoulder, elbow, 0.054 * girth + loose, 0.046 * girth + loose)
@@ -197,7 +197,7 @@ class _Body:
         self.painter.put(patch, Material.TOP if self.outfit.hood else Material.SKIN, light=0.8)
 
     def _head(self) -> None:
-        outfit, high = self.outfit, self.build.head / 2 * self.scale
+        outfit, high = self.outfit, self.physique.head / 2 * self.scale
         wide = self._wide(0.082, 0.098)
         if outfit.hood:
             hood = self.painter.ball(self.at["head"], wide * 1.22, high * 1.12)

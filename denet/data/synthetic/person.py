@@ -1,6 +1,6 @@
 """Who is seen: the attributes of an identity, in which modality each shows, and how they are drawn.
 
-An identity is a build and an outfit, which are geometry and show in every modality, and a look
+An identity is a physique and an outfit, which are geometry and show in every modality, and a look
 for each material: a colour that only visible light sees, a reflectance that only near infrared
 sees, and a heat that only thermal infrared sees. The three are drawn around what the garment is
 made of, so that one tells a little about the others and nothing for certain.
@@ -59,7 +59,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Build:
+class Physique:
     """The body, in metres. `shoulder` and `hip` are half widths; `girth` scales all thickness."""
 
     stature: float
@@ -116,7 +116,7 @@ class Outfit:
 class Person:
     """One identity; equal in every shot of every camera."""
 
-    build: Build
+    physique: Physique
     outfit: Outfit
     looks: Mapping[Material, Look]
 
@@ -223,13 +223,13 @@ def draw_person(random: np.random.Generator) -> Person:
     """An identity drawn from `random`."""
     top = _pick(random, _TOPS)
     outfit = _draw_outfit(random, top)
-    return Person(_draw_build(random), outfit, _draw_looks(random, outfit, top))
+    return Person(_draw_physique(random), outfit, _draw_looks(random, outfit, top))
 
 
-def _draw_build(random: np.random.Generator) -> Build:
+def _draw_physique(random: np.random.Generator) -> Physique:
     stature = _around(random, (1.71, 0.09), 1.50, 1.95)
     girth = _around(random, (1.0, 0.12), 0.8, 1.35)
-    return Build(
+    return Physique(
         stature=stature,
         leg=stature * _around(random, (0.49, 0.014), 0.45, 0.53),
         shoulder=stature * _around(random, (0.128, 0.009), 0.105, 0.15) * girth**0.4,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.data.synthetic.person import Build, Outfit
+from denet.data.synthetic.person import Outfit, Physique
 
 STATURE = 1.71
 """Metres; of the average person, whom the box around a person is made for."""
@@ -50,7 +50,7 @@ class Pose:
 
 
 @dataclass(frozen=True)
-class View:
+class Viewpoint:
     """Where a picture shows a person; lengths in shares of the picture's height.
 
     Attributes:
@@ -70,10 +70,10 @@ class View:
     shear: float
 
 
-def skeleton(build: Build, pose: Pose, outfit: Outfit) -> dict[str, Joint]:
+def skeleton(physique: Physique, pose: Pose, outfit: Outfit) -> dict[str, Joint]:
     """Joints, and the ends of what hangs from them, by name."""
     joints: dict[str, Joint] = {}
-    shoulders, leg = build.stature - build.head - 0.08, build.leg
+    shoulders, leg = physique.stature - physique.head - 0.08, physique.leg
 
     def forward(y: float) -> float:
         return pose.lean * (y - leg)
@@ -81,15 +81,15 @@ def skeleton(build: Build, pose: Pose, outfit: Outfit) -> dict[str, Joint]:
     for name, sign in (("left", 1), ("right", -1)):
         swing = pose.stride * math.sin(pose.phase + (0 if sign > 0 else math.pi))
         ahead = math.cos(pose.phase + (0 if sign > 0 else math.pi))
-        joints |= _leg(name, sign, build, swing, pose.stride * max(0.0, ahead))
+        joints |= _leg(name, sign, physique, swing, pose.stride * max(0.0, ahead))
         arm, bend = -0.75 * swing, pose.elbows
         if sign == outfit.held_side and outfit.held != "none":
             arm, bend = 0.25, 1.75
         elif sign == outfit.side and outfit.bag == "hand":
             arm, bend = 0.4 * arm, 0.1
-        shoulder = (sign * (build.shoulder - 0.05), shoulders - 0.07, forward(shoulders))
+        shoulder = (sign * (physique.shoulder - 0.05), shoulders - 0.07, forward(shoulders))
         joints |= _arm(name, sign, shoulder, pose.arms_out, arm, bend)
-    face = build.stature - build.head / 2
+    face = physique.stature - physique.head / 2
     joints |= {
         "neck": (0.0, shoulders + 0.02, forward(shoulders)),
         "throat": (0.0, shoulders + 0.08, forward(shoulders) + 0.02),
@@ -97,28 +97,28 @@ def skeleton(build: Build, pose: Pose, outfit: Outfit) -> dict[str, Joint]:
         "waist": (0.0, leg + 0.1, forward(leg + 0.1)),
         "coat_hem": (0.0, leg * (1 - outfit.coat), 0.0),
         "skirt_hem": (0.0, leg * (1 - outfit.legs_covered), 0.0),
-        "crown": (0.0, build.stature, forward(build.stature)),
+        "crown": (0.0, physique.stature, forward(physique.stature)),
         "head": (0.0, face, forward(face) + 0.03),
         "brim": (0.0, face + 0.05, forward(face) + 0.13),
         "hair_top": (0.0, face, forward(face) - 0.03),
         "hair_foot": (0.0, face - 0.27, forward(face) - 0.05),
         "pack_top": (0.0, shoulders - 0.03, forward(shoulders) - 0.17),
         "pack_foot": (0.0, shoulders - 0.45, 0.3 * forward(shoulders) - 0.17),
-        "satchel_top": (outfit.side * (build.hip + 0.06), leg + 0.12, 0.0),
-        "satchel_foot": (outfit.side * (build.hip + 0.07), leg - 0.14, 0.0),
+        "satchel_top": (outfit.side * (physique.hip + 0.06), leg + 0.12, 0.0),
+        "satchel_foot": (outfit.side * (physique.hip + 0.07), leg - 0.14, 0.0),
     }
     return joints
 
 
-def _leg(name: str, sign: int, build: Build, swing: float, lifted: float) -> dict[str, Joint]:
-    thigh, shin = THIGH * (build.leg - _ANKLE), (1 - THIGH) * (build.leg - _ANKLE)
+def _leg(name: str, sign: int, physique: Physique, swing: float, lifted: float) -> dict[str, Joint]:
+    thigh, shin = THIGH * (physique.leg - _ANKLE), (1 - THIGH) * (physique.leg - _ANKLE)
     # The leg that moves forward bends its knee.
     back = swing - 0.08 - 1.3 * lifted
-    x = sign * build.hip * 0.52
-    knee = (x, build.leg - thigh * math.cos(swing), thigh * math.sin(swing))
+    x = sign * physique.hip * 0.52
+    knee = (x, physique.leg - thigh * math.cos(swing), thigh * math.sin(swing))
     ankle = (x, knee[1] - shin * math.cos(back), knee[2] + shin * math.sin(back))
     return {
-        f"{name}_hip": (x, build.leg, 0.0),
+        f"{name}_hip": (x, physique.leg, 0.0),
         f"{name}_knee": knee,
         f"{name}_ankle": ankle,
         f"{name}_toe": (x + sign * 0.03, ankle[1] - 0.045, ankle[2] + 0.15),
@@ -144,7 +144,11 @@ def _arm(
 
 
 def project(
-    joints: dict[str, Joint], pose: Pose, view: View, origin: tuple[float, float], height: float
+    joints: dict[str, Joint],
+    pose: Pose,
+    view: Viewpoint,
+    origin: tuple[float, float],
+    height: float,
 ) -> tuple[dict[str, Point], float]:
     """Where `view` shows the joints of a person who stands on the ground.
 

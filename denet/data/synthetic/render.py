@@ -15,8 +15,8 @@ from denet.data.synthetic.painter import Floats, Painter
 from denet.data.synthetic.person import Look, Material, Person
 from denet.data.synthetic.pose import project, skeleton
 from denet.data.synthetic.scene import smooth_noise
-from denet.data.synthetic.shot import Camera, Shot
-from denet.graph import MODALITIES, Modality
+from denet.data.synthetic.shot import SENSORS, Camera, Shot
+from denet.graph import Modality
 
 _FINER = 2
 """Pictures are painted at twice their size and averaged, so that edges are smooth."""
@@ -71,7 +71,7 @@ class _Picture:
         self.height, self.width = height, width
         tall, wide = _canvas_size(height, width)
         painter = Painter(tall, wide)
-        joints = skeleton(person.build, shot.pose, person.outfit)
+        joints = skeleton(person.physique, shot.pose, person.outfit)
         origin = wide / 2, float(_FINER * _margin(height))
         at, scale = project(joints, shot.pose, shot.view, origin, _FINER * height)
         paint_person(painter, person, shot.pose, at, scale)
@@ -182,7 +182,7 @@ class _Picture:
 
     def _finished(self, modality: Modality, image: Floats, blur: float, grain: float) -> Floats:
         """Blurred by the lens, `blur` of the height, and with the sensor's noise."""
-        seed = [self.shot.noise, MODALITIES.index(modality)]
+        seed = [self.shot.noise, SENSORS.index(modality)]
         noise = np.random.default_rng(seed).standard_normal(image.shape, dtype=np.float32)
         return _blur(image, self.height * blur) + np.float32(grain) * noise
 

@@ -9,9 +9,12 @@ import numpy as np
 
 from denet.data.synthetic.occluder import Occluder, draw_occluder
 from denet.data.synthetic.person import Colour, Material
-from denet.data.synthetic.pose import Pose, View
+from denet.data.synthetic.pose import Pose, Viewpoint
 from denet.data.synthetic.scene import Scene, draw_scene
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
+
+SENSORS: tuple[Modality, ...] = RGB_NIR_TIR.modalities
+"""What each camera sees in: the modalities that are painted. Their places seed the noise."""
 
 # Of the shots: each sensor has its own trouble, and now and then all of them have the same.
 _NIGHT, _GLARE, _BLURRED, _OCCLUDED = 0.25, 0.2, 0.25, 0.14
@@ -39,7 +42,7 @@ class Camera:
 
     scene: Scene
     yaw: float
-    view: View
+    view: Viewpoint
     cast: Colour
     gain: float
     gamma: float
@@ -64,7 +67,7 @@ class Shot:
     """
 
     pose: Pose
-    view: View
+    view: Viewpoint
     night: bool
     gain: float
     sun: float
@@ -95,7 +98,7 @@ def draw_camera(random: np.random.Generator, index: int, height: int, width: int
     return Camera(
         scene=draw_scene(random, height, width),
         yaw=float(yaw),
-        view=View(
+        view=Viewpoint(
             scale=float(random.uniform(0.80, 0.88)),
             x=0.0,
             ground=float(random.uniform(0.93, 0.96)),
@@ -111,7 +114,7 @@ def draw_camera(random: np.random.Generator, index: int, height: int, width: int
         nir_gain=float(random.uniform(0.8, 1.2)),
         tir_gain=float(random.uniform(0.75, 1.0)),
         tir_offset=float(random.uniform(-0.05, 0.15)),
-        shift={m: _shift(random, 0.006) for m in MODALITIES},
+        shift={m: _shift(random, 0.006) for m in SENSORS},
     )
 
 
@@ -130,7 +133,7 @@ def draw_shot(random: np.random.Generator, camera: Camera) -> Shot:
             arms_out=float(random.uniform(0.06, 0.22)),
             elbows=float(random.uniform(0.15, 0.7)),
         ),
-        view=View(
+        view=Viewpoint(
             scale=view.scale * float(np.exp(random.normal(0, 0.025))),
             x=float(random.normal(0, 0.012)),
             ground=view.ground + float(random.normal(0, 0.01)),
@@ -152,7 +155,7 @@ def draw_shot(random: np.random.Generator, camera: Camera) -> Shot:
         tir_blur=float(random.uniform(0.012, 0.02) if blurred else random.uniform(0.003, 0.006)),
         warmth={m: float(random.normal(0, 0.06)) for m in (Material.TOP, Material.BOTTOM)},
         occluder=draw_occluder(random) if random.random() < _OCCLUDED else None,
-        shift={m: _shift(random, 0.006) for m in MODALITIES},
+        shift={m: _shift(random, 0.006) for m in SENSORS},
         backdrop=(float(random.random()), float(random.random())),
         noise=int(random.integers(2**32)),
     )

@@ -20,12 +20,21 @@ from denet.data.records import DataSet, Record, open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.experiments.catalog import EXPERIMENTS, PUBLISHED, Experiment, ExperimentError
 from denet.experiments.catalog import experiment as named
-from denet.experiments.figure import COMPLETE_RANK, EACH_STATE, ETA, MEANS, RATES, cross_modality
-from denet.experiments.study import Job, jobs_of, run_jobs, varied
-from denet.experiments.tables import Grid, measured, tabulate
-from denet.graph import STATES, State
+from denet.experiments.figure import (
+    RATES,
+    at_rates,
+    complete_rank,
+    cross_modality,
+    each_state,
+    means,
+)
+from denet.experiments.study import Job, jobs_of, run_jobs, varied_recipe
+from denet.experiments.tables import ResultTable, mean_and_spread, tabulate
+from denet.graph import RGB_NIR_TIR, State
 from denet.recipe import PRESETS, Recipe
 from tests.command import denet, refused, tiny_recipe
+
+STATES = RGB_NIR_TIR.states
 
 SMALL = PRESETS["small"]
 PAIRS = [(q, g) for q in ("rgb", "nir", "tir") for g in ("rgb", "nir", "tir") if q != g]
@@ -35,20 +44,20 @@ PAIRS = [(q, g) for q in ("rgb", "nir", "tir") for g in ("rgb", "nir", "tir") if
 
 
 def test_a_varied_recipe_has_the_changes_and_the_seed_and_else_its_own_values() -> None:
-    changed = varied(SMALL, {"train": {"rho": 0.25}, "model": {"composition": "fixed"}}, 7)
+    changed = varied_recipe(SMALL, {"train": {"rho": 0.25}, "model": {"composition": "fixed"}}, 7)
     assert changed == Recipe(
         model=msgspec.structs.replace(SMALL.model, composition="fixed"),
         train=msgspec.structs.replace(SMALL.train, rho=0.25, seed=7),
         augment=SMALL.augment,
     )
-    assert varied(SMALL, {}, SMALL.train.seed) == SMALL
+    assert varied_recipe(SMALL, {}, SMALL.train.seed) == SMALL
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_variant_of_every_experiment_is_a_recipe(preset: str) -> None:
     for each in EXPERIMENTS.values():
         for variant in each.variants:
-            made = varied(PRESETS[preset], variant.changes, 1)
+            made = varied_recipe(PRESETS[preset], variant.changes, 1)
             assert (made == PRESETS[preset]) is False  # at least the seed
             assert made.train.seed == 1
 
@@ -65,11 +74,11 @@ def test_equal_keys_are_equal_changes_and_other_keys_are_others() -> None:
 
 
 def test_the_ablation_has_each_combination_once() -> None:
-    made = [varied(SMALL, v.changes, 0) for v in named("table5").variants]
+    made = [varied_recipe(SMALL, v.changes, 0) for v in named("table5").variants]
     found = {(r.train.rho > 0, r.train.mu > 0, r.model.composition == "dynamic"): r for r in made}
     assert len(made) == len(found) == 8
     whole = found[True, True, True]
-    assert whole == varied(SMALL, {}, 0)
+    assert whole == varied_recipe(SMALL, {}, 0)
     for (rec, sim, dem), recipe in found.items():
         train = msgspec.structs.replace(
             whole.train, rho=whole.train.rho * rec, mu=whole.train.mu * sim
@@ -85,7 +94,7 @@ def test_experiments_share_their_runs_which_come_seed_by_seed(tmp_path: Path) ->
     assert len({job.run for job in jobs}) == len(jobs)
     for job in jobs:
         assert job.run.parent.parent == tmp_path
-        assert job.recipe == varied(SMALL, job.variant.changes, job.seed)
+        assert job.recipe == varied_recipe(SMALL, job.variant.changes, job.seed)
 
 
 def test_the_names_in_the_help_are_the_experiments() -> None:
@@ -124,14 +133,14 @@ def test_the_figures_read_their_cells() -> None:
         return {f.name: f.read(facts) for f in figures}  # type: ignore[attr-defined]
 
     whole = "rgb+nir+tir"
-    assert read(EACH_STATE) == {
+    assert read(each_state(RGB_NIR_TIR)) == {
         "complete" if s.name == whole else s.name: matrix[f"{s.name} / {s.name}"]["mAP"]
         for s in STATES
     }
-    assert read([COMPLETE_RANK]) == {"R1 complete": matrix[f"{whole} / {whole}"]["R1"]}
+    assert read([complete_rank(RGB_NIR_TIR)]) == {"R1 complete": matrix[f"{whole} / {whole}"]["R1"]}
     one = [states[name]["mAP"] for name in ("rgb+nir", "rgb+tir", "nir+tir")]
     two = [states[name]["mAP"] for name in ("rgb", "nir", "tir")]
-    assert read(MEANS) == pytest.approx(
+    assert read(means(RGB_NIR_TIR)) == pytest.approx(
         {
             "complete": states[whole]["mAP"],
             "one missing": sum(one) / 3,
@@ -140,12 +149,14 @@ def test_the_figures_read_their_cells() -> None:
         }
     )
     crossed = {f"{q} -> {g}": matrix[f"{q} / {g}"]["mAP"] for q, g in PAIRS}
-    assert read(cross_modality()) == pytest.approx(
+    assert read(cross_modality(RGB_NIR_TIR)) == pytest.approx(
         crossed | {"mean": sum(crossed.values()) / len(PAIRS)}
     )
-    assert read(ETA) == {f"{10 * i}%": rates[str(i / 10)]["mAP"] for i in range(11)}
+    assert read(at_rates(RGB_NIR_TIR)) == {
+        f"{10 * i}%": rates[str(i / 10)]["mAP"] for i in range(11)
+    }
     assert pytest.approx([i / 10 for i in range(11)]) == RATES
-    assert read(named("states").figures) == {
+    assert read(named("states").figures(RGB_NIR_TIR)) == {
         cell: matrix[cell]["mAP"]
         for cell in ("rgb+nir+tir / rgb+tir", "rgb+nir+tir / rgb", "rgb+tir / rgb", "rgb / tir")
     }
@@ -153,11 +164,13 @@ def test_the_figures_read_their_cells() -> None:
 
 @pytest.mark.parametrize("values", [[40.0, 44.0], [1.25, 7.5, 3.0, 99.5]])
 def test_a_measurement_is_the_mean_and_the_sample_deviation(values: list[float]) -> None:
-    assert measured(values) == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
-    assert measured(values[:1]) == f"{values[0]:.1f}"
+    assert mean_and_spread(values) == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+    assert mean_and_spread(values[:1]) == f"{values[0]:.1f}"
 
 
-GRID = Grid("A title", ("mAP, %", "x", "y"), (("one", "1.0", "2.0 ± 0.1"), ("two", "3.0", "-")))
+GRID = ResultTable(
+    "A title", ("mAP, %", "x", "y"), (("one", "1.0", "2.0 ± 0.1"), ("two", "3.0", "-"))
+)
 
 
 def test_a_grid_in_markdown_and_for_a_terminal() -> None:
@@ -278,7 +291,7 @@ def test_the_tables_are_what_the_checkpoints_of_their_runs_give(done: Path, root
     assert {p.name for p in done.iterdir()} == {"runs", "table1.md", "table2.md"}
     table1, table2 = rows_of(done / "table1.md"), rows_of(done / "table2.md")
     assert list(table1)[:3] == list(table2) == list(keys.values())
-    singles = {m: State.parse(m) for m in ("rgb", "nir", "tir")}
+    singles = {m: RGB_NIR_TIR.parse(m) for m in ("rgb", "nir", "tir")}
     for key, label in keys.items():
         found: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for seed in (0, 1):
@@ -294,13 +307,13 @@ def test_the_tables_are_what_the_checkpoints_of_their_runs_give(done: Path, root
                 assert (fact["mAP"], fact["R1"]) == pytest.approx(made)
         for s in STATES:
             shown = table1[label]["complete" if s == STATES[0] else s.name]
-            assert shown == measured([m for m, _ in found[s.name, s.name]])
+            assert shown == mean_and_spread([m for m, _ in found[s.name, s.name]])
         whole = found[STATES[0].name, STATES[0].name]
-        assert table1[label]["R1 complete"] == measured([r for _, r in whole])
+        assert table1[label]["R1 complete"] == mean_and_spread([r for _, r in whole])
         for q, g in PAIRS:
-            assert table2[label][f"{q} -> {g}"] == measured([m for m, _ in found[q, g]])
+            assert table2[label][f"{q} -> {g}"] == mean_and_spread([m for m, _ in found[q, g]])
         means = [np.mean([found[pair][seed][0] for pair in PAIRS]) for seed in (0, 1)]
-        assert table2[label]["mean"] == measured([float(m) for m in means])
+        assert table2[label]["mean"] == mean_and_spread([float(m) for m in means])
 
 
 def snapshot(out: Path) -> dict[str, tuple[int, bytes]]:

@@ -24,23 +24,28 @@ from denet.data.records import DataSet, Record, open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.data.transforms import evaluation_transform
 from denet.embed import TorchEmbedder
-from denet.embedding_cache import Remembered
+from denet.embedding_cache import EmbeddingCache
 from denet.evaluate import Split, evaluate_rates, evaluate_states
 from denet.figures import NEED_CHECKPOINT, FigureError, check_folder, draw_figures, write_figures
 from denet.figures.accuracy import rate_curve, state_bars
 from denet.figures.activation import activation_maps, identity_direction, overlay
-from denet.figures.album import CAPTIONS
-from denet.figures.choice import SHOWN_STATES, choose_queries, others
+from denet.figures.captions import captions
+from denet.figures.choice import choose_queries, matches_of, shown_states
 from denet.figures.clusters import choose_identities
 from denet.figures.drawing import Drawing
 from denet.figures.ranking import ranked_lists, ranking_figure
 from denet.figures.recovered import denormalize, recover_images
 from denet.figures.style import RIGHT, WRONG, render
-from denet.graph import COMPLETE, MODALITIES, PAIRS, STATES, State, branch_engine, cmft_engine
+from denet.graph import RGB_NIR_TIR, State, branch_engine, cmft_engine
 from denet.initialize import initial_model, random_images
 from denet.metrics import Ranking
 from denet.model import DENet
 from tests.conftest import TINY
+
+COMPLETE = RGB_NIR_TIR.complete
+MODALITIES = RGB_NIR_TIR.modalities
+PAIRS = RGB_NIR_TIR.pairs
+STATES = RGB_NIR_TIR.states
 
 RANGES = dict.fromkeys(MODALITIES, (0, 65535))
 
@@ -92,15 +97,15 @@ def walked(split: Split, query: Record, state: State) -> list[tuple[str, bool]]:
 
 def test_frames_are_green_where_the_identity_is_right(split: Split) -> None:
     queries = choose_queries(split, 3, seed=0)
-    lists = ranked_lists(vague, split, queries)
+    lists = ranked_lists(vague, split, queries, shown_states(RGB_NIR_TIR))
     expected: list[str] = []
     for ranked, (query, state) in zip(
-        lists, ((q, s) for q in queries for s in SHOWN_STATES), strict=True
+        lists, ((q, s) for q in queries for s in shown_states(RGB_NIR_TIR)), strict=True
     ):
         items = walked(split, split.query[query], state)
-        assert ranked.state == ranked.query.state == state
+        assert ranked.state == RGB_NIR_TIR.state(ranked.query.images) == state
         assert [(record.name, right) for record, right in ranked.found] == items
-        assert all(record.state == state for record, _ in ranked.found)
+        assert all(RGB_NIR_TIR.state(record.images) == state for record, _ in ranked.found)
         row = [RIGHT if right else WRONG for _, right in items]
         expected += row * len(state.available)
     assert {RIGHT, WRONG} == set(expected)
@@ -115,10 +120,10 @@ def test_queries_have_matches_and_are_different_people(split: Split) -> None:
     assert len({split.query[q].identity for q in chosen}) == 3
     alone = tuple(r for r in split.gallery if r.identity != split.query[chosen[0]].identity)
     without = Split(split.query, alone)
-    assert not others(without, chosen[0])
+    assert not matches_of(without, chosen[0])
     assert chosen[0] not in choose_queries(without, 99, seed=5)
     for query in chosen:
-        for item in others(split, query):
+        for item in matches_of(split, query):
             assert split.gallery[item].identity == split.query[query].identity
             assert split.gallery[item].camera != split.query[query].camera
 
@@ -164,7 +169,7 @@ def test_an_activation_map_is_a_directional_derivative(tiny: DENet) -> None:
     exact = copy.deepcopy(tiny).double()
     generator = torch.Generator().manual_seed(3)
     images = {m: random_images(1, tiny.config.image_size, generator).double() for m in MODALITIES}
-    state = State.parse("rgb+tir")
+    state = RGB_NIR_TIR.parse("rgb+tir")
     target = torch.randn(6 * tiny.channels, generator=generator, dtype=torch.float64)
     maps = activation_maps(exact, images, state, target)
     assert set(maps) == set(state.available)
@@ -230,7 +235,7 @@ def test_charts_show_the_numbers() -> None:
         name: {state: ranking(0.1 * i + part, 0) for i, state in enumerate(STATES)}
         for name, part in (("one", 0.01), ("two", 0.02))
     }
-    (axes,) = state_bars(models).axes
+    (axes,) = state_bars(RGB_NIR_TIR, models).axes
     for bars, rankings in zip(axes.containers, models.values(), strict=True):
         assert [bar.get_height() for bar in bars] == [rankings[s].map for s in STATES]
     rates = {1.0: ranking(0.2, 3), 0.0: ranking(0.9, 0), 0.5: ranking(0.4, 0)}
@@ -254,7 +259,7 @@ def test_clusters_show_only_identities_of_several_cameras(split: Split) -> None:
 
 
 def test_the_figures_of_a_checkpoint_and_of_a_bundle(tiny: DENet, split: Split) -> None:
-    embed = Remembered(TorchEmbedder(tiny, torch.device("cpu")))
+    embed = EmbeddingCache(TorchEmbedder(tiny, torch.device("cpu")))
     states = {"model": evaluate_states(embed, split)}
     rates = evaluate_rates(embed, split, [0.0, 1.0], seed=0)
 
@@ -262,7 +267,7 @@ def test_the_figures_of_a_checkpoint_and_of_a_bundle(tiny: DENet, split: Split) 
         return draw_figures(split, embed, states, rates, model=network, ranges=RANGES, seed=seed)
 
     whole = drawn(tiny, 0)
-    assert [drawing.name for drawing in whole] == list(CAPTIONS)
+    assert [drawing.name for drawing in whole] == list(captions(RGB_NIR_TIR))
     for drawing in whole:
         with Image.open(io.BytesIO(drawing.png)) as image:
             assert image.format == "PNG"
@@ -289,13 +294,12 @@ def test_each_sample_is_embedded_once_in_each_state(split: Split) -> None:
         asked.extend((r.name, s) for r, s in zip(records, states, strict=True))
         return vague(records, states)
 
-    remembered = Remembered(embed)
+    cached = EmbeddingCache(embed)
     twice = (*split.query, *split.query)
     states = [STATES[i % 7] for i in range(len(twice))]
-    assert np.array_equal(remembered(twice, states), vague(twice, states))
+    assert np.array_equal(cached(twice, states), vague(twice, states))
     assert (
-        evaluate_states(remembered, split)[COMPLETE].map
-        == evaluate_states(vague, split)[COMPLETE].map
+        evaluate_states(cached, split)[COMPLETE].map == evaluate_states(vague, split)[COMPLETE].map
     )
     assert len(asked) == len(set(asked)) == 7 * len(split.query)
 

@@ -33,7 +33,7 @@ def measured(bundle: Bundle, quick: None) -> BenchmarkReport:
         parts=("states", "batches", "stream", "images", "limits"),
         rounds=4,
         batches=(1, 2),
-        stream=draw_states(52, 0.5, 0),
+        stream=draw_states(RGB_NIR_TIR, 52, 0.5, 0),
     )
     return bench(bundle, request, clock=Tick(0.001))
 
@@ -96,7 +96,7 @@ def test_without_onnx_limits_are_left_out_unless_they_are_asked_for(
 
     monkeypatch.setattr(run, "check_onnx", lacking)
     notes: list[str] = []
-    drawn = draw_states(stream.SAMPLES, 0.5, 0)
+    drawn = draw_states(RGB_NIR_TIR, stream.SAMPLES, 0.5, 0)
     assert "limits" not in run._possible(BenchmarkRequest(stream=drawn), notes)
     assert notes == ["limits need onnx"]
     with pytest.raises(BenchmarkError, match="need onnx"):

@@ -28,7 +28,7 @@ def test_a_stream_runs_the_same_samples_in_three_ways(
     monkeypatch.setattr(stream, "BATCH", 4)
     monkeypatch.setattr(stream, "SAMPLES", 4 * (5 * 5 + 1))
     samples = network_inputs(runtime.bundle.manifest.preprocessing, 4, 0)
-    drawn = draw_states(stream.SAMPLES, 0.5, 0)
+    drawn = draw_states(RGB_NIR_TIR, stream.SAMPLES, 0.5, 0)
     run: list[tuple[State, ...]] = []
 
     def recording(given: Sequence[Any]) -> Any:

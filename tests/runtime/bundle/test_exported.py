@@ -109,7 +109,7 @@ def messages(message: Message) -> Iterator[Message]:
 
 
 def signature(engine: str) -> tuple[dict[str, tuple[Any, ...]], dict[str, tuple[Any, ...]]]:
-    """What DESIGN says an engine takes and gives; a string is a dynamic axis."""
+    """What docs/bundle.md says an engine takes and gives; a string is a dynamic axis."""
     feature, vector, vectors = ("B", 512, 4, 2), ("B", 512), ("T", "B", 512)
     if engine.startswith("branch"):
         return {"image": ("B", 3, 64, 32)}, {"feature": feature, "pooled": vector}

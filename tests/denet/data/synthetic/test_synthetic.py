@@ -23,8 +23,10 @@ from denet.data.synthetic import (
 )
 from denet.data.synthetic.person import Look, Material, Person
 from denet.errors import DenetError
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
 from tests.paths import ROOT
+
+MODALITIES = RGB_NIR_TIR.modalities
 
 SMALL = SyntheticConfig(
     identities=5, cameras=3, shots=2, height=64, width=32, train_share=0.4, seed=3
@@ -243,7 +245,9 @@ def test_each_look_is_seen_by_one_modality(
 
 def test_geometry_is_seen_by_all() -> None:
     person, shot = WORLD.person(1), WORLD.shot(1, 0, 0)
-    taller = replace(person, build=replace(person.build, shoulder=person.build.shoulder + 0.03))
+    taller = replace(
+        person, physique=replace(person.physique, shoulder=person.physique.shoulder + 0.03)
+    )
     before, after = WORLD.render(person, 0, shot), WORLD.render(taller, 0, shot)
     assert changed(before, after) == set(MODALITIES)
 

@@ -1,0 +1,78 @@
+"""The check of a data set: problems, notes, and how they are printed."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from denet.data.check import SplitReport, check_data, report_table
+from tests.denet.data.sets import noise, save, split, truncate, wide
+
+
+def test_a_sound_data_set_has_neither_problems_nor_notes(rgbnt201: Path) -> None:
+    told: list[tuple[int, int]] = []
+    report = check_data(rgbnt201, lambda done, total: told.append((done, total)))
+    assert told == [(i, 5) for i in range(1, 6)]
+    assert report.problems == []
+    assert report.notes == []
+    size = ((14, 22),) * 3
+    assert report.splits == (
+        SplitReport("train", 3, 2, 3, {"rgb+nir+tir": 3}, size),
+        SplitReport("test", 2, 1, 2, {"rgb+nir+tir": 2}, size),
+    )
+
+
+def test_query_and_gallery_are_reported_apart(rgbnt100: Path, market: Path) -> None:
+    report = check_data(rgbnt100)
+    assert [s.name for s in report.splits] == ["train", "query", "gallery"]
+    assert {s.sizes for s in report.splits} == {((256, 128),) * 3}
+    assert report.problems == []
+    assert check_data(market).problems == []
+
+
+def test_every_kind_of_damage_is_reported(rgbnt201: Path) -> None:
+    train, test = rgbnt201 / "train_171", rgbnt201 / "test"
+    (train / "NI/000007_cam1_0_00.jpg").unlink()
+    truncate(train / "RGB/000007_cam2_0_00.jpg")
+    (test / "TI/000258_cam3_0_01.jpg").write_text("no image")
+    save(test / "TI/000258_cam1_0_00.jpg", noise(0, (28, 40)))
+    # 7 is in training as well, and only camera 2 sees it; 300 has two images from camera 1.
+    split(test, "000007_cam2_0_00", "000300_cam1_0_00", "000300_cam1_0_01")
+    report = check_data(rgbnt201)
+    leak, alone, unpaired, truncated, text = report.problems
+    assert leak.startswith("1 identity (7) in both training and test")
+    assert alone.startswith("2 identities (7, 300) seen by no second camera in the gallery: 3 of 5")
+    assert unpaired == "train: 000007_cam1_0_00: no nir"
+    assert truncated.startswith(f"{train / 'RGB/000007_cam2_0_00.jpg'}: cannot be read")
+    assert text.startswith(f"{test / 'TI/000258_cam3_0_01.jpg'}: not an image")
+    assert report.notes == ["test: 000258_cam1_0_00: sizes differ: rgb 14x22, nir 14x22, tir 28x40"]
+    trained, tested = report.splits
+    assert trained.states == {"rgb+nir+tir": 2, "rgb+tir": 1}
+    assert tested.sizes == ((14, 22), (14, 22), (28, 40))
+
+
+def test_a_query_that_only_its_own_camera_saw_is_reported(market: Path) -> None:
+    split(market / "query", "1501_c4s2_000001_02")
+    (problem,) = check_data(market).problems
+    assert problem.startswith("1 identity (1501) seen by no second camera in the gallery: 1 of 2")
+
+
+def test_wide_images_that_cannot_be_split_are_reported_once(rgbnt100: Path) -> None:
+    wide(rgbnt100 / "rgbir/bounding_box_train", "0003_c0001_000", width=767)
+    (problem,) = check_data(rgbnt100).problems
+    assert "0003_c0001_000.jpg: its width 767 is no multiple of 3" in problem
+
+
+def test_the_report_is_printed_with_a_limited_number_of_lines(tmp_path: Path) -> None:
+    split(tmp_path / "test", *(f"{i:06d}_cam1_0_00" for i in range(30)), folders=["RGB"])
+    console = Console(file=io.StringIO(), width=200)
+    console.print(report_table(check_data(tmp_path)))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "31 problems" in text
+    assert "30 identities (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...) seen by no second" in text
+    assert "... and 11 more" in text
+    assert "no notes" in text
+    assert "rgb 30" in text
+    assert "14x22, 14x22, 14x22" in text

@@ -1,0 +1,218 @@
+"""Checkpoints: what is stored comes back, and what is none is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from denet.checkpoint import FORMAT, SCHEMA, CheckpointError, load_checkpoint, save_checkpoint
+from denet.config import ModelConfig, Normalization
+from denet.model import DENet
+from tests.denet.networks import equal_weights, randomized, variant
+
+
+def write_checkpoint(
+    path: Path,
+    tensors: dict[str, Tensor],
+    schema: int = SCHEMA,
+    config: str = '{"backbone": "resnet18"}',
+) -> Path:
+    """A safetensors file with a checkpoint's header, except for what is given."""
+    save_file(tensors, path, {FORMAT: f'{{"schema": {schema}, "config": {config}}}'})
+    return path
+
+
+def only_a_neck(model: DENet, **changes: object) -> DENet:
+    """A model to save, in kilobytes."""
+    small = variant(model, **changes)
+    small.engines = nn.ModuleDict()
+    return small
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, tiny_config: ModelConfig) -> None:
+    model = DENet(tiny_config)
+    randomized(model).float()
+    save_checkpoint(model, tmp_path / "a.safetensors")
+    loaded = load_checkpoint(tmp_path / "a.safetensors")
+    assert equal_weights(loaded, model)
+    assert loaded.config == tiny_config
+    assert not loaded.training
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_equal_models_are_equal_bytes(tmp_path: Path, model: DENet) -> None:
+    path = tmp_path / "a.safetensors"
+    written = set()
+    for _ in range(10):
+        save_checkpoint(only_a_neck(model), path, replace=True)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+
+
+def test_equal_configurations_are_equal_text(tmp_path: Path, model: DENet) -> None:
+    configs, texts = [], []
+    for i, order in enumerate([("nir", "tir"), ("tir", "nir")]):
+        same = only_a_neck(model, normalization=dict.fromkeys(order, Normalization()))
+        save_checkpoint(same, tmp_path / f"{i}.safetensors")
+        with safe_open(tmp_path / f"{i}.safetensors", "pt") as stored:
+            texts.append(stored.metadata()[FORMAT])
+        configs.append(same.config)
+    assert configs[0] == configs[1]
+    assert texts[0] == texts[1]
+
+
+def absent(path: Path) -> None:
+    pass
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def text(path: Path) -> None:
+    path.write_text("these are not weights\n" * 10)
+
+
+def a_pickle(path: Path) -> None:
+    torch.save({"x": torch.zeros(1)}, path)
+
+
+def without_metadata(path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, path)
+
+
+def of_another_tool(path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, path, {"format": "pt"})
+
+
+def of_a_later_schema(path: Path) -> None:
+    write_checkpoint(path, {"x": torch.zeros(1)}, schema=999)
+
+
+def cut_in_the_header(path: Path) -> None:
+    write_checkpoint(path, {"x": torch.zeros(100)})
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def cut_in_the_weights(path: Path) -> None:
+    write_checkpoint(path, {"x": torch.zeros(100)})
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def with_a_wrong_key(path: Path) -> None:
+    write_checkpoint(path, {"x": torch.zeros(1)}, config='{"backbnoe": "resnet18"}')
+
+
+def with_a_broken_configuration(path: Path) -> None:
+    write_checkpoint(path, {"x": torch.zeros(1)}, config="{")
+
+
+def with_an_unknown_backbone(path: Path) -> None:
+    write_checkpoint(path, {"x": torch.zeros(1)}, config='{"backbone": "vgg16"}')
+
+
+DAMAGE: dict[Callable[[Path], None], str] = {
+    absent: "no such checkpoint",
+    a_folder: "no such checkpoint",
+    empty: "cannot read",
+    text: "cannot read",
+    a_pickle: "cannot read",
+    without_metadata: "not a DENet checkpoint",
+    of_another_tool: "not a DENet checkpoint",
+    of_a_later_schema: "999",
+    cut_in_the_header: "cannot read",
+    cut_in_the_weights: "cannot read",
+    with_a_wrong_key: "backbnoe",
+    with_a_broken_configuration: "configuration",
+    with_an_unknown_backbone: "vgg16",
+}
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"), DAMAGE.items(), ids=[damage.__name__ for damage in DAMAGE]
+)
+def test_what_is_no_checkpoint_is_an_error_that_names_the_file(
+    tmp_path: Path, damage: Callable[[Path], None], told: str
+) -> None:
+    path = tmp_path / "odd-name.safetensors"
+    damage(path)
+    with pytest.raises(CheckpointError, match=told) as error:
+        load_checkpoint(path)
+    assert str(path) in str(error.value)
+
+
+def without_a_tensor(tensors: dict[str, Tensor], name: str) -> None:
+    del tensors[name]
+
+
+def with_a_tensor_too_many(tensors: dict[str, Tensor], name: str) -> None:
+    tensors[name + "_again"] = tensors[name].clone()
+
+
+def with_a_misshapen_tensor(tensors: dict[str, Tensor], name: str) -> None:
+    tensors[name] = tensors[name][:-1].clone()
+
+
+@pytest.mark.parametrize(
+    "change", [without_a_tensor, with_a_tensor_too_many, with_a_misshapen_tensor]
+)
+def test_weights_that_do_not_fit_are_an_error_that_names_file_and_tensor(
+    tmp_path: Path, model: DENet, change: Callable[[dict[str, Tensor], str], None]
+) -> None:
+    name = "engines.dem_rgb2nir.query.weight"
+    tensors = model.state_dict()
+    change(tensors, name)
+    config = msgspec.json.encode(model.config).decode()
+    path = write_checkpoint(tmp_path / "odd-name.safetensors", tensors, config=config)
+    with pytest.raises(CheckpointError, match=name) as error:
+        load_checkpoint(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("place", ["no-such-folder/a.safetensors", "a-folder"])
+def test_a_failed_write_is_an_error_and_leaves_nothing(
+    tmp_path: Path, model: DENet, place: str
+) -> None:
+    (tmp_path / "a-folder").mkdir()
+    with pytest.raises(CheckpointError, match="cannot write") as error:
+        save_checkpoint(only_a_neck(model), tmp_path / place, replace=True)
+    assert str(tmp_path / place) in str(error.value)
+    assert [p.name for p in tmp_path.rglob("*")] == ["a-folder"]
+
+
+def test_a_file_is_replaced_only_on_demand(tmp_path: Path, model: DENet) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(b"the old one")
+    with pytest.raises(CheckpointError, match="exists already") as error:
+        save_checkpoint(only_a_neck(model), path)
+    assert str(path) in str(error.value)
+    assert path.read_bytes() == b"the old one"
+    save_checkpoint(only_a_neck(model), path, replace=True)
+    assert path.read_bytes() != b"the old one"
+
+
+def test_a_write_that_breaks_off_keeps_the_old_file(
+    tmp_path: Path, model: DENet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(tensors: dict[str, Tensor], filename: Path, *rest: object) -> None:
+        Path(filename).write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(b"the old one")
+    monkeypatch.setattr("denet.checkpoint.save_file", full_disk)
+    with pytest.raises(CheckpointError, match="No space left"):
+        save_checkpoint(only_a_neck(model), path, replace=True)
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]

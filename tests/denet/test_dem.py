@@ -1,0 +1,44 @@
+"""An edge of the DEM against the paper's formula."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from denet.dem import DEMEdge
+from tests.denet.naive import assert_same, gap, naive_edge, random_tensor, seeds
+from tests.denet.networks import randomized
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=seeds,
+    channels=st.integers(1, 24),
+    width=st.integers(1, 12),
+    size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    batch=st.integers(1, 4),
+    targets=st.sampled_from([1, 2]),
+)
+def test_an_edge_is_the_paper_s_on_full_maps(
+    seed: int, channels: int, width: int, size: tuple[int, int], batch: int, targets: int
+) -> None:
+    torch.manual_seed(seed)
+    edge = randomized(DEMEdge(channels, width))
+    source = random_tensor(batch, channels, *size)
+    maps = [random_tensor(batch, channels, *size) for _ in range(targets)]
+    before = random_tensor(targets, batch, channels)
+    with torch.no_grad():
+        enhanced = edge(source, torch.stack([gap(m) for m in maps]), before).enhanced
+        folded = edge.folded()(source, torch.stack([gap(m) for m in maps]), before).enhanced
+        added = torch.stack([gap(naive_edge(edge, source, m)) for m in maps])
+    assert_same(enhanced, before + added)
+    assert_same(folded, enhanced)
+
+
+def test_an_edge_leaves_its_inputs_as_they_were() -> None:
+    edge = DEMEdge(6, 3).double().eval()
+    inputs = random_tensor(2, 6, 3, 2), random_tensor(2, 2, 6), random_tensor(2, 2, 6)
+    kept = [t.clone() for t in inputs]
+    edge(*inputs)
+    assert all(torch.equal(a, b) for a, b in zip(inputs, kept, strict=True))

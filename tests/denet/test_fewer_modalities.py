@@ -1,0 +1,157 @@
+"""Networks of one and of two modalities, trained and measured on a set of three."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import msgspec
+import pytest
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from denet.checkpoint import load_checkpoint
+from denet.config import ModelConfig
+from denet.data.records import DataError, DataSet
+from denet.evaluate import RANKS, Split, draw_states
+from denet.examine import examine
+from denet.figures import draw_figures
+from denet.figures.captions import captions
+from denet.figures.choice import shown_states
+from denet.graph import RGB_NIR_TIR, Graph, Modality
+from denet.recipe import Recipe
+from denet.report import choose_shown, make_report, report_facts, report_html
+from denet.subject import checkpoint_subject
+from denet.tables import comparison_rows, comparison_table, matrix_table
+from denet.testset import open_split
+from denet.train import train
+from tests.denet.training import with_train
+
+GRAPHS = [("rgb", "tir"), ("tir", "nir"), ("nir",)]
+
+
+@pytest.fixture
+def graph(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    """That of every network that is configured or read meanwhile."""
+    graph = Graph(request.param)
+    monkeypatch.setattr(ModelConfig, "graph", property(lambda _: graph))
+    return graph
+
+
+def words(table: Table) -> list[str]:
+    text = io.StringIO()
+    Console(file=text, width=200).print(table)
+    return text.getvalue().split()
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids="+".join, indirect=True)
+def test_they_are_trained_stored_measured_and_shown(
+    graph: Graph, small_set: DataSet, tmp_path: Path
+) -> None:
+    best = train(with_train(epochs=1, states=1.0, validation=2), small_set, tmp_path / "run")
+    model = load_checkpoint(best)
+    assert set(model.engines) == set(graph.engines)
+    subject = checkpoint_subject(best)
+    assert set(subject.ranges) == set(graph.modalities)
+    split = open_split(small_set)
+    assert split.graph == RGB_NIR_TIR
+    found = examine(subject, split, matrix=True, rates=(0.0, 1.0), recovery=model.recovers)
+    assert found.split.graph == graph
+    assert tuple(found.states) == graph.states
+    assert set(found.matrix) == {(q, g) for q in graph.states for g in graph.states}
+    assert found.rates[0.0].map == found.states[graph.complete].map
+    assert set(found.recovery) == set(graph.pairs)
+    drawings = draw_figures(
+        found.split,
+        found.embed,
+        {"it": found.states},
+        found.rates,
+        model=subject.model,
+        ranges=subject.ranges,
+        seed=0,
+    )
+    names = list(captions(graph))
+    assert [d.name for d in drawings] == [n for n in names if n != "recovered" or model.recovers]
+    for drawing in drawings:
+        with Image.open(io.BytesIO(drawing.png)) as image:
+            assert len(image.convert("L").getcolors() or []) > 5
+    shown = words(comparison_table("it", graph, {"it": found.states}))
+    assert all(state.name in shown for state in graph.states)
+    assert all(state.name in words(matrix_table(found.matrix)) for state in graph.states)
+
+
+@pytest.mark.parametrize("graph", [("rgb", "tir")], ids="+".join, indirect=True)
+def test_their_report_has_their_states(graph: Graph, small_set: DataSet, tmp_path: Path) -> None:
+    best = train(with_train(epochs=1), small_set, tmp_path / "run")
+    subjects = {"it": checkpoint_subject(best)}
+    report = make_report(
+        small_set,
+        open_split(small_set),
+        subjects,
+        choose_shown(subjects, None),
+        seed=0,
+        batch=8,
+        workers=0,
+    )
+    assert report.graph == graph
+    facts = report_facts(report)["models"]["it"]
+    assert list(facts["states"]) == ["rgb+tir", "rgb", "tir"]
+    assert list(facts["means"]) == ["mean, one missing", "mean, all states"]
+    assert set(facts["states"]["rgb"]) == {"mAP", "queries", *(f"R{k}" for k in RANKS)}
+    page = report_html(report)
+    assert "rgb+tir" in page
+    assert "nir" not in page.replace("denet init", "")
+
+
+def test_rows_of_a_comparison_follow_the_graph() -> None:
+    graph = Graph(("tir", "rgb"))
+    assert [row.name for row in comparison_rows(graph, [])] == [
+        "tir+rgb", "tir", "rgb", "mean, one missing", "mean, all states"
+    ]  # fmt: skip
+
+
+def test_a_split_is_evaluated_in_what_set_and_model_both_have() -> None:
+    split = Split((), (), Graph(("rgb", "tir")))
+    assert split.seen_by(RGB_NIR_TIR).graph == split.graph
+    assert split.seen_by(Graph(("tir", "nir", "rgb"))).graph == Graph(("tir", "rgb"))
+    assert split.seen_by(Graph(("tir",))).graph == Graph(("tir",))
+    with pytest.raises(DataError, match="takes nir, the set has rgb, tir"):
+        split.seen_by(Graph(("nir",)))
+
+
+@pytest.mark.parametrize(
+    ("modalities", "names"),
+    [
+        (("rgb", "nir", "tir"), ["rgb+nir+tir", "nir+tir", "rgb"]),
+        (("rgb", "tir"), ["rgb+tir", "tir", "rgb"]),
+        (("tir",), ["tir"]),
+    ],
+)
+def test_figures_show_everything_the_night_and_one_camera(
+    modalities: tuple[Modality, ...], names: list[str]
+) -> None:
+    assert [state.name for state in shown_states(Graph(modalities))] == names
+
+
+def test_captions_count_what_they_speak_of() -> None:
+    three, two = captions(RGB_NIR_TIR), captions(Graph(("rgb", "tir")))
+    assert "lost one or two modalities, drawn" in three["rates"]
+    assert "lost one modality, drawn" in two["rates"]
+    assert "by the six CMFTs." in three["recovered"]
+    assert "by the two CMFTs." in two["recovered"]
+    assert "identities, in three states:" in three["clusters"]
+    assert "identities, in one state:" in captions(Graph(("rgb",)))["clusters"]
+
+
+def test_nobody_loses_the_only_modality() -> None:
+    two, one = Graph(("rgb", "tir")), Graph(("rgb",))
+    assert set(draw_states(two, 100, 0.5, 0)) == set(two.states)
+    assert sum(state != two.complete for state in draw_states(two, 100, 0.5, 0)) == 50
+    assert draw_states(one, 10, 1.0, 0) == [one.complete] * 10
+
+
+@pytest.mark.parametrize("graph", [("rgb", "tir")], ids="+".join, indirect=True)
+def test_a_normalization_of_another_modality_is_refused(graph: Graph) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"unknown modality 'nir'.*rgb, tir"):
+        msgspec.convert({"model": {"normalization": {"nir": {}}}}, Recipe)
