@@ -7,13 +7,33 @@ node.start()
 while not node.wait(1.0):
     print(node.look().plain())
 node.close()
+
+The names below are loaded when they are first used.
 """
 
 from __future__ import annotations
 
-from runtime.node.errors import NodeError
-from runtime.node.facts import Facts
-from runtime.node.node import Node
-from runtime.node.settings import NodeSettings, read_settings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime.node.errors import NodeError
+    from runtime.node.facts import Facts
+    from runtime.node.node import Node
+    from runtime.node.settings import NodeSettings, read_settings
 
 __all__ = ["Facts", "Node", "NodeError", "NodeSettings", "read_settings"]
+
+_HOMES = {
+    "Facts": "facts",
+    "Node": "node",
+    "NodeError": "errors",
+    "NodeSettings": "settings",
+    "read_settings": "settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -682,7 +682,7 @@ def test_a_full_disk(
 def test_int8_on_the_wrong_cpu(
     outcome: Outcome, untouched: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = sys.modules["calibration.calibrate"]  # the package has a function of this name
+    module = sys.modules["calibration.run"]
     monkeypatch.setattr(module, "cpu_targets", lambda: ("avx2",))
     run_refused(untouched, data, "no VNNI", target="vnni")
     only = Bundle.open(outcome.bundle.root)
