@@ -26,7 +26,15 @@ from denet.commands.experiment import experiment
 from denet.commands.init import init
 from denet.commands.train import train
 from denet.console import out, print_json, progress, reported, say, stepwise
-from denet.options import BundleArg, DataArg, JsonOpt, RuntimeOptions, ThreadsOpt, grouped
+from denet.options import (
+    BundleArg,
+    DataArg,
+    JsonOpt,
+    RuntimeOptions,
+    ThreadsOpt,
+    VersionOpt,
+    grouped,
+)
 from export.tensorrt.commands import BuilderOptions, build, run_build
 from runtime.benchmark.commands import bench_commands
 from runtime.commands import doctor, embed, inspect, loaded, print_choice, slim
@@ -299,21 +307,8 @@ for name, command in COMMANDS.items():
         app.command(name)(command)
 
 
-def version(show: bool) -> None:
-    """Print the version and stop."""
-    if show:
-        from denet import __version__
-
-        print(__version__)
-        raise typer.Exit
-
-
 @app.callback()
-def main(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
+def main(_version: VersionOpt = False) -> None:
     """Train DENet, take it apart into 15 engines, run them in any missing state."""
 
 

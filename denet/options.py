@@ -52,6 +52,19 @@ ConfigOpt = Annotated[
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
+def _version(show: bool) -> None:
+    if show:
+        from denet import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+VersionOpt = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+]
+
+
 @dataclass(frozen=True)
 class RuntimeOptions:
     """On what a bundle runs."""
