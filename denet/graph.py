@@ -96,23 +96,6 @@ class State:
     def __str__(self) -> str:
         return self.name
 
-    # TEMPORARY: callers that do not know their graph yet.
-    @classmethod
-    def of(cls, modalities: Iterable[str]) -> State:
-        return RGB_NIR_TIR.state(modalities)
-
-    @classmethod
-    def parse(cls, name: str) -> State:
-        return RGB_NIR_TIR.parse(name)
-
-    @property
-    def missing(self) -> tuple[Modality, ...]:
-        return RGB_NIR_TIR.missing(self)
-
-    @property
-    def edges(self) -> tuple[Edge, ...]:
-        return RGB_NIR_TIR.edges(self)
-
 
 @dataclass(frozen=True)
 class Component:
@@ -486,14 +469,3 @@ def _plan(graph: Graph, state: State, anchor: Modality, composition: Composition
         whole.append(part)
         alone.append(part_alone)
     return Plan(state, tuple(calls), (*whole, *alone))
-
-
-# TEMPORARY: callers that do not know their graph yet.
-MODALITIES = RGB_NIR_TIR.modalities
-PAIRS = RGB_NIR_TIR.pairs
-PARTS = RGB_NIR_TIR.parts
-STATES = RGB_NIR_TIR.states
-COMPLETE = RGB_NIR_TIR.complete
-GROUPS = RGB_NIR_TIR.groups
-ENGINES = RGB_NIR_TIR.engines
-plan = RGB_NIR_TIR.plan

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from denet.graph import MODALITIES, Modality, State, plan
+from denet.graph import RGB_NIR_TIR, Modality
 from runtime.node.events import EventMatch
 from runtime.node.health import Verdict
 from runtime.node.status import Seen, StatusPage, StatusSettings, StatusSnapshot
@@ -31,13 +31,14 @@ NAME = "000002_cam1_0_00.jpg"
 
 def demo() -> StatusSnapshot:
     """A node whose near-infrared sensor is stuck."""
-    state = State.parse("rgb+tir")
+    graph = RGB_NIR_TIR
+    state = graph.parse("rgb+tir")
     now = time.time()
     seen = [
         (4, state, "alice", 4.31, 5e-5),
         (19, state, "000017", 3.12, 8e-4),
-        (65, State.of(MODALITIES), "alice", 4.6, 2.5e-5),
-        (66, State.of(MODALITIES), "visitor, north entrance", 2.7, 2e-3),
+        (65, graph.complete, "alice", 4.6, 2.5e-5),
+        (66, graph.complete, "visitor, north entrance", 2.7, 2e-3),
     ]
     return StatusSnapshot(
         node="gate-3",
@@ -47,11 +48,11 @@ def demo() -> StatusSnapshot:
             "nir": Verdict("nir", "frozen", "the same picture for 212 frames"),
             "tir": Verdict("tir", None, ""),
         },
-        frames={m: np.asarray(Image.open(SAMPLES / FOLDERS[m] / NAME)) for m in MODALITIES},
+        frames={m: np.asarray(Image.open(SAMPLES / FOLDERS[m] / NAME)) for m in graph.modalities},
         state=state,
         plan={
             call.engine: "int8" if call.engine.startswith("branch") else "fp16"
-            for call in plan(state).calls
+            for call in graph.plan(state).calls
         },
         latency_p50=14.2,
         latency_p99=21.7,

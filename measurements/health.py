@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.data.synthetic import SyntheticConfig, World
-from denet.graph import MODALITIES, Modality, State
+from denet.graph import RGB_NIR_TIR, Modality
 from runtime.machine import read_machine
 from runtime.node.faults import EFFECTS, FaultSettings, Injector, Truth
 from runtime.node.health import Assessment, Health, Limits
@@ -116,7 +116,7 @@ def synchronized(
     truths: dict[int, dict[Modality, Truth]],
 ) -> Iterator[tuple[Triplet, float]]:
     """The triplets of a recording, each with the time at which it is given out."""
-    synchronizer = Synchronizer(MODALITIES)
+    synchronizer = Synchronizer(RGB_NIR_TIR.modalities)
     for tick, images in enumerate(moments):
         at = 10 + tick * PERIOD
         for m, image in images.items():
@@ -128,7 +128,7 @@ def synchronized(
             yield from ((t, now) for t in synchronizer.poll(now))
     yield from ((t, at + 1) for t in synchronizer.flush(at + 1))
     received, dropped = synchronizer.received, synchronizer.dropped
-    for m in MODALITIES:
+    for m in RGB_NIR_TIR.modalities:
         lost = sum(count for (modality, _), count in dropped.items() if modality == m)
         assert received[m] == synchronizer.used[m] + lost, "a frame is unaccounted for"
         reasons = {reason: n for (modality, reason), n in dropped.items() if modality == m}
@@ -139,9 +139,9 @@ def synchronized(
 
 def with_faults(world: World, frames: int, seed: int) -> None:
     settings = FaultSettings(seed=seed)
-    injectors = {m: Injector(m, settings) for m in MODALITIES}
+    injectors = {m: Injector(m, settings) for m in RGB_NIR_TIR.modalities}
     truths: dict[int, dict[Modality, Truth]] = defaultdict(dict)
-    health, score = Health(MODALITIES), Score()
+    health, score = Health(RGB_NIR_TIR.modalities), Score()
     diagnoses: dict[int, Assessment] = {}
     costs: list[float] = []
     strays = 0
@@ -149,19 +149,21 @@ def with_faults(world: World, frames: int, seed: int) -> None:
     for triplet, now in synchronized(moments, injectors, truths):
         began = time.perf_counter()
         diagnosis = health.judge(triplet, now)
-        costs.append((time.perf_counter() - began) / len(MODALITIES))
+        costs.append((time.perf_counter() - began) / len(RGB_NIR_TIR.modalities))
         tick = (triplet.time - 10) / PERIOD
         if abs(tick - round(tick)) < 0.1:
             diagnoses[round(tick)] = diagnosis
         else:
             strays += 1  # the first frame of a sensor out of step, which stands alone
-    followers = {m: Follower(score) for m in MODALITIES}
+    followers = {m: Follower(score) for m in RGB_NIR_TIR.modalities}
     counts: Counter[str] = Counter()
     for tick in sorted(truths):
-        excused = [m for m in MODALITIES if followers[m].allows(truths[tick][m])]
-        healthy = [m for m in MODALITIES if truths[tick][m].kind is None]
+        excused = [m for m in RGB_NIR_TIR.modalities if followers[m].allows(truths[tick][m])]
+        healthy = [m for m in RGB_NIR_TIR.modalities if truths[tick][m].kind is None]
         found = diagnoses.get(tick)
-        right = (found.state if found else None) == (State.of(healthy) if healthy else None)
+        right = (found.state if found else None) == (
+            RGB_NIR_TIR.state(healthy) if healthy else None
+        )
         counts["moments"] += 1
         counts["right"] += right
         counts["no triplet"] += found is None
@@ -169,7 +171,7 @@ def with_faults(world: World, frames: int, seed: int) -> None:
         if not excused:
             counts["judged"] += 1
             counts["judged right"] += right
-        for m in MODALITIES:
+        for m in RGB_NIR_TIR.modalities:
             fault = "absent" if found is None else found.verdicts[m].fault
             if truths[tick][m].kind is None and m not in excused and found is not None:
                 counts["good frames"] += 1
@@ -229,7 +231,7 @@ def coded(moments: list[Images], quality: int) -> list[Images]:
     import av
 
     out: list[Images] = [{} for _ in moments]
-    for m in MODALITIES:
+    for m in RGB_NIR_TIR.modalities:
         buffer, colour = io.BytesIO(), m == "rgb"
         with av.open(buffer, "w", format="matroska") as writer:
             stream = writer.add_stream("libx264", rate=25)
@@ -254,7 +256,7 @@ def frozen_before_coding(live: list[Images], quality: int) -> None:
     for scene in range(5):
         start = live[scene * SCENE : scene * SCENE + 100]
         moments = coded([*start, *[start[-1]] * 250], quality)
-        for m in MODALITIES:
+        for m in RGB_NIR_TIR.modalities:
             health = Health([m])
             for tick, images in enumerate(moments):
                 frame = Frame(m, tick * PERIOD, images[m], tick)

@@ -40,7 +40,7 @@ from process_memory import resident
 from scipy import stats
 
 from denet.data.synthetic import SyntheticConfig, World
-from denet.graph import STATES
+from denet.graph import RGB_NIR_TIR
 from runtime import Bundle
 from runtime.gallery import Enrolment, Space, open_gallery
 from runtime.node import Node, read_settings
@@ -235,7 +235,9 @@ def child(path: Path, gallery: str, run: int) -> None:
         for number in range(1_000_000):
             vector = chance.standard_normal(space.dim).astype(np.float32)
             vector /= np.linalg.norm(vector)
-            opened.enrol(space, [Enrolment(f"{run}-{number}", STATES[number % 7], vector)])
+            opened.enrol(
+                space, [Enrolment(f"{run}-{number}", RGB_NIR_TIR.states[number % 7], vector)]
+            )
             print(f"{run}-{number}", flush=True)
             time.sleep(0.01)
 

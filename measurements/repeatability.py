@@ -24,12 +24,12 @@ from rich.table import Table
 
 from runtime.benchmark.compare import Change, compare
 from runtime.benchmark.files import read_report
-from runtime.benchmark.result import Report
+from runtime.benchmark.result import BenchmarkReport
 
 ROOT = Path(__file__).parents[1]
 
 
-def bench(bundle: Path, threads: int, options: list[str], out: Path) -> Report:
+def bench(bundle: Path, threads: int, options: list[str], out: Path) -> BenchmarkReport:
     command = [sys.executable, str(ROOT / "cli.py"), "bench", str(bundle)]
     command += ["--threads", str(threads), "--out", str(out), *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

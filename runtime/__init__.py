@@ -4,14 +4,36 @@ from runtime import Runtime
 
 runtime = Runtime.load("model.denet")
 embedding = runtime.embed({"rgb": "person.jpg", "tir": thermal_array})
+
+The names below are loaded when they are first used: the command line lists the commands of this
+package, and should not wait for what they need.
 """
 
 from __future__ import annotations
 
-from runtime.backends import BackendError
-from runtime.bundle.bundle import Bundle
-from runtime.bundle.manifest import BundleError
-from runtime.preprocess import ImageError
-from runtime.runtime import CanaryError, Runtime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime.backends import BackendError
+    from runtime.bundle.bundle import Bundle
+    from runtime.bundle.manifest import BundleError
+    from runtime.preprocess import ImageError
+    from runtime.runtime import CanaryError, Runtime
 
 __all__ = ["BackendError", "Bundle", "BundleError", "CanaryError", "ImageError", "Runtime"]
+
+_HOMES = {
+    "BackendError": "runtime.backends",
+    "Bundle": "runtime.bundle.bundle",
+    "BundleError": "runtime.bundle.manifest",
+    "CanaryError": "runtime.runtime",
+    "ImageError": "runtime.preprocess",
+    "Runtime": "runtime.runtime",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

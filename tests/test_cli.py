@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +17,15 @@ from PIL import Image
 
 import cli
 from denet.checkpoint import load_checkpoint
-from denet.graph import MODALITIES, STATES, plan
+from denet.graph import RGB_NIR_TIR
 from denet.model import DENet
 from runtime import Bundle, Runtime
 from tests.command import denet, refused
-from tests.paths import SAMPLES
+from tests.paths import ROOT, SAMPLES
+
+STATES = RGB_NIR_TIR.states
+MODALITIES = RGB_NIR_TIR.modalities
+plan = RGB_NIR_TIR.plan
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +62,40 @@ def test_help_has_a_line_for_each_command() -> None:
     first = next(i for i, line in enumerate(lines) if "Commands" in line)
     listed = [line.strip("│ ").split()[0] for line in lines[first + 1 :] if line.startswith("│")]
     assert sorted(listed) == sorted(commands)
+
+
+def test_help_lists_the_commands_as_the_readme_does() -> None:
+    lines = denet("--help").output.splitlines()
+    listed = [line.strip("│ ").split()[0] for line in lines if line.startswith("│ ")]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Use")[2]
+    used = [line.split()[1] for line in readme.splitlines() if line.startswith("    denet ")]
+    shown = list(dict.fromkeys(used))
+    assert shown == [name for name in listed if name in shown]
+    assert len(shown) >= 14
+
+
+HELP = """
+import sys
+import cli
+try:
+    cli.app(sys.argv[1:])
+except SystemExit:
+    pass
+print({"numpy", "onnx", "torch", "PIL", "matplotlib"} & set(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("command", [(), ("export",), ("calibrate",), ("gallery", "enrol")])
+def test_help_loads_nothing_that_it_does_not_need(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, *command, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Usage" in done.stdout
+    assert done.stderr.strip() == "set()"
 
 
 def test_init_and_export_make_a_bundle_that_verifies(in_folder: Path) -> None:

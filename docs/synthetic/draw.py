@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from denet.data.synthetic import SyntheticConfig, World
-from denet.graph import MODALITIES, Modality
+from denet.graph import RGB_NIR_TIR, Modality
 
 HERE = Path(__file__).parent
 CONFIG = SyntheticConfig()
@@ -22,11 +22,11 @@ def table(groups: Sequence[Sequence[Triplet]], path: Path) -> None:
     """Groups of triplets side by side, a row for each modality."""
     wide, tall = ZOOM * CONFIG.width, ZOOM * CONFIG.height
     width = sum(len(group) * wide for group in groups) + GAP * (len(groups) - 1)
-    sheet = Image.new("RGB", (width, tall * len(MODALITIES) + GAP * 2), "white")
+    sheet = Image.new("RGB", (width, tall * len(RGB_NIR_TIR.modalities) + GAP * 2), "white")
     left = 0
     for group in groups:
         for triplet in group:
-            for row, modality in enumerate(MODALITIES):
+            for row, modality in enumerate(RGB_NIR_TIR.modalities):
                 image = triplet[modality].resize((wide, tall), Image.Resampling.NEAREST)
                 sheet.paste(image, (left, row * (tall + GAP)))
             left += wide

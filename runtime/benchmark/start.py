@@ -20,7 +20,7 @@ PATIENCE = 600.0
 """Seconds after which a process is given up."""
 
 BEGIN = (
-    "import time; began = time.perf_counter(); import runtime; "
+    "import time; began = time.perf_counter(); from runtime import Runtime; "
     "took = time.perf_counter() - began; "
     "from runtime.benchmark.child import main; main(took)"
 )

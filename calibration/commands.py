@@ -1,0 +1,244 @@
+"""`denet calibrate`, `denet project` and `denet gallery calibrate`: what data adds to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from denet.console import print_json, print_whole, progress, reported, say
+from denet.options import BatchOpt, BundleArg, JsonOpt, RuntimeOptions, ThreadsOpt, grouped
+
+if TYPE_CHECKING:
+    from calibration.outcome import Outcome
+    from calibration.project import Projected, ProjectionRequest
+    from calibration.request import CalibrationRequest
+
+BudgetOpt = Annotated[
+    float | None,
+    typer.Option(
+        help="What each state may lose: mAP points (0.5); without labels, its least mean cosine "
+        "to FP32 (0.99)."
+    ),
+]
+TargetOpt = Annotated[
+    str | None,
+    typer.Option(
+        help="What INT8 is made for, as vnni,trt: [b]vnni[/b] or [b]avx2[/b] CPUs, [b]trt[/b] "
+        "(TensorRT). Default: this CPU."
+    ),
+]
+SamplesSeedOpt = Annotated[int, typer.Option(min=0, help="Seed of the choice of samples.")]
+
+
+@reported(extra="calibrate")
+def calibrate(
+    bundle: BundleArg,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="A data set, whose training split is used, or a folder with RGB/, NI/, TI/.",
+        ),
+    ],
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="[b]auto[/b]: per engine, the fastest that keeps the budget; or all engines in "
+            "[b]int8[/b] or [b]fp16[/b]."
+        ),
+    ] = "auto",
+    target: TargetOpt = None,
+    budget: BudgetOpt = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples to calibrate with.")] = 256,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="Method of the ranges: [b]minmax[/b], [b]percentile[/b], [b]entropy[/b]."
+        ),
+    ] = "minmax",
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="A data set whose test split judges; default: a third of DATA's identities.",
+        ),
+    ] = None,
+    ranges: Annotated[
+        Path | None,
+        typer.Option("--table", help="Ranges of this model measured before: calibration.json."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="HTML", help="Write a page with tables and plots, too.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a page at --report.")] = False,
+    seed: SamplesSeedOpt = 0,
+    batch: BatchOpt = 8,
+    threads: ThreadsOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Add FP16 and INT8 engines, chosen within a budget."""
+    from calibration.facts import outcome_facts
+    from calibration.page import check_report, write_report
+    from calibration.request import calibration_request
+
+    asked = calibration_request(
+        data,
+        precision,
+        target,
+        budget=budget,
+        judge=judge,
+        table=ranges,
+        samples=samples,
+        method=method,
+        seed=seed,
+        batch=batch,
+        threads=threads,
+    )
+    if report is not None:
+        check_report(report, replace=force)
+    outcome = run_calibration(bundle, asked)
+    if report is not None:
+        write_report(outcome, report, replace=force)
+    if as_json:
+        print_json(outcome_facts(outcome))
+        return
+    print_outcome(outcome)
+    default = outcome.bundle.manifest.default_precision
+    say(f"{bundle}: runs in {default} from now on")
+    if report is not None:
+        say(f"{report}: the report")
+
+
+def requested(
+    data: Path | None,
+    precision: str,
+    target: str | None,
+    *,
+    dim: int | None,
+    budget: float | None,
+    threads: int | None,
+) -> tuple[ProjectionRequest | None, CalibrationRequest | None]:
+    """What an export asks of a projection and of a calibration, seen to be possible; None where it
+    wants none. Data without a dimension to project to are there to calibrate with."""
+    from calibration.errors import CalibrationError
+    from calibration.request import calibration_request
+
+    calibration = projection = None
+    if precision != "fp32" or (data is not None and dim is None):
+        if data is None:
+            raise CalibrationError(
+                f"--precision {precision} is calibrated: name the data by --calibration-data"
+            )
+        calibration = calibration_request(data, precision, target, budget=budget, threads=threads)
+    if dim is not None:
+        from calibration.project import projection_request
+
+        projection = projection_request(data, dim, budget, threads)
+    return projection, calibration
+
+
+def run_calibration(bundle: Path, request: CalibrationRequest) -> Outcome:
+    """Calibrate with a progress bar."""
+    from calibration.run import calibrate as run
+
+    with progress("calibrating") as notify:
+        return run(bundle, request, notify=notify)
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """The tables of a calibration, and what a person should know of it."""
+    from calibration.tables import engine_table, variant_table
+
+    for table in (*(variant_table(outcome, n) for n in outcome.whole), engine_table(outcome)):
+        print_whole(table)
+    given_up = [
+        f"mixed-{target}: {engine}: {reason}"
+        for target, selection in outcome.selections.items()
+        for engine, reason in selection.reasons.items()
+    ]
+    for note in (*given_up, *outcome.notes):
+        say(note)
+
+
+@reported(extra="calibrate")
+def project(
+    bundle: BundleArg,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A data set, whose training split is used."),
+    ],
+    dim: Annotated[int, typer.Option(min=1, help="Numbers that a projected embedding has.")] = 512,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, help="mAP points that the mean over the states may lose (0.5)."),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Samples to fit it on, at most (512).")
+    ] = None,
+    seed: SamplesSeedOpt = 0,
+    batch: BatchOpt = 8,
+    threads: ThreadsOpt = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Make embeddings shorter: put a projection, fitted on data, into the bundle."""
+    from calibration.project import SAMPLES, ProjectionRequest
+    from calibration.projection import projection_facts, projection_table
+
+    request = ProjectionRequest(
+        data=data,
+        dim=dim,
+        samples=samples or SAMPLES,
+        seed=seed,
+        budget=budget,
+        batch=batch,
+        threads=threads,
+    )
+    made = run_projection(bundle, request)
+    if as_json:
+        print_json({"bundle": str(bundle), **projection_facts(made.choice)})
+        return
+    print_whole(projection_table(made.choice))
+    for note in made.samples.notes:
+        say(note)
+    say(f"{bundle}: embeddings of {dim} from now on")
+
+
+def run_projection(bundle: Path, request: ProjectionRequest) -> Projected:
+    """Project with a progress bar."""
+    from calibration.project import project as run
+
+    with progress("projecting") as notify:
+        return run(bundle, request, notify=notify)
+
+
+@reported(extra="calibrate")
+@grouped
+def calibrate_scores(
+    bundle: BundleArg,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A data set, whose test split is used."),
+    ],
+    to: Annotated[Path, typer.Option("--out", help="The file of scores to write (.json).")],
+    *,
+    running: RuntimeOptions,
+    batch: BatchOpt = 16,
+    as_json: JsonOpt = False,
+) -> None:
+    """Measure how alike strangers look in each pair of missing states, for search --scores."""
+    from calibration.scores import check_scores_file, measure_scores
+    from runtime.commands import loaded
+    from runtime.gallery.describe import scores_facts, scores_table
+
+    check_scores_file(to)
+    with loaded(bundle, running, batch) as runtime, progress("measuring") as notify:
+        scores = measure_scores(
+            runtime, data, to, lambda done, total: notify("measuring", done, total)
+        )
+    if as_json:
+        print_json({"out": str(to), **scores_facts(scores)})
+        return
+    print_whole(scores_table(scores))
+    say(f"{to}: tells false-match rates down to {scores.least_rate:.2g}")

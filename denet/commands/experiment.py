@@ -1,0 +1,49 @@
+"""`denet experiment`: the paper's tables and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from denet.console import counted, out, progress, reported, say
+from denet.options import ConfigOpt, DataArg, PresetOpt
+
+
+@reported(extra="train")
+def experiment(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="table1 to table7, fig5-rho, fig5-mu, fig5-eta, "
+            "states, or several as table1,table5."
+        ),
+    ],
+    root: DataArg,
+    to: Annotated[Path, typer.Option("--out", help="The directory of runs and tables.")],
+    preset: PresetOpt = None,
+    config: ConfigOpt = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 1,
+) -> None:
+    """Run the paper's experiments; finished runs are shared and kept."""
+    from denet.data.records import open_data
+    from denet.experiments import catalog, study, tables
+    from denet.files import written_whole
+    from denet.recipe import read_recipe
+
+    names = name.split(",")
+    chosen = [catalog.experiment(each) for each in names]
+    recipe = read_recipe(preset, config)
+    data = open_data(root)
+    todo = study.jobs_of(chosen, recipe, seeds, to)
+    with progress("training", len(todo)) as notify:
+        more = counted(notify, "training", len(todo))
+        study.run_jobs(todo, data, jobs, notify=lambda _: more(1))
+    grids = [(each, tables.tabulate(each, todo, data.name)) for each in chosen]
+    for each, (_, grid) in zip(names, grids, strict=True):
+        out.print(grid.for_terminal())
+        with written_whole(to / f"{each}.md") as temporary:
+            temporary.write_text(grid.markdown(), encoding="utf-8")
+        say(f"{to / each}.md")

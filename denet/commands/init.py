@@ -1,0 +1,35 @@
+"""`denet init`: an untrained checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from denet.console import reported, say
+from denet.options import ConfigOpt, PresetOpt
+
+
+@reported(extra="train")
+def init(
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint to write (.safetensors).")],
+    preset: PresetOpt = None,
+    config: ConfigOpt = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Backbone, instead of the configuration's.")
+    ] = None,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="ImageNet weights for the backbones.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write an untrained checkpoint, for trying things."""
+    from denet.checkpoint import save_checkpoint
+    from denet.initialize import initial_model
+    from denet.recipe import model_config
+
+    model = initial_model(model_config(preset, config, backbone), seed=seed, pretrained=pretrained)
+    save_checkpoint(model, checkpoint, replace=force)
+    say(f"{checkpoint}: untrained {model.config.backbone}")

@@ -1,0 +1,77 @@
+"""`denet train`: a run that can be interrupted and resumed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from denet.console import progress, reported, say, say_aside
+from denet.errors import DenetError
+from denet.options import ConfigOpt, DataArg, PresetOpt
+
+
+@reported(extra="train")
+def train(
+    root: DataArg,
+    to: Annotated[Path, typer.Option("--out", help="The directory of the run.")],
+    preset: PresetOpt = None,
+    config: ConfigOpt = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run at --out, with its own recipe.")
+    ] = False,
+) -> None:
+    """Train a DENet; a run can be interrupted and resumed."""
+    from denet.data.records import DataError, open_data
+    from denet.interrupt import Interrupted, interruptible
+
+    first = os.environ.get("RANK", "0") == "0"  # of several processes only the first speaks
+    where = "before the first epoch"
+    try:
+        with interruptible() as interruption:
+            from denet.recipe import read_recipe
+            from denet.train import TrainProgress
+            from denet.train import train as run
+
+            own = resume and preset is None and config is None
+            with progress("training", shown=first) as notify:
+
+                def show(done: TrainProgress) -> None:
+                    nonlocal where
+                    interruption.check()
+                    where = f"in epoch {done.epoch}"
+                    notify(done.describe(), done.batch, done.batches)
+
+                best = run(
+                    None if own else read_recipe(preset, config),
+                    open_data(root),
+                    to,
+                    resume=resume,
+                    on_batch=show,
+                    on_epoch=lambda report: say_aside(report.describe()),
+                )
+    except Interrupted as stop:
+        if first:
+            say_aside(f"interrupted {where}; {how_to_continue(root, to)}")
+        raise typer.Exit(stop.exit_code) from None
+    except DenetError as error:
+        if first or isinstance(error, DataError):
+            raise
+        raise typer.Exit(2) from None  # the first process has the same error
+    if first:
+        say(f"{best}: the best checkpoint")
+
+
+def how_to_continue(root: Path, to: Path) -> str:
+    """What to type after an interruption of training."""
+    from denet.run import RECIPE
+
+    if not (to / RECIPE).exists():
+        return "nothing was begun: start it again"
+    command = ["denet", "train", str(root), "--out", str(to), "--resume"]
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        command = ["torchrun", "...", *command]
+    return f"continue with: {shlex.join(command)}"

@@ -1,0 +1,128 @@
+"""`denet build`: TensorRT engines of a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from denet.console import out, print_json, progress, reported, say
+from denet.options import BundleArg, JsonOpt, grouped
+
+if TYPE_CHECKING:
+    from runtime.backends.tensorrt.machine import BuildOptions
+
+PANEL = "TensorRT"
+
+
+@dataclass(frozen=True)
+class BuilderOptions:
+    """What TensorRT's builder is told, as the user wrote it."""
+
+    profile: Annotated[
+        str,
+        typer.Option(
+            "--batch",
+            metavar="MIN:OPT:MAX",
+            help="Batches the engines take, and the one they are tuned for.",
+            rich_help_panel=PANEL,
+        ),
+    ] = "1:1:16"
+    opt_level: Annotated[
+        int,
+        typer.Option(
+            min=0, max=5, help="Length of the search for fast kernels.", rich_help_panel=PANEL
+        ),
+    ] = 3
+    workspace: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="MIB",
+            help="Scratch memory a kernel may take (default: all).",
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    tf32: Annotated[
+        bool,
+        typer.Option(
+            "--tf32", help="Let FP32 products use TF32: faster, less exact.", rich_help_panel=PANEL
+        ),
+    ] = False
+    version_compatible: Annotated[
+        bool,
+        typer.Option(
+            "--version-compatible",
+            help="Engines for later TensorRT releases, too.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False
+    hardware_compatible: Annotated[
+        bool,
+        typer.Option(
+            "--hardware-compatible",
+            help="Engines for other Ampere or later GPUs, too; not on a Jetson.",
+            rich_help_panel=PANEL,
+        ),
+    ] = False
+
+    def parsed(self) -> BuildOptions:
+        """The same, read. Raises: BuildError: the profile is none."""
+        from export.tensorrt.build import parse_options
+
+        return parse_options(
+            self.profile,
+            self.opt_level,
+            self.workspace,
+            self.tf32,
+            self.version_compatible,
+            self.hardware_compatible,
+        )
+
+
+@reported()
+@grouped
+def build(
+    bundle: BundleArg,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="[b]auto[/b] (the bundle's default), [b]fp32[/b], [b]fp16[/b], [b]int8[/b] or "
+            "[b]mixed[/b]."
+        ),
+    ] = "auto",
+    no_rebuild: Annotated[
+        bool, typer.Option("--no-rebuild", help="Refuse where an engine is stale.")
+    ] = False,
+    *,
+    builder: BuilderOptions,
+    as_json: JsonOpt = False,
+) -> None:
+    """Build TensorRT engines of a bundle, for this machine's GPU."""
+    run_build(bundle, precision, builder.parsed(), rebuild=not no_rebuild, as_json=as_json)
+
+
+def run_build(
+    bundle: Path,
+    precision: str,
+    options: BuildOptions,
+    *,
+    rebuild: bool = True,
+    as_json: bool = False,
+) -> None:
+    """Build TensorRT engines with a progress bar, and say what came of it."""
+    from export.tensorrt.build import build_engines
+    from export.tensorrt.report import build_facts, build_notes, build_table
+    from runtime.bundle.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    with progress("building", len(opened.manifest.engines)) as notify:
+        made = build_engines(opened, precision, options, rebuild=rebuild, notify=notify)
+    if as_json:
+        print_json(build_facts(made))
+        return
+    out.print(build_table(made))
+    for note in build_notes(made):
+        say(note)

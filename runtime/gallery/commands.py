@@ -1,0 +1,205 @@
+"""`denet gallery`: enrol people from images, and search for whom other images show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from denet.console import counted, print_json, print_whole, progress, reported, say
+from denet.options import (
+    BatchOpt,
+    ImageOptions,
+    ImagesArg,
+    JsonOpt,
+    RuntimeOptions,
+    grouped,
+)
+
+if TYPE_CHECKING:
+    from runtime.gallery.sightings import Sightings
+
+gallery = typer.Typer(
+    help="Enrol people from images, and search for whom other images show.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+GalleryArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="GALLERY", help="The gallery's file: [b]gallery.db[/b], or file:gallery.db."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Where embeddings are from: images and the bundle that embeds them, or a file of them."""
+
+    images: ImagesArg = None
+    through: Annotated[
+        Path | None, typer.Option("--bundle", help="The bundle that embeds the images.")
+    ] = None
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NPZ",
+            help="Embeddings, instead of images: what [b]denet embed --out[/b] wrote.",
+        ),
+    ] = None
+
+
+@gallery.command("enrol")
+@reported()
+@grouped
+def enrol(
+    setting: GalleryArg,
+    *,
+    samples: SampleOptions,
+    single: ImageOptions,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            help="Identity that all of them show. Default: each file name says it, up to its first "
+            "underscore: alice_2.jpg is alice."
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Storage of a new gallery: [b]float16[/b] (default), [b]float32[/b] or "
+            "[b]int8[/b]."
+        ),
+    ] = None,
+    running: RuntimeOptions,
+    batch: BatchOpt = 16,
+    as_json: JsonOpt = False,
+) -> None:
+    """Remember people: add their embeddings to a gallery, which is made if need be."""
+    from runtime.gallery.opening import check_setting, open_gallery
+
+    check_setting(setting, storage)
+    seen = sightings(samples, single, running, batch)
+    enrolments = seen.enrolments(identity)
+    with open_gallery(setting, create=True, storage=storage) as opened:
+        ids = opened.enrol(seen.space, enrolments)
+    if as_json:
+        facts = [{"entry": i, "identity": e.identity} for i, e in zip(ids, enrolments, strict=True)]
+        print_json({"gallery": setting, "enrolled": facts})
+        return
+    names = list(dict.fromkeys(enrolment.identity for enrolment in enrolments))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    say(f"{setting}: enrolled {', '.join(names[:3])}{more}, new entries: {len(ids)}")
+
+
+@gallery.command("search")
+@reported()
+@grouped
+def search(
+    setting: GalleryArg,
+    *,
+    samples: SampleOptions,
+    single: ImageOptions,
+    top: Annotated[int, typer.Option(min=1, help="Identities shown for each, at most.")] = 5,
+    threshold: Annotated[
+        float | None, typer.Option(help="The least cosine of a match; without --scores.")
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JSON",
+            help="Compare by false-match rate: what [b]denet gallery calibrate[/b] wrote.",
+        ),
+    ] = None,
+    fmr: Annotated[
+        float | None,
+        typer.Option(
+            help="The greatest false-match rate of a match, as 0.001: what share of strangers may "
+            "pass, of each comparison; needs --scores."
+        ),
+    ] = None,
+    running: RuntimeOptions,
+    batch: BatchOpt = 16,
+    as_json: JsonOpt = False,
+) -> None:
+    """Find out whom images show: the best identities of a gallery for each of them."""
+    from runtime.gallery.describe import match_facts, match_table
+    from runtime.gallery.opening import open_gallery
+    from runtime.gallery.scores import check_limits, least_score, read_scores
+
+    check_limits(threshold, fmr, scored=scores is not None)
+    with open_gallery(setting) as opened:
+        seen = sightings(samples, single, running, batch)
+        table = None if scores is None else read_scores(scores, seen.space)
+        least = least_score(table, threshold, fmr)
+        found = opened.search(seen.space, seen.embeddings, seen.states, top=top, scores=table)
+    kept = [[match for match in matches if match.score >= least] for matches in found]
+    if as_json:
+        print_json({"gallery": setting, "queries": match_facts(seen, kept, table)})
+        return
+    print_whole(match_table(seen, kept, table))
+
+
+@gallery.command("list")
+@reported()
+def list_entries(
+    setting: GalleryArg,
+    identity: Annotated[
+        str | None, typer.Option(help="Show the entries of this identity, one by one.")
+    ] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Show whom a gallery has."""
+    from runtime.gallery.describe import entry_facts, entry_table, identity_table
+    from runtime.gallery.opening import open_gallery
+
+    with open_gallery(setting) as opened:
+        entries = opened.entries(identity)
+    if as_json:
+        print_json({"gallery": setting, "entries": entry_facts(entries)})
+    else:
+        print_whole(identity_table(entries) if identity is None else entry_table(entries))
+
+
+@gallery.command("remove")
+@reported()
+def remove(
+    setting: GalleryArg,
+    identity: Annotated[str, typer.Argument(help="Identity to forget.")],
+    entry: Annotated[
+        int | None,
+        typer.Option(help="Entry to remove alone; [b]list --identity[/b] shows them."),
+    ] = None,
+) -> None:
+    """Forget an identity: overwrite its embeddings in the file."""
+    from runtime.gallery.opening import open_gallery
+
+    with open_gallery(setting) as opened:
+        gone = opened.remove(identity, entry)
+    say(f"{setting}: entries of {identity} removed: {gone}")
+
+
+def sightings(
+    samples: SampleOptions, single: ImageOptions, running: RuntimeOptions, batch: int
+) -> Sightings:
+    """Embeddings to enrol or to search for: of images, or of a file."""
+    from runtime.bundle.bundle import Bundle
+    from runtime.commands import loaded
+    from runtime.gallery.sightings import check_given, of_images, read_sightings
+    from runtime.samples import choose_samples
+
+    folder, bundle = samples.images, samples.through
+    check_given(folder, single.files, bundle, samples.embeddings)
+    if samples.embeddings is not None:
+        return read_sightings(samples.embeddings)
+    assert bundle is not None
+    opened = Bundle.open(bundle)
+    chosen = choose_samples(folder, single.files, state=None, every_state=False, graph=opened.graph)
+    with loaded(opened, running, batch) as runtime:
+        runtime.prepare({runtime.graph.state(sample.files) for sample in chosen})
+        with progress("embedding", len(chosen)) as notify:
+            more = counted(notify, "embedding", len(chosen))
+            return of_images(runtime, chosen, str(folder or "given"), more)

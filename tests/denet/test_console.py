@@ -1,0 +1,141 @@
+"""What commands print: errors in one line, what to install, and how far things are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import typer
+
+from denet.console import EXTRAS, counted, progress, reported, say, stepwise
+from denet.errors import DenetError
+from tests.paths import ROOT
+
+
+def told(capsys: pytest.CaptureFixture[str], command: Any) -> str:
+    """The one line on standard error of a command that ends with exit code 2."""
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert ended.value.exit_code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    return line
+
+
+def test_the_packages_of_an_extra_are_those_of_the_distribution() -> None:
+    project = msgspec.toml.decode((ROOT / "pyproject.toml").read_bytes())["project"]
+    imported = {"scikit-learn": "sklearn"}
+    for extra, packages in EXTRAS.items():
+        wanted = [w.partition(">=")[0] for w in project["optional-dependencies"][extra]]
+        assert packages == {imported.get(name, name.replace("-", "_")) for name in wanted}
+
+
+def test_an_error_of_the_user_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    @reported()
+    def command() -> None:
+        raise DenetError("a/[b]/c.toml: is no [table]")
+
+    assert told(capsys, command) == "error: a/[b]/c.toml: is no [table]"
+
+
+@pytest.mark.parametrize("extra", ["train", "calibrate"])
+def test_a_package_of_the_extra_that_is_absent(
+    extra: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+
+    @reported(extra=extra)
+    def command() -> None:
+        import onnx  # noqa: F401
+
+    line = told(capsys, command)
+    assert line.startswith("error: this command needs onnx")
+    assert line.endswith(f"pip install '.[{extra}]'")
+
+
+def test_a_package_that_the_command_does_not_need_is_no_mistake_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    def command() -> None:
+        import torch  # noqa: F401
+
+    for extra in (None, "calibrate"):
+        with pytest.raises(ModuleNotFoundError):
+            # As a module of this program would be.
+            reported(extra=extra)(eval_in("denet.anything", command))()
+
+
+def eval_in(module: str, command: Any) -> Any:
+    """The same function, as if `module` had it."""
+    return type(command)(command.__code__, command.__globals__ | {"__name__": module})
+
+
+def test_a_part_that_an_installed_package_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    @reported(extra="train")
+    def command() -> None:
+        import numpy.no_such_part  # noqa: F401
+
+    line = told(capsys, command)
+    assert line.startswith("error: the package numpy is broken: it has no numpy.no_such_part")
+
+
+def test_what_an_installed_package_needs_is_absent(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_there.py").write_text("import not_there_at_all.part\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    @reported(extra="train")
+    def command() -> None:
+        import half_there  # noqa: F401
+
+    line = told(capsys, command)
+    assert line.startswith("error: the package half_there is broken: it needs not_there_at_all")
+
+
+@pytest.mark.parametrize("name", ["denet.no_such_module", "runtime.no_such_module"])
+def test_a_module_of_this_program_that_is_missing_is_a_mistake_in_it(name: str) -> None:
+    @reported(extra="train")
+    def command() -> None:
+        __import__(name)
+
+    with pytest.raises(ModuleNotFoundError):
+        command()
+
+
+def test_a_line_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "[bold]/a/path[/bold] " + "long " * 60
+    say(line)
+    assert capsys.readouterr().out.splitlines() == [line]
+
+
+def test_progress_is_told_of_the_whole() -> None:
+    heard: list[tuple[str, float, int]] = []
+
+    def notify(what: str, done: float, total: int) -> None:
+        heard.append((what, done, total))
+
+    more = counted(notify, "reading", 5)
+    more(2)
+    more(3)
+    step = stepwise(notify, 2)
+    step("first")
+    step("second")
+    assert heard == [("reading", 2, 5), ("reading", 5, 5), ("first", 1, 2), ("second", 2, 2)]
+
+
+def test_a_progress_bar_leaves_nothing_on_standard_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress("drawing", 3) as notify:
+        notify("drawing", 1, 3)
+        notify("drawn", 3, 3)
+    with progress("training", shown=False) as notify:
+        notify("training", 0, 0)
+    assert capsys.readouterr().out == ""
