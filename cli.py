@@ -603,7 +603,8 @@ def export(
     else:
         check_unused(options)
 
-    from denet.checkpoint import file_digest, load_checkpoint
+    from denet.checkpoint import load_checkpoint
+    from denet.files import file_digest
     from export.bundle import STEPS, check_target, export_bundle
 
     request = shorter = None

@@ -12,6 +12,7 @@ import msgspec
 
 from denet.errors import DenetError
 from runtime.backends import BACKENDS, BackendError
+from runtime.backends.onnxruntime.releases import why_no_int8
 from runtime.backends.tensorrt.files import find_engines
 from runtime.backends.tensorrt.target import this_target
 from runtime.bundle.bundle import Bundle
@@ -67,6 +68,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         python: the version of Python.
         software: what is installed.
         int8: the forms of INT8 that its CPU takes, the best first.
+        no_int8: why it takes none.
         backends: all there are, each with the reason why it cannot run here.
         order: what "auto" tries.
         bundle: the bundle, where one was named.
@@ -78,6 +80,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     software: Software
     int8: tuple[str, ...]
+    no_int8: str | None
     backends: dict[str, str | None]
     order: tuple[str, ...]
     bundle: BundleReport | None
@@ -117,12 +120,16 @@ def diagnose(path: Path | None = None, backend: str = "auto", precision: str = "
     backends = {name: why_not(name, machine, software) for name in BACKENDS if name != "auto"}
     advice = [*advise(machine, software, backends)]
     refusal = _refusal(backend, backends)
+    version = software.onnxruntime.version
+    no_int8 = None if version is None else why_no_int8(version)
     report = None
     if bundle is not None:
         chosen = refusal or would_run(bundle, backend, precision)
         report = BundleReport(
             path=str(bundle.root),
-            precisions={name: _why_not_here(name, backends) for name in bundle.manifest.variants},
+            precisions={
+                name: _why_not_here(name, backends, no_int8) for name in bundle.manifest.variants
+            },
             engines=_find(bundle, software),
             chosen=chosen if isinstance(chosen, Chosen) else None,
         )
@@ -133,7 +140,8 @@ def diagnose(path: Path | None = None, backend: str = "auto", precision: str = "
         machine=machine,
         python=sys.version.partition(" ")[0],
         software=software,
-        int8=tuple(variant("int8", target) for target in cpu_targets()),
+        int8=() if no_int8 else tuple(variant("int8", target) for target in cpu_targets()),
+        no_int8=no_int8,
         backends=backends,
         order=tuple(name for name in AUTO if name in BACKENDS),
         bundle=report,
@@ -173,7 +181,9 @@ def _refusal(backend: str, backends: dict[str, str | None]) -> str | None:
     return f"nothing can run here: {backends['ort-cpu']}" if all(backends.values()) else None
 
 
-def _why_not_here(name: str, backends: dict[str, str | None]) -> str | None:
+def _why_not_here(
+    name: str, backends: dict[str, str | None], no_int8: str | None = None
+) -> str | None:
     """Why a variant of a bundle cannot run: it was made for other hardware."""
     made_for = name.partition("-")[2]
     if made_for == "trt":
@@ -181,7 +191,7 @@ def _why_not_here(name: str, backends: dict[str, str | None]) -> str | None:
         return None if able else "it is made for TensorRT, which cannot run here"
     if made_for and made_for not in cpu_targets():
         return "it is made for a CPU with VNNI"
-    return None
+    return no_int8 if made_for else None
 
 
 def _find(bundle: Bundle, software: Software) -> dict[str, Engines]:
