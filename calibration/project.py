@@ -236,5 +236,5 @@ def _projected_canary(bundle: Bundle, choice: Choice) -> dict[str, NDArray[Any]]
 def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
     """Arrays as an npz file; equal arrays give equal bytes."""
     stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **arrays)
+    np.savez(stream, **arrays)
     return stream.getvalue()

@@ -63,5 +63,5 @@ def one_thread() -> Iterator[None]:
 def npz(arrays: dict[str, NDArray[Any]]) -> bytes:
     """Arrays as an npz file; equal arrays give equal bytes."""
     stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **arrays)
+    np.savez(stream, **arrays)
     return stream.getvalue()
