@@ -1,9 +1,13 @@
-# `make demo` and `make test` set up what they need in .venv; nothing has to be installed first.
+# `make demo` and `make test` set up what they need in .venv; nothing has to be installed first. What
+# they install is in locks/: the same today and next year, on every machine, for every Python from
+# 3.10 to 3.13. Another Python beside it: make test PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 DENET := $(VENV)/bin/denet
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+NEWEST := .venv-newest
 
-.PHONY: demo test coverage lint bench gpu clean
+.PHONY: demo test coverage lint bench gpu lock ranges newest clean
 
 # A second call finishes what the first one left: the set is kept, and the run resumes.
 demo: $(VENV)/.train
@@ -31,13 +35,14 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/.train
+	$(PIP) install --quiet --editable ".[peers]"
 	$(VENV)/bin/python measurements/composed.py
 	$(VENV)/bin/python measurements/training.py
 
 # On a machine with an NVIDIA GPU and the headers of CUDA: the whole TensorRT path, from an untrained
 # ResNet-50 to docs/gpu-report.md, and the tests marked `gpu`. See docs/gpu.md.
 gpu: $(VENV)/.dev
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[tensorrt,gpu]"
+	$(PIP) install --quiet --editable ".[tensorrt,gpu]"
 	mkdir -p gpu
 	test -d gpu/synthetic || $(DENET) synth gpu/synthetic --identities 60
 	test -f gpu/model.safetensors || $(DENET) init gpu/model.safetensors
@@ -45,10 +50,36 @@ gpu: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -m gpu
 	$(VENV)/bin/python measurements/gpu.py gpu/model.denet --out docs/gpu-report.md
 
-$(VENV)/.train $(VENV)/.dev: $(VENV)/.%: pyproject.toml
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+# Does it still work with the oldest and the newest releases that pyproject.toml allows?
+ranges: $(VENV)/.dev
+	$(VENV)/bin/python scripts/check_ranges.py
+
+# The suite with the newest releases of the day. A failure is news, not a fault of the checkout.
+newest:
+	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable ".[dev]"
+	$(NEWEST)/bin/python -m pip list --disable-pip-version-check
+	$(NEWEST)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# Renews both locks: the newest releases that pyproject.toml allows, and the hashes of their files.
+COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --group build --universal --python-version 3.10 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	--quiet --upgrade
+lock: $(VENV)/bin/uv
+	$(COMPILE) --extra dev --output-file locks/dev.txt
+	$(COMPILE) --extra train --constraint locks/dev.txt --output-file locks/train.txt
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/bin/uv: | $(VENV)/bin/python
+	$(PIP) install --quiet uv
+
+# Both may lie in one environment: what both locks hold is of the same version in both.
+$(VENV)/.train $(VENV)/.dev: $(VENV)/.%: locks/%.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --quiet --require-hashes --requirement $<
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo gpu build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(NEWEST) demo gpu build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -157,7 +157,8 @@ def export(
     else:
         check_unused(options)
 
-    from denet.checkpoint import file_digest, load_checkpoint
+    from denet.checkpoint import load_checkpoint
+    from denet.files import file_digest
     from export.bundle import check_out, export_bundle, export_steps
 
     shorter, request = requested(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from denet.files import replaced_folder
 from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import Projection
-from runtime.bundle.writing import link, link_folder, store, store_manifest
+from runtime.bundle.writing import link, link_folder, npz, store, store_manifest
 from runtime.head import normalized
 from runtime.runtime import CanaryError, Runtime
 
@@ -189,7 +188,7 @@ def _write(
             for file in set(manifest.files()) - made_anew:
                 link(bundle.root, root, file)
             link_folder(bundle.root / BUILT, root / BUILT)
-            canary = store(root, manifest.canary.file.path, _npz(_projected_canary(bundle, choice)))
+            canary = store(root, manifest.canary.file.path, npz(_projected_canary(bundle, choice)))
             store_manifest(
                 root,
                 msgspec.structs.replace(
@@ -198,7 +197,7 @@ def _write(
                     head=msgspec.structs.replace(
                         head,
                         dim=request.dim,
-                        affine=store(root, "head.npz", _npz(arrays)),
+                        affine=store(root, "head.npz", npz(arrays)),
                         projection=Projection(
                             data=str(request.data),
                             samples=len(samples.calibration.records),
@@ -230,10 +229,3 @@ def _projected_canary(bundle: Bundle, choice: ProjectionChoice) -> dict[str, NDA
         short = (arrays[name] - choice.mean.astype(np.float64)) @ choice.matrix
         arrays[name] = normalized(short).astype(np.float32)
     return arrays
-
-
-def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
-    """Arrays as an npz file; equal arrays give equal bytes."""
-    stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **arrays)
-    return stream.getvalue()

@@ -5,7 +5,6 @@ Nothing is ever unpickled: a checkpoint from a stranger cannot run code.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import msgspec
@@ -89,9 +88,3 @@ def load_checkpoint(path: Path) -> DENet:
             f"{path}: the weights do not fit the configuration: {error}"
         ) from None
     return model.eval()
-
-
-def file_digest(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

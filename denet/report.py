@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from denet import __version__
-from denet.checkpoint import file_digest
 from denet.data.records import DataSet
 from denet.errors import DenetError
 from denet.evaluate import Split, parse_rates
 from denet.examine import RATES, Examination, examine
 from denet.figures import Drawing, draw_figures
+from denet.files import file_digest
 from denet.graph import Graph, State
 from denet.metrics import Ranking
 from denet.outputs import check_output, write_output

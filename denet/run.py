@@ -31,10 +31,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from denet.checkpoint import file_digest, save_checkpoint
+from denet.checkpoint import save_checkpoint
 from denet.data.records import Record
 from denet.errors import DenetError
-from denet.files import written_whole
+from denet.files import file_digest, written_whole
 from denet.model import DENet
 from denet.recipe import Recipe
 

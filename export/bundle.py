@@ -18,7 +18,7 @@ from denet.graph import Graph
 from denet.model import DENet
 from denet.outputs import check_free, check_parent
 from export.engines import Shape, engine_graphs
-from export.golden import make_canary, npz
+from export.golden import make_canary
 from export.onnx import Traced, to_onnx
 from export.parity import ParityError, check_parity, parity_steps
 from runtime.bundle.bundle import Bundle
@@ -33,7 +33,7 @@ from runtime.bundle.manifest import (
     Preprocessing,
     TensorSpec,
 )
-from runtime.bundle.writing import store, store_manifest
+from runtime.bundle.writing import npz, store, store_manifest
 from runtime.preprocess import Preprocessor
 from runtime.runtime import CanaryError, Runtime
 

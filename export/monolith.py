@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from denet.checkpoint import file_digest, load_checkpoint
+from denet.checkpoint import load_checkpoint
 from denet.cmft import CMFT
 from denet.errors import DenetError
+from denet.files import file_digest
 from denet.graph import State
 from denet.initialize import random_images
 from denet.model import DENet

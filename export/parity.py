@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from denet.checkpoint import file_digest, load_checkpoint
+from denet.checkpoint import load_checkpoint
 from denet.errors import DenetError
+from denet.files import file_digest
 from denet.graph import Graph, Modality, State, component
 from denet.initialize import random_images
 from denet.model import DENet

@@ -22,12 +22,12 @@ import torch
 from composed import interleave, processor
 from rich.console import Console
 
-from denet.checkpoint import file_digest, load_checkpoint
+from denet.checkpoint import load_checkpoint
 from denet.data.records import open_data
 from denet.embed import BundleEmbedder
 from denet.evaluate import evaluate_states
 from denet.experiments.figure import means
-from denet.files import written_whole
+from denet.files import file_digest, written_whole
 from denet.graph import RGB_NIR_TIR, State
 from denet.recipe import Recipe, read_recipe
 from denet.tables import ranking_facts

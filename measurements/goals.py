@@ -30,10 +30,11 @@ from rich.console import Console
 from rich.table import Table
 
 from calibration import CalibrationRequest, calibrate
-from denet.checkpoint import file_digest, load_checkpoint, save_checkpoint
+from denet.checkpoint import load_checkpoint, save_checkpoint
 from denet.config import ModelConfig
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.evaluate import draw_states
+from denet.files import file_digest
 from denet.graph import Graph, Modality, State
 from denet.initialize import initial_model
 from denet.model import DENet

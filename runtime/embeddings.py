@@ -105,7 +105,6 @@ def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
         with written_whole(out) as temporary, temporary.open("wb") as stream:
             np.savez(
                 stream,
-                allow_pickle=False,
                 embeddings=result.embeddings,
                 names=np.array(result.names),
                 states=np.array([state.name for state in result.states]),

@@ -15,9 +15,10 @@ from filelock import FileLock
 
 from calibration import CalibrationRequest, Outcome, calibrate
 from calibration.observe import QUANTIZED_BINS
-from denet.checkpoint import file_digest, load_checkpoint, save_checkpoint
+from denet.checkpoint import load_checkpoint, save_checkpoint
 from denet.config import ModelConfig
 from denet.data.synthetic import SyntheticConfig, write_synthetic
+from denet.files import file_digest
 from denet.initialize import initial_model
 from denet.model import DENet
 from export import export_bundle

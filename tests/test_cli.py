@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def test_help_has_a_line_for_each_command() -> None:
     }  # type: ignore[union-attr]
     commands |= {group.name for group in cli.app.registered_groups}
     first = next(i for i, line in enumerate(lines) if "Commands" in line)
-    listed = [line.strip("│ ").split()[0] for line in lines[first + 1 :] if line.startswith("│")]
+    listed = re.findall(r"^\W*(\w\S*)", "\n".join(lines[first + 1 :]), re.MULTILINE)
     assert sorted(listed) == sorted(commands)
 
 

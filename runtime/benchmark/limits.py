@@ -15,6 +15,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 from denet.graph import Graph, State
+from denet.packages import absent, broken
 from runtime.benchmark.costs import Limit, Roofs
 from runtime.benchmark.errors import BenchmarkError
 from runtime.bundle.forms import Form
@@ -45,13 +46,15 @@ def check_onnx() -> None:
     """See that graphs can be read.
 
     Raises:
-        BenchmarkError: `onnx` is not installed.
+        BenchmarkError: `onnx` is not installed, or broken.
     """
     try:
         import onnx  # noqa: F401
-    except ModuleNotFoundError:
+    except ImportError as error:
+        if not absent(error, "onnx"):
+            raise BenchmarkError(f"limits: {broken('onnx', error)}") from error
         raise BenchmarkError(
-            "limits are counted from graphs, which needs onnx: pip install 'denet-edge[bench]'"
+            "limits are counted from graphs, which needs onnx: pip install '.[bench]'"
         ) from None
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from runtime.bundle.manifest import MANIFEST, File, Manifest
 
@@ -21,6 +25,13 @@ def store(root: Path, path: str, content: bytes) -> File:
         stream.flush()
         os.fsync(stream.fileno())
     return File(path=path, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
+def npz(arrays: Mapping[str, Any]) -> bytes:
+    """Arrays as an npz file; equal arrays give equal bytes."""
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
 
 
 def store_manifest(root: Path, manifest: Manifest) -> None:

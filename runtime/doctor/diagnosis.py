@@ -13,6 +13,7 @@ import msgspec
 from denet.errors import DenetError
 from runtime.backends import BACKENDS, BackendError
 from runtime.backends.choose import AUTO
+from runtime.backends.onnxruntime.releases import why_no_int8
 from runtime.backends.tensorrt.files import find_engines
 from runtime.backends.tensorrt.machine import this_machine
 from runtime.bundle.bundle import Bundle
@@ -65,6 +66,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         python: the version of Python.
         software: what is installed.
         int8: the forms of INT8 that its CPU takes, the best first.
+        no_int8: why it takes none.
         backends: all there are, each with the reason why it cannot run here.
         order: what "auto" tries.
         bundle: the bundle, where one was named.
@@ -76,6 +78,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     software: Software
     int8: tuple[str, ...]
+    no_int8: str | None
     backends: dict[str, str | None]
     order: tuple[str, ...]
     bundle: BundleReport | None
@@ -115,12 +118,16 @@ def diagnose(path: Path | None = None, backend: str = "auto", precision: str = "
     backends = {name: why_not(name, machine, software) for name in BACKENDS if name != "auto"}
     advice = [*advise(machine, software, backends)]
     refusal = _refusal(backend, backends)
+    version = software.onnxruntime.version
+    no_int8 = None if version is None else why_no_int8(version)
     report = None
     if bundle is not None:
         chosen = refusal or would_run(bundle, backend, precision)
         report = BundleReport(
             path=str(bundle.root),
-            precisions={name: _why_not_here(name, backends) for name in bundle.manifest.variants},
+            precisions={
+                name: _why_not_here(name, backends, no_int8) for name in bundle.manifest.variants
+            },
             engines=_find(bundle, software),
             chosen=chosen if isinstance(chosen, BundleChoice) else None,
         )
@@ -131,7 +138,8 @@ def diagnose(path: Path | None = None, backend: str = "auto", precision: str = "
         machine=machine,
         python=sys.version.partition(" ")[0],
         software=software,
-        int8=tuple(variant("int8", platform) for platform in cpu_platforms()),
+        int8=() if no_int8 else tuple(variant("int8", platform) for platform in cpu_platforms()),
+        no_int8=no_int8,
         backends=backends,
         order=AUTO,
         bundle=report,
@@ -171,7 +179,9 @@ def _refusal(backend: str, backends: dict[str, str | None]) -> str | None:
     return f"nothing can run here: {backends['ort-cpu']}" if all(backends.values()) else None
 
 
-def _why_not_here(name: str, backends: dict[str, str | None]) -> str | None:
+def _why_not_here(
+    name: str, backends: dict[str, str | None], no_int8: str | None = None
+) -> str | None:
     """Why a variant of a bundle cannot run: it was made for other hardware."""
     made_for = name.partition("-")[2]
     if made_for == "trt":
@@ -179,7 +189,7 @@ def _why_not_here(name: str, backends: dict[str, str | None]) -> str | None:
         return None if able else "it is made for TensorRT, which cannot run here"
     if made_for and made_for not in cpu_platforms():
         return "it is made for a CPU with VNNI"
-    return None
+    return no_int8 if made_for else None
 
 
 def _find(bundle: Bundle, software: Software) -> dict[str, EngineStock]:

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from denet.packages import absent, broken
 from runtime.backends import choose
 from runtime.backends.tensorrt.machine import this_machine
 from runtime.bundle.bundle import Bundle
@@ -154,7 +155,7 @@ def answer(request: str) -> None:
     try:
         told = QUESTIONS[name](*arguments)
     except Exception as error:  # a broken package may raise anything
-        missing = isinstance(error, ModuleNotFoundError) and error.name in (name, "cuda")
+        missing = absent(error, name, name.partition(".")[0])
         first = str(error).strip().partition("\n")[0]
         told = {"because": ABSENT if missing else first or type(error).__name__}
     print(f"\n{json.dumps(told)}", flush=True)
@@ -187,8 +188,9 @@ def _rtx_plugin(ort: Any) -> dict[str, str | None]:
     """TensorRT-RTX as a package beside ONNX Runtime, where it is installed."""
     try:
         plugin = importlib.import_module(RTX_PLUGIN.replace("-", "_"))
-    except ModuleNotFoundError:
-        return {}
+    except ImportError as error:
+        lacking = absent(error, RTX_PLUGIN.replace("-", "_"))
+        return {} if lacking else {PROVIDERS["ort-trt-rtx"]: broken(RTX_PLUGIN, error)}
     try:
         ort.register_execution_provider_library(plugin.get_ep_name(), plugin.get_library_path())
         found = any(device.ep_name == plugin.get_ep_name() for device in ort.get_ep_devices())

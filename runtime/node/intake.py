@@ -59,6 +59,7 @@ class Intake:
         self._drain = drain
         self._stop = threading.Event()
         self._running = set(inbox.modalities)
+        self._defect: Exception | None = None  # that a source met
         # Between inbox and synchronizer no frame may be seen on neither side.
         self._moving = threading.Lock()
         self.assessment: Assessment | None = None
@@ -69,12 +70,18 @@ class Intake:
         self._stop.set()
 
     def run(self, beat: Callable[[], None]) -> None:
-        """Work until the sources end, or `stop` is called."""
+        """Work until the sources end, or `stop` is called.
+
+        Raises:
+            Exception: a source met a defect of this program: that one.
+        """
         while self._running and not self._stop.is_set():
             beat()
             self._inbox.wait(POLL)
             for triplet in self._matched():
                 self._judge(triplet, BURST)
+            if self._defect is not None:
+                raise self._defect
         self._inbox.close()
         for triplet in self._matched(last=True):
             beat()
@@ -113,6 +120,7 @@ class Intake:
             self._notify(f"{notice.modality}: {notice.stage}: {notice.reason}")
         if notice.stage == "ended":
             self._running.discard(notice.modality)
+        self._defect = self._defect or notice.error
 
     def _judge(self, triplet: Triplet, patience: float) -> None:
         assessment = self._health.judge(triplet, time.monotonic())

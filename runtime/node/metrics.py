@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from denet.packages import absent, broken
 from runtime.node.errors import NodeError
 from runtime.node.health.verdict import FAULTS
 from runtime.node.latency import BOUNDS
@@ -29,7 +30,9 @@ class Metrics:
     def __init__(self, settings: MetricsSettings, take: Callable[[], NodeSnapshot]) -> None:
         try:
             from prometheus_client import CollectorRegistry, start_http_server
-        except ImportError:
+        except ImportError as error:
+            if not absent(error, "prometheus_client"):
+                raise NodeError(f"[metrics]: {broken('prometheus-client', error)}") from error
             raise NodeError("[metrics] needs prometheus-client: pip install '.[node]'") from None
         registry = CollectorRegistry()
         registry.register(_Collector(take))

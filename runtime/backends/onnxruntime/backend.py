@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from runtime.backends.base import (
     Backend,
+    BackendError,
     Buffer,
     CopyCall,
     EngineCall,
@@ -22,6 +23,7 @@ from runtime.backends.base import (
 )
 from runtime.backends.onnxruntime.memory import CudaMemory, DeviceMemory, HostMemory
 from runtime.backends.onnxruntime.providers import Provider
+from runtime.backends.onnxruntime.releases import why_no_int8
 from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Forms
@@ -98,7 +100,8 @@ class OnnxRuntimeBackend(Backend):
         max_batch: the largest batch that a provider which compiles engines has to take.
 
     Raises:
-        BackendError: the provider or the number of threads cannot be had.
+        BackendError: the provider or the number of threads cannot be had, or this ONNX Runtime
+            is too old for a form.
     """
 
     def __init__(
@@ -118,6 +121,10 @@ class OnnxRuntimeBackend(Backend):
         self._device = "cpu" if provider.is_cpu else "cuda"
         self._sessions: dict[str, ort.InferenceSession] = {}
         provider.check()
+        if provider.is_cpu and any(form.startswith("int8") for form in forms.values()):
+            reason = why_no_int8(ort.__version__)
+            if reason is not None:
+                raise BackendError(f"{self.name}: {reason}")
         Pool.ensure(threads)
         self._memory: DeviceMemory = HostMemory() if provider.is_cpu else CudaMemory()
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import onnxruntime as ort
 
+from denet.packages import absent, broken
 from runtime.backends.base import BackendError
 from runtime.backends.tensorrt.files import Profile, profile_of
 from runtime.bundle.bundle import Bundle
@@ -120,8 +121,11 @@ def _plugin_devices() -> list[Any]:
     """The GPUs that the TensorRT-RTX plugin offers; none where it is not installed."""
     try:
         import onnxruntime_ep_nv_tensorrt_rtx as plugin
-    except (ImportError, OSError):
-        return []
+    except (ImportError, OSError) as error:
+        if absent(error, RTX_PLUGIN):
+            return []
+        name = RTX_PLUGIN.replace("_", "-")
+        raise BackendError(f"ort-trt-rtx: {broken(name, error)}") from error
     try:
         ort.register_execution_provider_library(plugin.get_ep_name(), plugin.get_library_path())
         return [d for d in ort.get_ep_devices() if d.ep_name == plugin.get_ep_name()][:1]

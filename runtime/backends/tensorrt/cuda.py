@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.packages import absent
 from runtime.backends.base import BackendError
 from runtime.backends.tensorrt.device import (
     Addresses,
@@ -49,9 +50,9 @@ def load_pycuda() -> Any:
     """
     try:
         import pycuda.driver as cuda
-    except ModuleNotFoundError:
-        raise BackendError(f"tensorrt: PyCUDA is not installed: {INSTALL}") from None
     except (ImportError, OSError) as error:
+        if absent(error, "pycuda"):
+            raise BackendError(f"tensorrt: PyCUDA is not installed: {INSTALL}") from None
         raise BackendError(f"tensorrt: PyCUDA cannot be loaded: {error}") from None
     try:
         cuda.init()

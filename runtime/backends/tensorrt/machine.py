@@ -9,6 +9,7 @@ from types import ModuleType
 import msgspec
 
 from denet.errors import DenetError
+from denet.packages import absent
 from runtime.machine.gpu import find_gpu
 
 AMPERE = (8, 0)
@@ -101,7 +102,7 @@ def load_tensorrt() -> ModuleType:
     try:
         import tensorrt
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "tensorrt":
+        if not absent(error, "tensorrt"):
             raise TensorRTMissingError(f"TensorRT cannot be loaded: {error}") from None
         raise TensorRTMissingError(f"TensorRT is not installed: {INSTALL}") from None
     except (ImportError, OSError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from denet.packages import absent, broken
 from runtime.node.events.errors import EventError
 from runtime.node.events.fanout import Fanout
 from runtime.node.events.lines import LinesSink
@@ -46,6 +47,8 @@ def open_sinks(settings: EventSettings, node_name: str, notify: Notify = print) 
 def _mqtt(settings: MqttSettings, node_name: str, notify: Notify) -> Sink:
     try:
         from runtime.node.events.mqtt import MqttSink
-    except ModuleNotFoundError:
+    except ImportError as error:
+        if not absent(error, "paho", "paho.mqtt"):
+            raise EventError(f"MQTT: {broken('paho-mqtt', error)}") from error
         raise EventError("MQTT needs paho-mqtt: pip install '.[node]'") from None
     return MqttSink(settings, node_name, notify)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Union
 
+from denet.packages import absent, broken
 from runtime.node.sources.frame import Pixels, SourceError
 from runtime.node.sources.secrets import redacted
 
@@ -32,11 +33,13 @@ def import_av() -> Any:
     """The package `av`, which only a node with video needs.
 
     Raises:
-        SourceError: it is not installed.
+        SourceError: it is not installed, or broken.
     """
     try:
         return importlib.import_module("av")
     except ImportError as error:
+        if not absent(error, "av"):
+            raise SourceError(f"video: {broken('PyAV', error)}") from error
         raise SourceError(f"video needs PyAV ({error}): pip install '.[node]'") from None
 
 
@@ -53,12 +56,13 @@ def opened(
         timeout: seconds without data after which opening or reading gives up; None for never.
 
     Raises:
-        SourceError: it cannot be opened; or, inside the context, it broke.
+        SourceError: it cannot be opened; or, inside the context, it broke. What the camera, FFmpeg
+            and the system cannot be blamed for is raised as it is.
     """
     av = import_av()
     try:
         with av.open(
-            address, format=form, options=dict(options), timeout=timeout, metadata_errors="ignore"
+            address, format=form, options=dict(options), timeout=timeout, **_lenient(av)
         ) as container:
             if not container.streams.video:
                 raise SourceError(f"{redacted(address)}: has no video")
@@ -109,6 +113,13 @@ def pixels(frame: VideoFrame) -> Pixels:
     if len(components) > 1:
         return frame.to_ndarray(format="rgb24")
     return frame.to_ndarray(format="gray" if components[0].bits <= 8 else "gray16le")
+
+
+def _lenient(av: Any) -> dict[str, Any]:
+    """What makes a title that is not UTF-8 no reason to refuse a video; PyAV 19 always does so, and
+    has no such argument any more."""
+    wanted = int(av.__version__.partition(".")[0]) < 19
+    return {"metadata_errors": "ignore"} if wanted else {}
 
 
 def _reason(error: Exception, av: Any, timeout: float | None) -> str:

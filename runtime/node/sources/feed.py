@@ -1,4 +1,4 @@
-"""Keeps a source running in a thread of its own, whatever becomes of it."""
+"""Keeps a source running in a thread of its own, whatever becomes of the camera."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from runtime.node.sources.frame import Notice, SourceError, Stage
 from runtime.node.sources.inbox import Inbox
 from runtime.node.sources.secrets import redacted
 
+LOSSES = (SourceError, OSError, MemoryError)
+"""What the camera, its decoder or the system can be blamed for, and what may be gone at the next
+try. Anything else is a defect of this program, which another try meets again."""
+
 STEADY = 10.0
 """Seconds that a connection must have held for the next loss to be tried again at once."""
 
 
 class Feed:
     """Takes the frames of one source into the inbox, and connects again for ever.
+
+    A defect ends it, and a notice says so: it would pass for a dead camera otherwise.
 
     A source that blocks blocks its own thread alone. The thread is a daemon, so that one stuck in
     a driver cannot keep the process from ending.
@@ -49,7 +55,11 @@ class Feed:
         while not self._stop.is_set():
             self._tell("opening", self.source.name)
             began = time.monotonic()
-            reason = self._connection()
+            try:
+                reason = self._connection()
+            except Exception as error:
+                self._fail(error)
+                return
             if self._stop.is_set():
                 return
             if reason is None and not self.source.live:
@@ -63,7 +73,7 @@ class Feed:
             self._stop.wait(wait)
 
     def _connection(self) -> str | None:
-        """Run one connection to its end: None, or why it broke."""
+        """Run one connection to its end: None, or why it was lost."""
         try:
             running = False
             with closing(self.source.frames(self._stop)) as frames:
@@ -76,9 +86,15 @@ class Feed:
                         return None
         except SourceError as error:
             return str(error)
-        except Exception as error:  # a thread that died unseen would look like a dead camera
-            return f"{self.source.name}: {type(error).__name__}: {redacted(str(error))}"
+        except LOSSES as error:
+            return self._described(error)
         return None
 
-    def _tell(self, stage: Stage, reason: str) -> None:
-        self._inbox.notify(Notice(self.source.modality, time.monotonic(), stage, reason))
+    def _fail(self, error: Exception) -> None:
+        self._tell("failed", f"{self._described(error)}; this is a defect of the program", error)
+
+    def _described(self, error: Exception) -> str:
+        return f"{self.source.name}: {type(error).__name__}: {redacted(str(error))}"
+
+    def _tell(self, stage: Stage, reason: str, error: Exception | None = None) -> None:
+        self._inbox.notify(Notice(self.source.modality, time.monotonic(), stage, reason, error))

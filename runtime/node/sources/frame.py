@@ -55,7 +55,7 @@ class Undecodable:
 
 Item = Union[Frame, Undecodable]
 
-Stage = Literal["opening", "running", "lost", "ended"]
+Stage = Literal["opening", "running", "lost", "ended", "failed"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,14 @@ class Notice:
         modality: whose source.
         time: when: seconds of `time.monotonic()`.
         stage: "opening": a connection is tried; "running": its first frame is there; "lost": it
-            broke and will be tried again; "ended": a recording is over, and nothing will follow.
+            broke and will be tried again; "ended": a recording is over, and nothing will follow;
+            "failed": it met a defect of this program and will not be tried again.
         reason: why, and what happens next, for a person.
+        error: the defect.
     """
 
     modality: Modality
     time: float
     stage: Stage
     reason: str
+    error: Exception | None = None

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from denet.graph import Modality
+from denet.packages import absent, broken
 from runtime.node.sources.base import Source
 from runtime.node.sources.frame import Item, Pixels, SourceError
 from runtime.node.sources.secrets import redacted
@@ -131,6 +132,8 @@ def import_gst() -> Any:
         gst = importlib.import_module("gi.repository.Gst")
         gst.init(None)
     except (ImportError, ValueError) as error:
+        if isinstance(error, ModuleNotFoundError) and not absent(error, "gi", "gi.repository.Gst"):
+            raise SourceError(f"a pipeline: {broken('PyGObject', error)}") from error
         raise SourceError(
             f"a pipeline needs PyGObject and GStreamer ({error}): sudo apt install python3-gi "
             "gir1.2-gstreamer-1.0 gstreamer1.0-plugins-base, and a virtual environment with "

@@ -15,8 +15,8 @@ import onnx
 import pytest
 from google.protobuf.message import Message
 
-from denet.checkpoint import file_digest
 from denet.config import ModelConfig
+from denet.files import file_digest
 from denet.graph import RGB_NIR_TIR, branch_engine, cmft_engine, dem_engine
 from denet.model import DENet
 from export.engines import engine_graphs

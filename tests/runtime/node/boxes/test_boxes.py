@@ -93,21 +93,21 @@ def test_frames_of_a_folder_carry_their_names(data: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"name": "a", "boxs": []}, "unknown field `boxs`"),
-        ({"name": "a"}, "missing required field `boxes`"),
+        ({"name": "a", "boxs": []}, "boxs"),
+        ({"name": "a"}, "boxes"),
         ({"boxes": []}, "either a name or a time"),
         ({"name": "a", "time": 1, "boxes": []}, "either a name or a time"),
         ({"name": "ok", "boxes": []}, "'ok' has a line already"),
-        ({"name": "a", "boxes": [[1, 2, 3]]}, "length 4"),
+        ({"name": "a", "boxes": [[1, 2, 3]]}, "boxes"),
         ({"name": "a", "boxes": [[3, 2, 1, 4]]}, "is empty"),
-        ("a", "Expected `object`"),
+        ("a", "object"),
     ],
 )
 def test_a_line_that_is_wrong_is_named(tmp_path: Path, document: object, words: str) -> None:
     path = lines(tmp_path / "boxes.jsonl", {"name": "ok", "boxes": []}, document)
     with pytest.raises(NodeError, match=r"boxes\.jsonl, line 3: ") as caught:
         read_boxes(path, TOLERANCE)
-    assert words in str(caught.value)
+    assert words in str(caught.value).partition("line 3: ")[2]
 
 
 def test_a_file_of_boxes_must_be_there_and_have_some(tmp_path: Path) -> None:
