@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from denet.model import DENet
+from runtime.bundle.writing import npz
 from runtime.preprocess import Preprocessor
 
 SAMPLES = 2
