@@ -37,8 +37,9 @@ from denet.options import (
 )
 from export.tensorrt.commands import BuilderOptions, build, run_build
 from runtime.benchmark.commands import bench_commands
-from runtime.commands import doctor, embed, inspect, loaded, print_choice, slim
+from runtime.commands import doctor, embed, inspect, print_choice, slim
 from runtime.gallery.commands import gallery
+from runtime.loading import loaded
 from runtime.node.commands import node
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def verify(
 ) -> None:
     """Check a bundle's files, and its golden inputs on this machine."""
     from runtime.bundle.bundle import Bundle
-    from runtime.bundle.describe import canary_table
+    from runtime.describe import canary_table
 
     opened = Bundle.open(bundle)
     opened.verify()

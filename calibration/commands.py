@@ -229,8 +229,8 @@ def calibrate_scores(
 ) -> None:
     """Measure how alike strangers look in each pair of missing states, for search --scores."""
     from calibration.scores import check_scores_file, measure_scores
-    from runtime.commands import loaded
     from runtime.gallery.describe import scores_facts, scores_table
+    from runtime.loading import loaded
 
     check_scores_file(to)
     with loaded(bundle, running, batch) as runtime, progress("measuring") as notify:

@@ -20,6 +20,11 @@ FOLDERS: dict[Modality, tuple[str, ...]] = {
 Modalities that are not here cannot be read from a disk, so nothing knows them."""
 
 
+def folder_of(modality: Modality) -> str:
+    """What the folder of a modality is called where denet writes one: `RGB`, `NI`, `TI`."""
+    return FOLDERS[modality][0].upper()
+
+
 def modality_of(folder: str) -> Modality | None:
     """The modality of a folder called `folder`, in any case; None for any other folder."""
     name = folder.lower()

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from denet.graph import RGB_NIR_TIR, Modality
+from denet.folders import folder_of
+from denet.graph import RGB_NIR_TIR
 from runtime.node.events import EventMatch
 from runtime.node.health import Verdict
 from runtime.node.status import Seen, StatusPage, StatusSettings, StatusSnapshot
 
 SAMPLES = Path(__file__).parent / "samples"
-FOLDERS: dict[Modality, str] = {"rgb": "RGB", "nir": "NI", "tir": "TI"}
 NAME = "000002_cam1_0_00.jpg"
 
 
@@ -48,7 +48,7 @@ def demo() -> StatusSnapshot:
             "nir": Verdict("nir", "frozen", "the same picture for 212 frames"),
             "tir": Verdict("tir", None, ""),
         },
-        frames={m: np.asarray(Image.open(SAMPLES / FOLDERS[m] / NAME)) for m in graph.modalities},
+        frames={m: np.asarray(Image.open(SAMPLES / folder_of(m) / NAME)) for m in graph.modalities},
         state=state,
         plan={
             call.engine: "int8" if call.engine.startswith("branch") else "fp16"

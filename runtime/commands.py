@@ -21,7 +21,6 @@ from denet.options import (
 )
 
 if TYPE_CHECKING:
-    from runtime.bundle.bundle import Bundle
     from runtime.runtime import Runtime
 
 
@@ -112,8 +111,9 @@ def embed(
 ) -> None:
     """Embed images with a bundle, each in the missing state it is in."""
     from runtime.bundle.bundle import Bundle
-    from runtime.bundle.describe import embedded_facts, embedded_table
+    from runtime.describe import embedded_facts, embedded_table
     from runtime.embeddings import check_output, embed_files, save_embeddings
+    from runtime.loading import loaded
     from runtime.samples import choose_samples, missing_everywhere
 
     opened = Bundle.open(bundle)
@@ -148,22 +148,6 @@ def embed(
         print_choice(runtime)
         if to is not None:
             say(f"{to}: {len(samples)} embeddings of {runtime.dim}")
-
-
-def loaded(
-    bundle: Bundle | Path, running: RuntimeOptions, batch: int = 16, *, check: bool = False
-) -> Runtime:
-    """A bundle that is loaded as the options say, for so many samples at once."""
-    from runtime.runtime import Runtime
-
-    return Runtime.load(
-        bundle,
-        running.backend,
-        running.precision,
-        check=check,
-        threads=running.threads,
-        max_batch=batch,
-    )
 
 
 def print_choice(runtime: Runtime) -> None:

@@ -15,9 +15,9 @@ from torch.nn import functional
 from denet.data.dataset import EvaluationSet
 from denet.data.records import Record
 from denet.evaluate import Embed, Split
+from denet.figures.canvas import GAP, Canvas, Pixels, thumbnail_size
 from denet.figures.choice import matches_of
 from denet.figures.recovered import denormalize
-from denet.figures.sheet import GAP, Pixels, Sheet, thumbnail_size
 from denet.figures.style import INK, MUTED
 from denet.graph import Modality, State
 from denet.model import DENet
@@ -105,32 +105,32 @@ def activation_figure(
     height, width = model.config.image_size
     size = wide, tall = thumbnail_size(np.empty((height, width, 3), np.uint8))
     block = len(complete.available) * (wide + GAP) - GAP
-    sheet = Sheet(
+    canvas = Canvas(
         GAP + len(records) * (block + SAMPLE_GAP) - SAMPLE_GAP + GAP,
         HEAD + 2 * (tall + GAP) + FOOT,
     )
-    sheet.text(GAP, 14, "Where identity is found", va="center", fontweight="bold", fontsize=10)
+    canvas.text(GAP, 14, "Where identity is found", va="center", fontweight="bold", fontsize=10)
     for number, (record, target) in enumerate(zip(records, targets, strict=True)):
         images, _ = data[number]
         on_device = {m: image[None].to(device) for m, image in images.items()}
         maps = activation_maps(model, on_device, complete, torch.from_numpy(target).to(device))
         total = sum(float(heat.sum()) for heat in maps.values())
         left = GAP + number * (block + SAMPLE_GAP)
-        sheet.text(left, HEAD - 28, f"identity {record.identity}", va="center", color=MUTED)
+        canvas.text(left, HEAD - 28, f"identity {record.identity}", va="center", color=MUTED)
         for column, modality in enumerate(complete.available):
             x, y = left + column * (wide + GAP), HEAD
             pixels = denormalize(images[modality], model.config.normalization_of(modality))
             heat = maps[modality].cpu()
-            sheet.text(
+            canvas.text(
                 x + wide / 2, y - 10, modality, ha="center", va="center", color=INK, fontsize=8
             )
-            sheet.image(pixels, x, y, size)
+            canvas.image(pixels, x, y, size)
             y += tall + GAP
             scaled = heat / heat.max().clamp(min=1e-12)
-            sheet.image(overlay(pixels, scaled.float().numpy()), x, y, size)
+            canvas.image(overlay(pixels, scaled.float().numpy()), x, y, size)
             share = float(heat.sum()) / total if total else 0.0
-            sheet.text(
+            canvas.text(
                 x + wide / 2, y + tall + 10, f"{share:.0%}", ha="center", va="center",
                 color=MUTED, fontsize=8,
             )  # fmt: skip
-    return sheet.finish()
+    return canvas.finish()

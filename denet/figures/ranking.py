@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from denet.data.records import Record
 from denet.evaluate import Embed, Split
-from denet.figures.sheet import GAP, Pixels, Sheet, pixels_of, thumbnail_size
+from denet.figures.canvas import GAP, Canvas, Pixels, pixels_of, thumbnail_size
 from denet.figures.style import INK, MUTED, RIGHT, WRONG
 from denet.graph import Modality, State
 
@@ -89,20 +89,20 @@ def ranking_figure(
     size = wide, tall = thumbnail_size(next(iter(pixels_of(lists[0].query, ranges).values())))
     rows = sum(len(ranked.state.available) for ranked in lists)
     start = LABELS + wide + 3 * GAP
-    sheet = Sheet(
+    canvas = Canvas(
         start + TOP * (wide + GAP) + GAP,
         HEAD + rows * (tall + GAP) + len(lists) * BLOCK_GAP,
     )
-    sheet.text(GAP, 14, "Ranking lists", va="center", fontweight="bold", fontsize=10)
-    sheet.text(LABELS + wide / 2, HEAD - 10, "query", ha="center", va="center", color=MUTED)
+    canvas.text(GAP, 14, "Ranking lists", va="center", fontweight="bold", fontsize=10)
+    canvas.text(LABELS + wide / 2, HEAD - 10, "query", ha="center", va="center", color=MUTED)
     for place in range(TOP):
         x = start + place * (wide + GAP) + wide / 2
-        sheet.text(x, HEAD - 10, str(place + 1), ha="center", va="center", color=MUTED)
+        canvas.text(x, HEAD - 10, str(place + 1), ha="center", va="center", color=MUTED)
     y = HEAD
     for ranked in lists:
-        sheet.text(GAP, y + 8, ranked.state.name, va="center", color=INK, fontweight="bold")
+        canvas.text(GAP, y + 8, ranked.state.name, va="center", color=INK, fontweight="bold")
         words = f"identity {ranked.query.identity}\ncamera {ranked.query.camera + 1}"
-        sheet.text(GAP, y + 20, words, va="top", color=MUTED, fontsize=8, linespacing=1.4)
+        canvas.text(GAP, y + 20, words, va="top", color=MUTED, fontsize=8, linespacing=1.4)
         shown: list[tuple[int, dict[Modality, Pixels], str | None]] = [
             (LABELS, pixels_of(ranked.query, ranges), None)
         ]
@@ -111,7 +111,7 @@ def ranking_figure(
             shown.append((start + place * (wide + GAP), pixels_of(item, ranges), color))
         for modality in ranked.state.available:
             for x, pixels, frame in shown:
-                sheet.image(pixels[modality], x, y, size, frame)
+                canvas.image(pixels[modality], x, y, size, frame)
             y += tall + GAP
         y += BLOCK_GAP
-    return sheet.finish()
+    return canvas.finish()

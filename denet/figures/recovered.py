@@ -13,7 +13,7 @@ from denet.cmft import to_image
 from denet.config import Normalization
 from denet.data.dataset import EvaluationSet
 from denet.data.records import Record
-from denet.figures.sheet import GAP, Pixels, Sheet, thumbnail_size
+from denet.figures.canvas import GAP, Canvas, Pixels, thumbnail_size
 from denet.figures.style import GRID, INK, MUTED
 from denet.graph import Edge, Modality
 from denet.model import DENet
@@ -80,29 +80,29 @@ def recovered_figure(model: DENet, records: Sequence[Record]) -> Figure:
     samples = [recover_images(model, record) for record in records]
     size = wide, tall = thumbnail_size(samples[0][0][modalities[0]])
     block = (1 + len(modalities)) * (wide + GAP) + GAP
-    sheet = Sheet(
+    canvas = Canvas(
         LABELS + len(samples) * (block + SAMPLE_GAP) - SAMPLE_GAP + GAP,
         HEAD + len(modalities) * (tall + GAP),
     )
-    sheet.text(
+    canvas.text(
         GAP, 14, "Recovered images beside the real ones", va="center", fontweight="bold",
         fontsize=10,
     )  # fmt: skip
     for row, target in enumerate(modalities):
         y = HEAD + row * (tall + GAP)
-        sheet.text(GAP, y + tall / 2, target, va="center", fontweight="bold", color=INK)
+        canvas.text(GAP, y + tall / 2, target, va="center", fontweight="bold", color=INK)
         for number, (real, recovered) in enumerate(samples):
             left = LABELS + number * (block + SAMPLE_GAP)
-            sheet.image(real[target], left, y, size)
+            canvas.image(real[target], left, y, size)
             for column, source in enumerate(modalities):
                 x = left + 2 * GAP + (1 + column) * (wide + GAP) - GAP
                 if (source, target) in recovered:
-                    sheet.image(recovered[source, target], x, y, size)
+                    canvas.image(recovered[source, target], x, y, size)
                 else:
-                    sheet.frame(x, y, size, GRID)
+                    canvas.frame(x, y, size, GRID)
     for number, record in enumerate(records):
         left = LABELS + number * (block + SAMPLE_GAP)
-        sheet.text(left, HEAD - 44, f"identity {record.identity}", va="center", color=MUTED)
+        canvas.text(left, HEAD - 44, f"identity {record.identity}", va="center", color=MUTED)
         heads: list[tuple[str, float, int]] = [
             ("real", 0, HEAD - 12),
             ("recovered from", (1 + len(modalities)) / 2, HEAD - 28),
@@ -110,5 +110,5 @@ def recovered_figure(model: DENet, records: Sequence[Record]) -> Figure:
         ]
         for words, place, y in heads:
             middle = left + place * (wide + GAP) + (GAP if place else 0) + wide / 2
-            sheet.text(middle, y, words, ha="center", va="center", color=INK, fontsize=8)
-    return sheet.finish()
+            canvas.text(middle, y, words, ha="center", va="center", color=INK, fontsize=8)
+    return canvas.finish()

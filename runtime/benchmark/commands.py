@@ -109,7 +109,7 @@ class MeasuringOptions:
 
 
 @dataclass(frozen=True)
-class ReportOptions:
+class OutputOptions:
     """Where the report is written."""
 
     to: Annotated[
@@ -162,7 +162,7 @@ def bench_commands(*, export_graphs: ExportGraphs, draw_states: DrawStates) -> t
         bundle: BundleArg,
         *,
         asked: MeasuringOptions,
-        written: ReportOptions,
+        written: OutputOptions,
         seed: Annotated[
             int, typer.Option(min=0, help="Seed of the stream's states and of what is drawn.")
         ] = 0,

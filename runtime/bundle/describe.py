@@ -9,12 +9,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from denet.graph import KINDS, Graph, State, kind_of
+from denet.graph import KINDS, Graph, State, image_value, kind_of
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import FORMS, Form
 from runtime.bundle.manifest import Engine
-from runtime.canary import CanaryReport
-from runtime.embeddings import Embedded
 
 
 def bundle_facts(bundle: Bundle, states: Iterable[State]) -> dict[str, Any]:
@@ -120,11 +118,13 @@ def composition(graph: Graph, state: State) -> Text:
         for value in values
     }
 
+    images = {image_value(modality): modality for modality in graph.modalities}
+
     def path(value: str) -> list[str]:
         """The engines from an image to `value`; those marked + add to what came before."""
         call = made_by.get(value)
         if call is None:
-            return [value.removeprefix("image_")]
+            return [images[value]]
         if "sum" in call.inputs:
             before = call.inputs["sum"][call.outputs["enhanced"].index(value)]
             return [*path(before), f"+{call.engine}"]
@@ -143,46 +143,3 @@ def composition(graph: Graph, state: State) -> Text:
     text.append(f"  edges  {edges}", style="not bold")
     text.append(f"   cut  {' '.join(cut)}" if cut else "   none cut", style="not bold dim")
     return text
-
-
-def embedded_table(result: Embedded) -> Table:
-    """One row for each state that occurred: samples, engines run, norm, milliseconds."""
-    table = Table("state", title="Embedded", title_justify="left")
-    for column in ("samples", "engines run", "norm", "ms per sample"):
-        table.add_column(column, justify="right")
-    for row in embedded_facts(result):
-        table.add_row(
-            row["state"],
-            str(row["samples"]),
-            str(row["engines"]),
-            f"{row['norm']:.2f}",
-            f"{row['ms_per_sample']:.1f}",
-        )
-    return table
-
-
-def embedded_facts(result: Embedded) -> list[dict[str, Any]]:
-    """What `embedded_table` shows, as plain data for a program."""
-    rows = []
-    for state in result.seconds:
-        mine = [i for i, other in enumerate(result.states) if other == state]
-        rows.append(
-            {
-                "state": state.name,
-                "samples": len(mine),
-                "engines": len(result.graph.plan(state).calls),
-                "norm": float(result.norms[mine].mean()),
-                "ms_per_sample": 1e3 * result.seconds[state] / len(mine),
-            }
-        )
-    return rows
-
-
-def canary_table(report: CanaryReport) -> Table:
-    """The canary's cosine in each state."""
-    table = Table("state", title="Canary", title_justify="left")
-    table.add_column("cosine to PyTorch", justify="right")
-    table.add_column("at least", justify="right")
-    for state, cosine in report.cosines.items():
-        table.add_row(state, f"{cosine:.8f}", f"{report.min_cosine}")
-    return table

@@ -187,8 +187,8 @@ def sightings(
 ) -> Sightings:
     """Embeddings to enrol or to search for: of images, or of a file."""
     from runtime.bundle.bundle import Bundle
-    from runtime.commands import loaded
     from runtime.gallery.sightings import check_given, of_images, read_sightings
+    from runtime.loading import loaded
     from runtime.samples import choose_samples
 
     folder, bundle = samples.images, samples.through

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from denet.graph import RGB_NIR_TIR, Modality
+from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings
@@ -41,21 +42,6 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     backend: str = "auto"
     precision: str = "auto"
     threads: Count | None = None
-
-
-class BoxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where persons are. Without `file` and `call` each frame is the crop of one.
-
-    Attributes:
-        file: JSON lines with the boxes of each frame of a recording.
-        call: "module:function" of a Python package that finds them.
-        calibration: TOML or JSON file with the size of each modality's frames and its homography.
-            Without it all modalities must have frames of one size, and show the same.
-    """
-
-    file: str | None = None
-    call: str | None = None
-    calibration: str | None = None
 
 
 class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

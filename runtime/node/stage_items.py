@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from denet.graph import Modality
-from runtime.node.events import Box
+from runtime.node.boxes.box import Box
 from runtime.node.health import Verdict
 from runtime.node.sources.frame import Frame, Pixels
 

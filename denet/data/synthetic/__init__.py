@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from denet.data.synthetic.write import (
-    FOLDERS,
     SyntheticConfig,
     SyntheticError,
     World,
     write_synthetic,
 )
 
-__all__ = ["FOLDERS", "SyntheticConfig", "SyntheticError", "World", "write_synthetic"]
+__all__ = ["SyntheticConfig", "SyntheticError", "World", "write_synthetic"]

@@ -14,12 +14,10 @@ from PIL import Image
 
 from denet.data.synthetic.person import Person, draw_person
 from denet.data.synthetic.render import render, scene_size
-from denet.data.synthetic.shot import Camera, Shot, draw_camera, draw_shot
+from denet.data.synthetic.shot import SENSORS, Camera, Shot, draw_camera, draw_shot
 from denet.errors import DenetError
+from denet.folders import folder_of
 from denet.graph import Modality
-
-FOLDERS: dict[Modality, str] = {"rgb": "RGB", "nir": "NI", "tir": "TI"}
-"""RGBNT201's name of the folder that holds a modality's images."""
 
 _QUALITY = 90
 _PERSON, _CAMERA, _SHOT = range(3)  # what a stream of chance is for
@@ -152,7 +150,7 @@ def write_synthetic(
 def _write(root: Path, config: SyntheticConfig, notify: Callable[[str], None]) -> None:
     world = World(config)
     for part in ("train", "test"):
-        for folder in FOLDERS.values():
+        for folder in map(folder_of, SENSORS):
             (root / part / folder).mkdir(parents=True)
     for identity in range(1, config.identities + 1):
         part = "train" if identity <= config.train_identities else "test"
@@ -163,4 +161,4 @@ def _write(root: Path, config: SyntheticConfig, notify: Callable[[str], None]) -
                 shot = world.shot(identity, camera, number)
                 name = f"{identity:06}_cam{camera + 1}_{int(shot.night)}_{number:02}.jpg"
                 for modality, image in world.render(person, camera, shot).items():
-                    image.save(root / part / FOLDERS[modality] / name, quality=_QUALITY)
+                    image.save(root / part / folder_of(modality) / name, quality=_QUALITY)

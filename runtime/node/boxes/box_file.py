@@ -11,8 +11,8 @@ from typing import Union
 import msgspec
 
 from denet.graph import Modality
+from runtime.node.boxes.box import Box
 from runtime.node.errors import NodeError
-from runtime.node.events import Box
 from runtime.node.sources.frame import Frame
 
 BoxLike = Union[Box, Sequence[float]]

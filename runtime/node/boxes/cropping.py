@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 from denet.graph import Modality
+from runtime.node.boxes.box import Box
 from runtime.node.boxes.homography import Views
-from runtime.node.events import Box
 from runtime.node.sources.frame import Pixels
 
 OUTSIDE = "outside"

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Union
 
 from denet.graph import Modality
+from runtime.node.boxes.box import Box
 from runtime.node.boxes.box_file import checked_box, read_boxes
+from runtime.node.boxes.settings import BoxSettings
 from runtime.node.errors import NodeError
-from runtime.node.events import Box
-from runtime.node.settings import BoxSettings
 from runtime.node.sources.frame import Frame, Pixels
 
 Persons = Callable[[Mapping[Modality, Pixels], float], Iterable[Sequence[float]]]

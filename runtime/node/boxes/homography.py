@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import RGB_NIR_TIR, Modality
+from runtime.node.boxes.box import Box
 from runtime.node.errors import NodeError
-from runtime.node.events import Box
 
 Length = Annotated[int, msgspec.Meta(ge=1)]
 Row = tuple[float, float, float]

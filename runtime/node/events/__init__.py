@@ -9,9 +9,9 @@ sink.close()
 
 from __future__ import annotations
 
+from runtime.node.boxes.box import Box
 from runtime.node.events.errors import EventError
 from runtime.node.events.event import (
-    Box,
     Condition,
     Embedding,
     Event,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import Modality
+from runtime.node.boxes.box import Box
 from runtime.node.health import Verdict
 
 SCHEMA = 1
@@ -48,16 +49,6 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, verdict: Verdict) -> Condition:
         """What a verdict says."""
         return cls(healthy=verdict.healthy, fault=verdict.fault, reason=verdict.reason)
-
-
-class Box(msgspec.Struct, frozen=True):
-    """A person in pixels of the RGB frame, from the upper left corner; right and bottom are
-    outside."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
 
 
 class Embedding(msgspec.Struct, frozen=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from runtime.node.backlog import Account, Backlog
+from runtime.node.boxes.box import Box
 from runtime.node.cutter import NO_BOXES, Cutter
-from runtime.node.events import Box
 from runtime.node.sources import Frame
 from runtime.node.stage_items import Crop, Moment
 from tests.runtime.node.parts import WELL, ignore

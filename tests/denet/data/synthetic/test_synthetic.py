@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from denet.data.synthetic import (
-    FOLDERS,
     SyntheticConfig,
     SyntheticError,
     World,
@@ -27,6 +26,7 @@ from denet.graph import RGB_NIR_TIR, Modality
 from tests.paths import ROOT
 
 MODALITIES = RGB_NIR_TIR.modalities
+FOLDERS = {"rgb": "RGB", "nir": "NI", "tir": "TI"}
 
 SMALL = SyntheticConfig(
     identities=5, cameras=3, shots=2, height=64, width=32, train_share=0.4, seed=3

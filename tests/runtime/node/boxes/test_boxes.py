@@ -17,11 +17,11 @@ from PIL import Image
 
 from denet.graph import RGB_NIR_TIR, Modality
 from runtime.node import NodeError
+from runtime.node.boxes.box import Box
 from runtime.node.boxes.cropping import OUTSIDE, UNEQUAL, crop, crops
 from runtime.node.boxes.finder import checked_box, open_finder, read_boxes, whole_frames
 from runtime.node.boxes.homography import View, check_views, read_views
-from runtime.node.events import Box
-from runtime.node.settings import BoxSettings
+from runtime.node.boxes.settings import BoxSettings
 from runtime.node.sources import Frame
 from runtime.node.sources.folder import Recording, read_pixels
 from runtime.runtime import Runtime

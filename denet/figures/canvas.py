@@ -1,4 +1,4 @@
-"""A sheet of small images with frames and words, in pixels from the upper left."""
+"""A canvas of small images with frames and words, in pixels from the upper left."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Pixels = NDArray[np.uint8]
 """An image (H, W, 3)."""
 
 
-class Sheet:
-    """A white sheet to put images, frames and words on.
+class Canvas:
+    """A white canvas to put images, frames and words on.
 
     Args:
         width: in pixels.
@@ -84,7 +84,7 @@ class Sheet:
 
 
 def thumbnail_size(pixels: Pixels) -> tuple[int, int]:
-    """Width and height, in pixels of a sheet, at which images shaped like this one are shown."""
+    """Width and height, in pixels of a canvas, at which images shaped like this one are shown."""
     height, width = pixels.shape[:2]
     scale = LONG_SIDE / max(height, width)
     return max(round(width * scale), 1), max(round(height * scale), 1)
