@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import msgspec
@@ -99,9 +100,9 @@ def test_their_report_has_their_states(graph: Graph, small_set: DataSet, tmp_pat
     assert list(facts["states"]) == ["rgb+tir", "rgb", "tir"]
     assert list(facts["means"]) == ["mean, one missing", "mean, all states"]
     assert set(facts["states"]["rgb"]) == {"mAP", "queries", *(f"R{k}" for k in RANKS)}
-    page = report_html(report)
+    page = re.sub(r'base64,[^"]*', "", report_html(report))
     assert "rgb+tir" in page
-    assert "nir" not in page.replace("denet init", "")
+    assert not re.search(r"\bnir\b", page)
 
 
 def test_rows_of_a_comparison_follow_the_graph() -> None:
