@@ -34,7 +34,9 @@ def embed_everywhere(
     Raises:
         DataError: an image cannot be read.
     """
-    made = {state: np.empty((len(records), runtime.dim), np.float32) for state in states}
+    made: Embeddings = {
+        state: np.empty((len(records), runtime.dim), np.float32) for state in states
+    }
     for start in range(0, len(records), runtime.max_batch):
         rows = slice(start, start + runtime.max_batch)
         opened = [record.open() for record in records[rows]]

@@ -233,7 +233,7 @@ def _projected_canary(bundle: Bundle, choice: Choice) -> dict[str, NDArray[Any]]
     return arrays
 
 
-def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
+def _npz(arrays: dict[str, Any]) -> bytes:
     """Arrays as an npz file; equal arrays give equal bytes."""
     stream = io.BytesIO()
     np.savez(stream, **arrays)

@@ -60,7 +60,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def npz(arrays: dict[str, NDArray[Any]]) -> bytes:
+def npz(arrays: dict[str, Any]) -> bytes:
     """Arrays as an npz file; equal arrays give equal bytes."""
     stream = io.BytesIO()
     np.savez(stream, **arrays)

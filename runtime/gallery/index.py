@@ -34,9 +34,9 @@ class Index:
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
-        self.entries = np.empty(0, np.int64)
-        self.identities = np.empty(0, np.int64)
-        self.states = np.empty(0, np.int8)
+        self.entries: NDArray[np.int64] = np.empty(0, np.int64)
+        self.identities: NDArray[np.int64] = np.empty(0, np.int64)
+        self.states: NDArray[np.int8] = np.empty(0, np.int8)
         self._blocks: list[NDArray[np.float32]] = []
         self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS), "gallery")
 
