@@ -36,7 +36,9 @@ def embed_states(
     """
     if states is None:
         states = runtime.graph.states
-    made = {state: np.empty((len(records), runtime.dim), np.float32) for state in states}
+    made: Embeddings = {
+        state: np.empty((len(records), runtime.dim), np.float32) for state in states
+    }
     for start in range(0, len(records), runtime.max_batch):
         rows = slice(start, start + runtime.max_batch)
         opened = [record.open() for record in records[rows]]

@@ -68,7 +68,7 @@ class ChosenSamples:
         uniform = dict.fromkeys(self.state.available, 0)
         for start in range(0, len(self.records), size):
             rows = self.records[start : start + size]
-            arrays = {
+            arrays: dict[Modality, NDArray[np.float32]] = {
                 m: np.empty((len(rows), *self.preprocess.shape), np.float32)
                 for m in self.state.available
             }

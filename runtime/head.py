@@ -27,7 +27,7 @@ class Head:
 
     def __call__(self, parts: Floats) -> Floats:
         """Parts (N, P, C) -> embeddings (N, dim)."""
-        joined = parts.reshape(len(parts), parts.shape[1] * parts.shape[2])
+        joined: Floats = parts.reshape(len(parts), parts.shape[1] * parts.shape[2])
         if self._affine is not None:
             scale, shift = self._affine
             joined = joined * scale + shift

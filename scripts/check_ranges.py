@@ -31,7 +31,7 @@ PARTS += ("README.md", "LICENSE")
 RECIPE = """
 [model]
 backbone = "timm:test_resnet"
-image_size = [32, 16]
+image_size = [64, 32]
 cmft_width = 4
 dem_channels = 4
 [train]

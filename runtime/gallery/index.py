@@ -37,9 +37,9 @@ class Index:
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
-        self.entries = np.empty(0, np.int64)
-        self.identities = np.empty(0, np.int64)
-        self.states = np.empty(0, np.int16)
+        self.entries: NDArray[np.int64] = np.empty(0, np.int64)
+        self.identities: NDArray[np.int64] = np.empty(0, np.int64)
+        self.states: NDArray[np.int16] = np.empty(0, np.int16)
         self.known: list[State] = []
         self._blocks: list[NDArray[np.float32]] = []
         self._pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS), "gallery")
@@ -63,8 +63,8 @@ class Index:
             count = min(BLOCK - start, len(embeddings) - done)
             self._blocks[-1][start : start + count] = embeddings[done : done + count]
             done += count
-        self.entries = np.concatenate([self.entries, entries])
-        self.identities = np.concatenate([self.identities, identities])
+        self.entries: NDArray[np.int64] = np.concatenate([self.entries, entries])
+        self.identities: NDArray[np.int64] = np.concatenate([self.identities, identities])
         self.states = np.concatenate([self.states, self._numbers(states)])
 
     def state(self, row: int) -> State:
