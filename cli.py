@@ -170,7 +170,7 @@ def reported(command: Command) -> Command:
             extra = "calibrate" if command.__name__ in CALIBRATING else "train"
             message = (
                 f"this command needs {error.name}, which a camera node does not have: "
-                f"pip install 'denet-edge\\[{extra}]'"
+                f"pip install '.\\[{extra}]'"
             )
         err.print(f"[bold red]error:[/] {message}", highlight=False, soft_wrap=True)
         raise typer.Exit(2)

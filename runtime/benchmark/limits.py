@@ -51,7 +51,7 @@ def check_onnx() -> None:
         import onnx  # noqa: F401
     except ModuleNotFoundError:
         raise BenchmarkError(
-            "limits are counted from graphs, which needs onnx: pip install 'denet-edge[bench]'"
+            "limits are counted from graphs, which needs onnx: pip install '.[bench]'"
         ) from None
 
 

@@ -56,7 +56,7 @@ def check_page() -> None:
         if find_spec(package) is None:
             raise BenchmarkError(
                 f"a page needs {package}, which a camera node does not have: "
-                "pip install 'denet-edge[bench]'"
+                "pip install '.[report]'"
             )
 
 

@@ -98,7 +98,7 @@ def _cuda(machine: Machine, software: Software) -> Advice:
         newer = f" (for CUDA {NEWEST_CUDA}: update the driver, which is for {machine.cuda})"
     return Advice(
         what=f"CUDA and cuDNN for ONNX Runtime{newer}:",
-        commands=('pip install "denet-edge[gpu]"',),
+        commands=('pip install ".[gpu]"',),
     )
 
 
@@ -112,7 +112,7 @@ def _tensorrt(software: Software, jetson: bool) -> Iterator[Advice]:
     elif software.tensorrt.version is None:
         yield Advice(
             what="TensorRT; PyCUDA is compiled for it, with CUDA's headers:",
-            commands=(*toolkit, HEADERS, 'pip install "denet-edge[tensorrt]"'),
+            commands=(*toolkit, HEADERS, 'pip install ".[tensorrt]"'),
         )
         return
     if software.pycuda.version is None:

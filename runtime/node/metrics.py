@@ -31,7 +31,7 @@ class Metrics:
             from prometheus_client import CollectorRegistry, start_http_server
         except ImportError:
             raise NodeError(
-                "[metrics] needs prometheus-client: pip install 'denet-edge[node]'"
+                "[metrics] needs prometheus-client: pip install '.[node]'"
             ) from None
         registry = CollectorRegistry()
         registry.register(_Collector(facts))

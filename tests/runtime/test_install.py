@@ -88,7 +88,7 @@ def test_a_node_runs_on_a_recording_without_any_extra(
     (tmp_path / "node.toml").write_text(f'name = "a"\n{model}{sources}[metrics]\nport = 0\n')
     done = in_node(node, tmp_path, "node", "check", "node.toml")
     assert done.returncode == 2
-    assert "denet-edge[node]" in done.stderr
+    assert "'.[node]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -104,6 +104,6 @@ def test_what_needs_torch_says_so(node: Path, tmp_path: Path, command: str) -> N
     arguments = ["x.safetensors"] + (["--out", "x.denet"] if command == "export" else [])
     done = in_node(node, tmp_path, command, *arguments)
     assert done.returncode == 2
-    assert "denet-edge[train]" in done.stderr
+    assert "'.[train]'" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -50,5 +50,5 @@ def _mqtt(settings: MqttSettings, node_name: str, say: Say) -> Sink:
     try:
         from runtime.node.events.mqtt import MqttSink
     except ModuleNotFoundError:
-        raise EventError("MQTT needs paho-mqtt: pip install 'denet-edge[node]'") from None
+        raise EventError("MQTT needs paho-mqtt: pip install '.[node]'") from None
     return MqttSink(settings, node_name, say)

@@ -37,7 +37,7 @@ def import_av() -> Any:
     try:
         return importlib.import_module("av")
     except ImportError as error:
-        raise SourceError(f"video needs PyAV ({error}): pip install 'denet-edge[node]'") from None
+        raise SourceError(f"video needs PyAV ({error}): pip install '.[node]'") from None
 
 
 @contextmanager

@@ -344,10 +344,10 @@ NO_CUDA = dict.fromkeys(("tensorrt", "ort-cuda"), "a reason") | {"ort-cpu": None
             "13.0",
             changed(ALL, tensorrt=Package(reason="not installed")),
             (
-                'pip install "denet-edge[gpu]"',
+                'pip install ".[gpu]"',
                 "sudo apt install cuda-toolkit",
                 "export PATH=/usr/local/cuda/bin:$PATH CPATH=/usr/local/cuda/include",
-                'pip install "denet-edge[tensorrt]"',
+                'pip install ".[tensorrt]"',
             ),
         ),
         (

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 import numpy as np
 import pytest
 
-pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install 'denet-edge[node]'")
+pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install '.[node]'")
 
 from paho.mqtt.client import Client
 

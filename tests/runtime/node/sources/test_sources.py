@@ -337,7 +337,7 @@ def test_packages_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) 
         raise ImportError(f"no module named {name}")
 
     monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(SourceError, match=r"PyAV.*pip install 'denet-edge\[node\]'"):
+    with pytest.raises(SourceError, match=r"PyAV.*pip install '\.\[node\]'"):
         open_source("rgb", SourceSettings(url="rtsp://cam/"))
     with pytest.raises(SourceError, match=r"PyGObject.*apt install python3-gi"):
         open_source("rgb", SourceSettings(url="gst:videotestsrc"))
