@@ -4,7 +4,7 @@
 
 The model is an untrained ResNet-50 at 256x128; what it knows does not change its speed. It is made,
 exported and calibrated in --work (a temporary folder by default; give one to keep it). Needs the
-extras `train` and `bench`. Runs in turn, and the median of the ratios pair by pair, with its 95 %
+extras `train` and `peers`. Runs in turn, and the median of the ratios pair by pair, with its 95 %
 interval; a goal is met if the median is.
 """
 
@@ -294,20 +294,24 @@ SECTIONS: dict[str, Callable[[Setup], Goals]] = {
 }
 
 
-def prepare(work: Path) -> tuple[DENet, Path, Path]:
-    """The model, its calibrated bundle, and the graphs of its states."""
+def prepare(work: Path, threads: int) -> tuple[DENet, Path, Path]:
+    """The model, its calibrated bundle, and the graphs of its states.
+
+    Exporting and calibrating compute with ONNX Runtime, whose pool of threads a process makes once:
+    they get the number that what comes after them has to have.
+    """
     checkpoint, root, graphs = work / "model.safetensors", work / "model.denet", work / "graphs"
     if not checkpoint.exists():
         model = initial_model(ModelConfig(), seed=0, pretrained=False)
         save_checkpoint(model, checkpoint, replace=False)
     model = load_checkpoint(checkpoint)
     if not root.exists():
-        export_bundle(model, root, checkpoint_sha256=file_digest(checkpoint))
+        export_bundle(model, root, checkpoint_sha256=file_digest(checkpoint), threads=threads)
     if not Bundle.open(root).manifest.default_precision.startswith(("int8", "mixed")):
         data = work / "data"
         if not data.exists():
             write_synthetic(data, SyntheticConfig(identities=40, cameras=2, shots=2))
-        calibrate(root, CalibrationRequest(data=data, budget=100.0, samples=16))
+        calibrate(root, CalibrationRequest(data=data, budget=100.0, samples=16, threads=threads))
     if not graphs.exists():
         graphs.mkdir()
         export_monoliths(checkpoint, Bundle.open(root), graphs)
@@ -326,7 +330,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
-        model, root, graphs = prepare(work)
+        model, root, graphs = prepare(work, arguments.threads)
         load = partial(Runtime.load, root, "ort-cpu", threads=arguments.threads, preload=True)
         with load(precision="fp32") as fp32, load(precision="int8") as int8:
             setup = Setup(model, root, graphs, fp32, int8, arguments.threads, arguments.rounds)

@@ -254,7 +254,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     asked = parser.parse_args()
     asked.work.mkdir(parents=True, exist_ok=True)
-    model, root, _ = prepare(asked.work)
+    model, root, _ = prepare(asked.work, asked.threads)
     bundle = Bundle.open(root)
     torch.set_num_threads(asked.threads)
     console = Console(width=120)

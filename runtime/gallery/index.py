@@ -63,8 +63,8 @@ class Index:
             count = min(BLOCK - start, len(embeddings) - done)
             self._blocks[-1][start : start + count] = embeddings[done : done + count]
             done += count
-        self.entries: NDArray[np.int64] = np.concatenate([self.entries, entries])
-        self.identities: NDArray[np.int64] = np.concatenate([self.identities, identities])
+        self.entries = np.concatenate([self.entries, entries])
+        self.identities = np.concatenate([self.identities, identities])
         self.states = np.concatenate([self.states, self._numbers(states)])
 
     def state(self, row: int) -> State:

@@ -241,5 +241,5 @@ def test_without_onnx_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(BenchmarkError, match=r"denet-edge\[bench\]"):
+    with pytest.raises(BenchmarkError, match=r"'\.\[bench\]'"):
         check_onnx()
