@@ -28,7 +28,7 @@ def why_no_int8(version: str, machine: str | None = None) -> str | None:
 
 
 def wrong_optimizers(version: str) -> tuple[str, ...]:
-    """The optimizers of a release that must not touch a graph, because they change what it computes.
+    """The optimizers of a release that may not be used, because they change what a graph computes.
 
     Before 1.25 a padding with zeros was merged into the average pooling behind it, which then
     counts the zeros no longer: wrong for some of timm's backbones.

@@ -73,8 +73,8 @@ def test_the_doctor_says_so_of_each_variant() -> None:
 
 def test_padding_before_an_average_counts_in_every_release() -> None:
     """What ONNX Runtime computes here, against numbers worked out by hand."""
-    helper = pytest.importorskip("onnx").helper
     onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
     nodes = [
         helper.make_node("Pad", ["x", "pads"], ["padded"]),
         helper.make_node("AveragePool", ["padded"], ["y"], kernel_shape=[2, 2], ceil_mode=1),
