@@ -1,4 +1,4 @@
-"""Which releases of ONNX Runtime compute a bundle's INT8 on a CPU."""
+"""What releases of ONNX Runtime cannot do, or do wrongly."""
 
 from __future__ import annotations
 
@@ -17,14 +17,29 @@ def why_no_int8(version: str, machine: str | None = None) -> str | None:
         version: of ONNX Runtime: "1.22.0", "1.20.1+jp6".
         machine: as `platform.machine` tells it; None for this one.
     """
-    found = re.match(r"(\d+)\.(\d+)", version)
-    if found is None:
-        return None
     arm = (machine or platform.machine()).lower() in ARM
     oldest = (1, 23) if arm else (1, 22)
-    if (int(found[1]), int(found[2])) >= oldest:
+    if not _before(version, oldest):
         return None
     return (
         f"ONNX Runtime {version} cannot run INT8 on {'ARM' if arm else 'this CPU'}: "
         f"install {oldest[0]}.{oldest[1]} or later, or take --precision fp32"
     )
+
+
+def wrong_optimizers(version: str) -> tuple[str, ...]:
+    """The optimizers of a release that may not be used, because they change what a graph computes.
+
+    Before 1.25 a padding with zeros was merged into the average pooling behind it, which then
+    counts the zeros no longer: wrong for some of timm's backbones.
+
+    Args:
+        version: of ONNX Runtime.
+    """
+    return ("Pad_Fusion",) if _before(version, (1, 25)) else ()
+
+
+def _before(version: str, release: tuple[int, int]) -> bool:
+    """Whether a version is one before `release`; one that is not written in numbers is not."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return found is not None and (int(found[1]), int(found[2])) < release

@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.providers import Provider
+from runtime.backends.onnxruntime.releases import wrong_optimizers
 
 
 class Pool:
@@ -76,13 +77,16 @@ def open_session(
     if not provider.is_cpu:
         # Without this, operators that the GPU cannot run would silently go to the CPU.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    disabled = list(wrong_optimizers(ort.__version__))
     try:
         if devices := provider.devices():
             options.add_provider_for_devices(devices, dict(provider.options))
-            session = ort.InferenceSession(model, options)
+            session = ort.InferenceSession(model, options, disabled_optimizers=disabled)
         else:
             listed = [(provider.name, dict(provider.options))]
-            session = ort.InferenceSession(model, options, providers=listed)
+            session = ort.InferenceSession(
+                model, options, providers=listed, disabled_optimizers=disabled
+            )
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
         raise BackendError(f"{provider.backend}: cannot load the engine {name}: {error}") from None
     if provider.name not in session.get_providers():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from runtime.backends import BackendError
 from runtime.backends.onnxruntime import backend as module
 from runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
 from runtime.backends.onnxruntime.providers import CPU
-from runtime.backends.onnxruntime.releases import why_no_int8
+from runtime.backends.onnxruntime.releases import why_no_int8, wrong_optimizers
+from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Form
 from runtime.doctor import diagnosis
@@ -67,3 +69,28 @@ def test_the_doctor_says_so_of_each_variant() -> None:
     for name in ("fp32", "fp16"):
         assert diagnosis._why_not_here(name, {}, reason) is None
     assert diagnosis._why_not_here("int8-trt", {"tensorrt": None}, reason) is None
+
+
+def test_padding_before_an_average_counts_in_every_release() -> None:
+    """What ONNX Runtime computes here, against numbers worked out by hand."""
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    nodes = [
+        helper.make_node("Pad", ["x", "pads"], ["padded"]),
+        helper.make_node("AveragePool", ["padded"], ["y"], kernel_shape=[2, 2], ceil_mode=1),
+    ]
+    pads = helper.make_tensor("pads", onnx.TensorProto.INT64, [8], [0, 0, 0, 0, 0, 0, 1, 1])
+    tensors = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, 2, 2]) for name in "xy"
+    ]
+    graph = helper.make_graph(nodes, "padded", tensors[:1], tensors[1:], [pads])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    Pool.ensure(None)
+    session = open_session(model.SerializeToString(), CPU, "padded")
+    x = np.array([[[[4.0, 8.0], [12.0, 16.0]]]], np.float32)
+    assert session.run(None, {"x": x})[0].tolist() == [[[[10.0, 6.0], [7.0, 4.0]]]]
+
+
+def test_only_releases_with_the_defect_lose_an_optimizer() -> None:
+    assert wrong_optimizers("1.24.4") == wrong_optimizers("1.22.0") == ("Pad_Fusion",)
+    assert wrong_optimizers("1.25.0") == wrong_optimizers("1.31.1") == ()
