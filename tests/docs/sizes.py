@@ -77,7 +77,6 @@ SMALLER = (
         "--fail-above 1000",
         "what else the machine does is not to fail a test",
     ),
-    _smaller(r"--threads 2(?= --out r50| )", "", "one process has one pool of threads"),
     _smaller(
         r"(denet calibrate \S+ DATA.*) --budget 0\.5",
         r"\1 --budget 100",
