@@ -14,7 +14,7 @@ def read_state(name: str) -> State:
     Raises:
         StateError: it names no modalities that are known, or one twice.
     """
-    available = tuple(name.split("+"))
+    available = tuple(modality.strip() for modality in name.lower().split("+"))
     if not set(available) <= set(FOLDERS) or len(set(available)) != len(available):
         raise StateError(f"unknown state {name!r}: write modalities as in {'+'.join(FOLDERS)}")
     return State(available)

@@ -12,6 +12,7 @@ def test_a_state_is_read_as_its_graph_wrote_it() -> None:
     for graph in (RGB_NIR_TIR, Graph(("tir", "rgb")), Graph(("nir",))):
         for state in graph.states:
             assert read_state(state.name) == state
+            assert read_state(state.name.upper().replace("+", " + ")) == state
 
 
 @pytest.mark.parametrize("name", ["", "uv", "rgb+uv", "rgb+rgb", "rgb+", "+", "rgb,nir"])
