@@ -147,6 +147,7 @@ def find_uv() -> Path:
 def installed(python: Path, extras: str, resolution: str, place: Path) -> Environment:
     """The package with these extras, at the oldest or the newest releases, in `place`."""
     uv, source, environment = find_uv(), place / "source", place / "venv"
+    shutil.rmtree(place, ignore_errors=True)  # of a run before
     source.mkdir(parents=True)
     for part in PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
@@ -167,7 +168,7 @@ def installed(python: Path, extras: str, resolution: str, place: Path) -> Enviro
 def trains(denet: Environment, shared: Path) -> None:
     """One epoch, a bundle, INT8, a report. Leaves the bundle in `shared`."""
     (denet.folder / "recipe.toml").write_text(RECIPE)
-    sizes = ("--identities", 8, "--cameras", 2, "--shots", 2, "--height", 64, "--width", 32)
+    sizes = ("--identities", 24, "--cameras", 2, "--shots", 2, "--height", 64, "--width", 32)
     denet("denet", "synth", "data", *sizes)
     denet("denet", "init", "untrained.safetensors", "--config", "recipe.toml")
     denet("denet", "train", "data", "--out", "run", "--config", "recipe.toml")
@@ -175,7 +176,7 @@ def trains(denet: Environment, shared: Path) -> None:
     denet("denet", "export", best, "--out", "model.denet")
     denet("denet", "verify", "model.denet", "--against", best)
     denet("denet", "report", "data", best, "model.denet", "--out", "report.html")
-    denet("denet", "calibrate", "model.denet", "data", "--samples", 8, "--precision", "int8")
+    denet("denet", "calibrate", "model.denet", "data", "--samples", 16, "--precision", "int8")
     denet("denet", "verify", "model.denet")
     shutil.copytree(denet.folder / "model.denet", shared / "model.denet", dirs_exist_ok=True)
 
