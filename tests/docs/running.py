@@ -5,6 +5,8 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +48,12 @@ def run(block: Block, folder: Path, commands: Path) -> None:
         read(block, text, folder)
     elif block.language == "ini":
         configparser.RawConfigParser(strict=False).read_string(text)
+
+
+def forget(block: Block, folder: Path) -> None:
+    """Take the bundles away that the block exports: whoever runs it has none of that name."""
+    for bundle in re.findall(r"denet export .*--out (\S+)", block.text):
+        shutil.rmtree(folder / bundle, ignore_errors=True)
 
 
 def ask(block: Block, command: list[str], folder: Path, commands: Path) -> None:

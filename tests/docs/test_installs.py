@@ -18,7 +18,7 @@ import pytest
 from calibration import Outcome
 from tests.docs.blocks import DOCUMENTS, blocks
 from tests.docs.reader import furnish
-from tests.docs.running import run
+from tests.docs.running import forget, run
 from tests.docs.server import Server
 from tests.paths import ROOT
 
@@ -88,5 +88,6 @@ def test_blocks_run_in_their_install(
         bundle = outcome.bundle.root if document.stem == "benchmark" else bundle_path
         furnish(folder, bundle, outcome.bundle, checkpoint, data)
         for block in mine:
+            forget(block, folder)
             run(block, folder, commands)
         shutil.rmtree(folder)
