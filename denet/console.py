@@ -43,7 +43,7 @@ EXTRAS = {
         "torch",
         "torchvision",
     },
-    "calibrate": {"jinja2", "matplotlib", "onnx"},
+    "calibrate": {"jinja2", "matplotlib", "onnx", "onnx_ir"},
 }
 """The packages of an extra, by the names that they are imported by."""
 

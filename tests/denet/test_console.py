@@ -28,9 +28,11 @@ def told(capsys: pytest.CaptureFixture[str], command: Any) -> str:
 
 def test_the_packages_of_an_extra_are_those_of_the_distribution() -> None:
     project = msgspec.toml.decode((ROOT / "pyproject.toml").read_bytes())["project"]
+    extras = project["optional-dependencies"]
     imported = {"scikit-learn": "sklearn"}
     for extra, packages in EXTRAS.items():
-        wanted = [w.partition(">=")[0] for w in project["optional-dependencies"][extra]]
+        assert extras[extra][0] == "denet-edge[report]"
+        wanted = [w.partition(">=")[0] for w in (*extras[extra][1:], *extras["report"])]
         assert packages == {imported.get(name, name.replace("-", "_")) for name in wanted}
 
 
