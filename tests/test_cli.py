@@ -69,7 +69,7 @@ def test_help_lists_the_commands_as_the_readme_does() -> None:
     lines = denet("--help").output.splitlines()
     listed = [line.strip("│ ").split()[0] for line in lines if line.startswith("│ ")]
     readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Use")[2]
-    used = [line.split()[1] for line in readme.splitlines() if line.startswith("    denet ")]
+    used = [line.split()[1] for line in readme.splitlines() if line.startswith("denet ")]
     shown = list(dict.fromkeys(used))
     assert shown == [name for name in listed if name in shown]
     assert len(shown) >= 14

@@ -26,7 +26,7 @@ from denet.graph import RGB_NIR_TIR
 from runtime import Bundle, BundleError, Runtime
 from runtime.bundle.manifest import MANIFEST, Calibration
 from runtime.bundle.slim import slim
-from runtime.bundle.writing import store, store_manifest
+from runtime.bundle.writing import npz, store, store_manifest
 from runtime.gallery import Space
 from runtime.head import Head, projected
 from tests.command import denet, refused
@@ -239,7 +239,7 @@ def relist(root: Path, arrays: dict[str, NDArray[Any]]) -> None:
     manifest = Bundle.open(root).manifest
     for name in ("head.npz", MANIFEST):
         (root / name).unlink()  # both may be links
-    file = store(root, "head.npz", calibration.project._npz(arrays))
+    file = store(root, "head.npz", npz(arrays))
     head = msgspec.structs.replace(manifest.head, affine=file)
     store_manifest(root, msgspec.structs.replace(manifest, head=head))
 

@@ -108,7 +108,7 @@ def test_without_the_packages_of_a_page_it_says_what_to_install(
 ) -> None:
     page.check_page()
     monkeypatch.setattr(page, "find_spec", lambda name: None)
-    with pytest.raises(BenchmarkError, match=r"jinja2.*denet-edge\[bench\]"):
+    with pytest.raises(BenchmarkError, match=r"jinja2.*'\.\[report\]'"):
         page.check_page()
 
 

@@ -70,7 +70,8 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(2)
-from denet.checkpoint import file_digest, load_checkpoint
+from denet.checkpoint import load_checkpoint
+from denet.files import file_digest
 import export.bundle
 export.bundle.check_parity = lambda *_, **__: []
 checkpoint = Path(sys.argv[1])

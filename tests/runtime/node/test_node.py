@@ -104,7 +104,12 @@ def test_whom_the_gallery_knows_is_told(
     with open_gallery(str(tmp_path / "g.db"), create=True) as gallery:
         gallery.enrol(
             space,
-            [Enrolment(s.name.split("_")[0], s.state, runtime.embed(s.files)) for s in samples[:4]],
+            [
+                Enrolment(
+                    s.name.split("_")[0], runtime.graph.state(s.files), runtime.embed(s.files)
+                )
+                for s in samples[:4]
+            ],
         )
     lines = tmp_path / "events.jsonl"
     made = settings(

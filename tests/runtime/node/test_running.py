@@ -8,9 +8,11 @@ import itertools
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -54,7 +56,8 @@ def test_the_loop_of_the_documentation_has_a_watchdog(
         "watchdog = 0.1\n" + (tmp_path / "node.toml").read_text()
     )
     monkeypatch.chdir(tmp_path)
-    exec(code, {"persons": stuck})
+    monkeypatch.setitem(sys.modules, "detector", SimpleNamespace(persons=stuck))
+    exec(code, {})
     told = capsys.readouterr().out
     assert "boxes: no progress for " in told
     assert "'stuck': True" in told

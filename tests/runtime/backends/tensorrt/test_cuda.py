@@ -174,6 +174,14 @@ def test_errors_of_cuda_are_told(machine: Machine, played: Played) -> None:
     composer.close()
 
 
+class WithoutPyCuda:
+    """Finds for Python's import that PyCUDA is not installed, whether it is or not."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pycuda":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def test_what_is_missing_is_named(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = played[0]
     cuda.fails["init"] = CudaError("cuInit failed: no CUDA-capable device is detected")
@@ -182,7 +190,9 @@ def test_what_is_missing_is_named(played: Played, monkeypatch: pytest.MonkeyPatc
     cuda.fails = {"make_context": CudaError("exclusive process")}
     with pytest.raises(BackendError, match="cannot open the device: exclusive process"):
         CudaDevice()
-    monkeypatch.setitem(sys.modules, "pycuda.driver", None)
+    for name in ("pycuda.driver", "pycuda"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [WithoutPyCuda(), *sys.meta_path])
     with pytest.raises(BackendError, match="PyCUDA is not installed: pip install pycuda"):
         CudaDevice()
 

@@ -17,7 +17,7 @@ from runtime.node.settings import convert
 from runtime.node.sources import Feed, Inbox, Item, Notice, Source, SourceError, open_source
 from runtime.node.sources.backoff import Backoff
 from runtime.node.sources.settings import SourceSettings
-from tests.nodes import document
+from tests.runtime.node.parts import document
 
 PIXEL = np.zeros((1, 1), np.uint8)
 
@@ -121,7 +121,7 @@ def test_a_defect_of_a_source_ends_the_node_and_is_told(
     for source in given["sources"].values():
         source["loop"] = True
     said: list[str] = []
-    node = Node(convert(given), say=said.append)
+    node = Node(convert(given), notify=said.append)
     monkeypatch.setattr("runtime.node.sources.folder.read_pixels", broken)
     facts = run_node(node, lambda _: None, seconds=60.0)
     assert facts.running < 30, "nobody noticed"

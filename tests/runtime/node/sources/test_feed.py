@@ -56,12 +56,12 @@ def fails(error: Exception) -> Callable[[Scripted], Iterator[Item]]:
     return connect
 
 
-def test_a_lost_source_is_tried_again_for_ever_whatever_it_dies_of() -> None:
+def test_a_lost_source_is_tried_again_for_ever() -> None:
     source = Scripted(
         "rgb",
         fails(SourceError("cam: refused")),
         gives(2),
-        fails(ZeroDivisionError("a bug")),
+        fails(OSError("no such device")),
         fails(SourceError("cam: refused again")),
         gives(3),
     )
@@ -74,7 +74,7 @@ def test_a_lost_source_is_tried_again_for_ever_whatever_it_dies_of() -> None:
     reasons = [i.reason for i in found if isinstance(i, Notice) and i.stage == "lost"]
     for reason, words in zip(
         reasons,
-        ("cam: refused", "the stream ended", "ZeroDivisionError: a bug", "refused again", "ended"),
+        ("cam: refused", "the stream ended", "OSError: no such device", "refused again", "ended"),
         strict=False,
     ):
         assert words in reason

@@ -49,7 +49,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 def test_packages_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str, _package: str | None = None) -> Any:
-        raise ImportError(f"no module named {name}")
+        raise ModuleNotFoundError(f"no module named {name}", name=name)
 
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(SourceError, match=r"PyAV.*pip install '\.\[node\]'"):
