@@ -280,8 +280,8 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "embed": embed,
     "bench": bench,
     "build": build,
-    "node": node,
     "gallery": gallery,
+    "node": node,
     "experiment": experiment,
     "project": project,
 }
