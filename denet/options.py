@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
@@ -98,9 +98,10 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     The command line shows an option for each field, in its place among the parameters; so all
     parameters after the first group come by name.
     """
-    hints = get_type_hints(command, include_extras=True)
+    # Not `get_type_hints`: where a default is None, Python 3.10 hides an annotation in an Optional.
+    signature = inspect.signature(command, eval_str=True)
+    hints = {each.name: each.annotation for each in signature.parameters.values()}
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
-    signature = inspect.signature(command)
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
         if parameter.name in groups:
@@ -122,9 +123,5 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameters(group: Any) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return [
-        each.replace(kind=keyword, annotation=hints[each.name])
-        for each in inspect.signature(group).parameters.values()
-    ]
+    parameters = inspect.signature(group, eval_str=True).parameters.values()
+    return [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
