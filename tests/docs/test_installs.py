@@ -41,7 +41,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=INSTALLS)
+@pytest.fixture(
+    params=[pytest.param(i, marks=pytest.mark.long if i == "train" else ()) for i in INSTALLS]
+)
 def installed(
     request: pytest.FixtureRequest, sources: Path, tmp_path: Path
 ) -> Iterator[tuple[str, Path]]:
