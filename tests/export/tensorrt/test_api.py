@@ -53,7 +53,7 @@ USERS = (
     "export/tensorrt/builder",
     "export/tensorrt/proof",
     "runtime/backends/tensorrt/cuda",
-    "runtime/backends/tensorrt/target",
+    "runtime/backends/tensorrt/machine",
 )
 
 
