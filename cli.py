@@ -3,7 +3,7 @@ which do not know each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,7 @@ from denet.commands.data import data, synth
 from denet.commands.experiment import experiment
 from denet.commands.init import init
 from denet.commands.train import train
-from denet.console import out, print_json, progress, reported, say, stepwise
+from denet.console import out, print_json, progress, reported, say
 from denet.options import (
     BundleArg,
     DataArg,
@@ -35,6 +35,7 @@ from denet.options import (
     VersionOpt,
     grouped,
 )
+from denet.progress import stepwise
 from export.tensorrt.commands import BuilderOptions, build, run_build
 from runtime.benchmark.commands import bench_commands
 from runtime.commands import doctor, embed, inspect, print_choice, slim
@@ -43,7 +44,6 @@ from runtime.loading import loaded
 from runtime.node.commands import node
 
 if TYPE_CHECKING:
-    from denet.graph import Graph, State
     from denet.subject import Subject
     from runtime.bundle.bundle import Bundle
 
@@ -254,14 +254,7 @@ def export_graphs(
     export_monoliths(checkpoint, bundle, folder, notify=notify)
 
 
-def draw_states(graph: Graph, count: int, rate: float, seed: int) -> Sequence[State]:
-    """The states of a benchmark's stream: drawn as those of an evaluation."""
-    from denet import evaluate
-
-    return evaluate.draw_states(graph, count, rate, seed)
-
-
-bench = bench_commands(export_graphs=export_graphs, draw_states=draw_states)
+bench = bench_commands(export_graphs=export_graphs)
 gallery.command("calibrate")(calibrate_scores)
 
 COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {

@@ -6,8 +6,9 @@ knows whether it will calibrate.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from denet.lazy import lazy
 
 if TYPE_CHECKING:
     from calibration.errors import CalibrationError
@@ -17,15 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["CalibrationError", "CalibrationRequest", "Outcome", "calibrate"]
 
-_HOMES = {
-    "CalibrationError": "calibration.errors",
-    "CalibrationRequest": "calibration.request",
-    "Outcome": "calibration.outcome",
-    "calibrate": "calibration.run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "CalibrationError": "calibration.errors",
+        "CalibrationRequest": "calibration.request",
+        "Outcome": "calibration.outcome",
+        "calibrate": "calibration.run",
+    },
+)

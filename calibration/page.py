@@ -22,7 +22,7 @@ from calibration.facts import (
 )
 from calibration.figures.changes import change_figure
 from calibration.figures.fleet import fleet_figure, lowest_pairing
-from calibration.figures.scale import short, signed
+from calibration.figures.scale import listed, short, signed
 from calibration.figures.sensitivity import sensitivity_figure
 from calibration.figures.times import time_figure
 from calibration.judge import Effect, worst
@@ -124,7 +124,7 @@ def asked(outcome: Outcome) -> str:
     """What was asked for, in a sentence."""
     request, names = outcome.request, delivered(outcome)
     places = [PLACES[t] for t in PLACES for name in names if name.endswith(f"-{t}")]
-    where = f" for {_and(places)}" if places else ""
+    where = f" for {listed(places)}" if places else ""
     what = {
         "auto": "the fastest form of each engine",
         "int8": "all engines in INT8",
@@ -151,7 +151,7 @@ def _summary(outcome: Outcome, name: str) -> dict[str, Any]:
         "state": state.name,
         "worst": signed(-loss) if scale.labelled else f"{1 - loss:.4f}",
         "lost": scale.lost(loss) if loss > 0 else "",
-        "forms": _and([f"{count} in {form}" for count, form in counts if count]),
+        "forms": listed([f"{count} in {form}" for count, form in counts if count]),
         "megabytes": [size / 1e6 for size in sizes],
         "ms": _richest_ms(outcome, name),
         "unsure": _unsure(effects, outcome.budget),
@@ -177,7 +177,7 @@ def _richest_ms(outcome: Outcome, name: str) -> tuple[float, float] | None:
 
 def _unsure(effects: Mapping[State, Effect], budget: float) -> str:
     """The states inside the budget whose interval reaches beyond it."""
-    return _and(
+    return listed(
         [
             state.name
             for state, effect in effects.items()
@@ -195,10 +195,6 @@ def _fleet(effects: Mapping[State, Effect], budget: float) -> str:
         return "Beside devices in FP32 nothing is lost."
     over = f", more than the budget of {budget:g}" if lost > budget else ""
     return f"Beside devices in FP32 at most {lost:.2f} points are lost, in {state.name}{over}."
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def draw_plots(outcome: Outcome) -> list[Drawing]:

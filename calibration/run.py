@@ -20,6 +20,7 @@ from calibration.table import RangeTable, obtain_table, weights_digest
 from calibration.timing import engine_times
 from calibration.write import write
 from denet.graph import Graph
+from denet.progress import counted
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import INT8, Form, Forms, Platform, Precision, cpu_platforms, variant
 from runtime.bundle.manifest import Mixed, StateEvidence
@@ -102,7 +103,7 @@ class _Calibration:
     def observe(self) -> RangeTable:
         """The ranges of activations."""
         count = len(self.samples.calibration.records)
-        notify = _counted(self._notify, "observing", count)
+        notify = counted(self._notify, "observing", count)
         return obtain_table(self.bundle, self.request, self.samples, self.notes, notify)
 
     def emit(self, table: RangeTable) -> Emitted:
@@ -113,7 +114,7 @@ class _Calibration:
             self.request.method,
             self.platforms,
             half=self.request.precision == "fp16",
-            notify=_counted(self._notify, "quantizing", len(self.graph.engines)),
+            notify=counted(self._notify, "quantizing", len(self.graph.engines)),
         )
         self.notes += emitted.describe_refused()
         return emitted
@@ -125,7 +126,7 @@ class _Calibration:
             engines,
             self.samples.calibration,
             {engine: ("fp32", *forms) for engine, forms in here.items()},
-            _counted(self._notify, "timing", len(self.graph.engines)),
+            counted(self._notify, "timing", len(self.graph.engines)),
         )
 
     def judge(self, engines: ReplayEngines, emitted: Emitted) -> _Judged:
@@ -230,7 +231,7 @@ class _Calibration:
         return select(self.graph, ordered, times, judged.alone, self.budget, judge_choice)
 
     def _counted_judged(self, what: str) -> Callable[[int], None]:
-        return _counted(self._notify, what, len(self.samples.judged.records))
+        return counted(self._notify, what, len(self.samples.judged.records))
 
 
 def _platforms(request: CalibrationRequest) -> tuple[Platform, ...]:
@@ -266,18 +267,6 @@ def _budget(request: CalibrationRequest, *, labelled: bool) -> float:
             f"state may have, between 0 and 1, such as {COSINE}"
         )
     return 1 - least
-
-
-def _counted(notify: Notify, what: str, total: int) -> Callable[[int], None]:
-    """Tells `notify` of the whole when told of so much more."""
-    done = 0
-
-    def add(more: int) -> None:
-        nonlocal done
-        done += more
-        notify(what, done, total)
-
-    return add
 
 
 def _read(bundle: Bundle, emitted: Emitted, engine: str, form: Form) -> bytes:

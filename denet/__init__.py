@@ -6,8 +6,9 @@ names below are loaded when they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from denet.lazy import lazy
 
 if TYPE_CHECKING:
     from denet.checkpoint import load_checkpoint, save_checkpoint
@@ -18,15 +19,12 @@ __version__ = "0.1.0"
 
 __all__ = ["DENet", "ModelConfig", "load_checkpoint", "save_checkpoint"]
 
-_HOMES = {
-    "DENet": "denet.model",
-    "ModelConfig": "denet.config",
-    "load_checkpoint": "denet.checkpoint",
-    "save_checkpoint": "denet.checkpoint",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "DENet": "denet.model",
+        "ModelConfig": "denet.config",
+        "load_checkpoint": "denet.checkpoint",
+        "save_checkpoint": "denet.checkpoint",
+    },
+)

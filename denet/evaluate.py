@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from denet.data.records import DataError, Record
 from denet.errors import DenetError
 from denet.graph import RGB_NIR_TIR, Graph, State
 from denet.metrics import Ranking, rank
+from denet.missing import draw_states
 
 RANKS = (1, 5, 10)
 
@@ -126,22 +126,6 @@ def state_matrix(embed: Embed, split: Split) -> dict[tuple[State, State], Rankin
         everyone = [state] * len(split.query), [state] * len(split.gallery)
         queries[state], gallery[state] = split.embed(embed, *everyone)
     return {(q, g): split.rank(queries[q], gallery[g]) for q in states for g in states}
-
-
-def draw_states(graph: Graph, count: int, rate: float, seed: int) -> list[State]:
-    """The paper's missing rate: `rate` of `count` samples lose some modalities of `graph`.
-
-    Which samples and which modalities is drawn from `seed`. Nobody loses all of them, so where
-    there is but one, nobody loses any.
-    """
-    random = np.random.default_rng(seed)
-    modalities = graph.modalities
-    losses = [lost for size in range(1, len(modalities)) for lost in combinations(modalities, size)]
-    states = [graph.complete] * count
-    for i in random.permutation(count)[: round(rate * count)] if losses else ():
-        lost = losses[random.integers(len(losses))]
-        states[i] = graph.state(m for m in modalities if m not in lost)
-    return states
 
 
 def evaluate_rates(

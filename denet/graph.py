@@ -55,6 +55,9 @@ Kind = Literal["branch", "cmft", "dem"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+KIND_NAMES: dict[Kind, str] = {"branch": "branches", "cmft": "CMFTs", "dem": "edges"}
+"""What all engines of a kind are called."""
+
 _NAME = "[a-z]+"
 _BRANCH = re.compile(f"branch_(?P<of>{_NAME})")
 _EDGE = re.compile(f"(?P<kind>cmft|dem)_(?P<source>{_NAME})2(?P<target>{_NAME})")
@@ -365,6 +368,11 @@ class Graph:
     def edges(self, state: State) -> tuple[Edge, ...]:
         """The uncut edges: those that start at an available modality."""
         return tuple((s, t) for s, t in self.pairs if s in state.available)
+
+    def engines_of(self, states: Iterable[State]) -> tuple[str, ...]:
+        """The engines that some of `states` run, in the order of `engines`."""
+        run = {engine for state in states for engine in self.plan(state).engines}
+        return tuple(engine for engine in self.engines if engine in run)
 
     def plan(
         self, state: State, anchor: Modality | None = None, composition: Composition = "dynamic"

@@ -6,16 +6,19 @@ no torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from denet.lazy import lazy
 
 if TYPE_CHECKING:
     from export.bundle import ExportError, export_bundle
 
 __all__ = ["ExportError", "export_bundle"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module("export.bundle"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "ExportError": "export.bundle",
+        "export_bundle": "export.bundle",
+    },
+)

@@ -33,10 +33,10 @@ from calibration import CalibrationRequest, calibrate
 from denet.checkpoint import load_checkpoint, save_checkpoint
 from denet.config import ModelConfig
 from denet.data.synthetic import SyntheticConfig, write_synthetic
-from denet.evaluate import draw_states
 from denet.files import file_digest
 from denet.graph import Graph, Modality, State
 from denet.initialize import initial_model
+from denet.missing import draw_states
 from denet.model import DENet
 from export import export_bundle
 from export.monolith import export_monoliths

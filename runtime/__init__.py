@@ -11,8 +11,9 @@ package, and should not wait for what they need.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from denet.lazy import lazy
 
 if TYPE_CHECKING:
     from runtime.backends import BackendError
@@ -23,17 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["BackendError", "Bundle", "BundleError", "CanaryError", "ImageError", "Runtime"]
 
-_HOMES = {
-    "BackendError": "runtime.backends",
-    "Bundle": "runtime.bundle.bundle",
-    "BundleError": "runtime.bundle.manifest",
-    "CanaryError": "runtime.runtime",
-    "ImageError": "runtime.preprocess",
-    "Runtime": "runtime.runtime",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "BackendError": "runtime.backends",
+        "Bundle": "runtime.bundle.bundle",
+        "BundleError": "runtime.bundle.manifest",
+        "CanaryError": "runtime.runtime",
+        "ImageError": "runtime.preprocess",
+        "Runtime": "runtime.runtime",
+    },
+)

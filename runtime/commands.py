@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import counted, err, out, print_json, progress, reported, say
+from denet.console import err, out, print_json, progress, reported, say
 from denet.options import (
     BackendOpt,
     BatchOpt,
@@ -19,6 +19,7 @@ from denet.options import (
     RuntimeOptions,
     grouped,
 )
+from denet.progress import counted
 
 if TYPE_CHECKING:
     from runtime.runtime import Runtime

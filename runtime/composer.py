@@ -92,11 +92,9 @@ class Composer:
 
     def load(self, states: Iterable[State]) -> None:
         """Load the engines of `states` now instead of each when it is first needed."""
-        needed = {engine for state in states for engine in self.graph.plan(state).engines}
         with self._guard:
-            for engine in self.graph.engines:
-                if engine in needed:
-                    self.backend.load(engine)
+            for engine in self.graph.engines_of(states):
+                self.backend.load(engine)
 
     def close(self) -> None:
         """Release programs, buffers and engines."""

@@ -26,10 +26,13 @@ SHARED = (
     "denet.files",
     "denet.folders",
     "denet.graph",
+    "denet.lazy",
+    "denet.missing",
     "denet.options",
     "denet.outputs",
     "denet.packages",
     "denet.pixels",
+    "denet.progress",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from calibration.figures.canvas import WIDTH, headline, new_figure
-from calibration.figures.scale import Scale
+from calibration.figures.scale import Scale, listed
 from calibration.judge import Effects
 from denet.figures.style import MUTED, RIGHT, WRONG
 
@@ -54,7 +54,7 @@ def change_figure(variants: Mapping[str, Effects], scale: Scale) -> Figure:
     outside = [name for name, count in over.items() if count]
     headline(
         figure,
-        f"Outside the budget of {scale.limit}: {_listed(outside)}"
+        f"Outside the budget of {scale.limit}: {listed(outside)}"
         if outside
         else f"Every state is inside the budget of {scale.limit}",
     )
@@ -97,7 +97,3 @@ def _changes(ax: Axes, effects: Effects, scale: Scale, low: float, high: float) 
     ax.grid(axis="x")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

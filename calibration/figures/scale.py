@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -48,3 +49,8 @@ def short(value: float) -> str:
     """A number above zero in three digits or so: 0.019, 1.76, 17.6, 176."""
     digits = next((n for n, least in enumerate((100, 10, 1)) if value >= least), 3)
     return f"{value:.{digits}f}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words in a sentence: "a, b and c"; nothing for none."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

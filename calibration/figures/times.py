@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from calibration.figures.canvas import WIDTH, headline, new_figure
 from calibration.figures.scale import short
 from denet.figures.style import INK, SERIES, WRONG
-from denet.graph import Kind, kind_of
+from denet.graph import KIND_NAMES, kind_of
 from runtime.bundle.forms import FORMS, Form
 
 COLORS: dict[Form, str] = {
@@ -20,8 +20,6 @@ COLORS: dict[Form, str] = {
     "int8-trt": SERIES[3],
 }
 
-KINDS: dict[Kind, str] = {"branch": "branches", "cmft": "CMFTs", "dem": "edges"}
-"""What the engines of a kind are called together."""
 
 SLOWER = 0.95
 """Times as fast as FP32, below which a form counts as slower: less is noise."""
@@ -37,10 +35,10 @@ def time_figure(
         times: in milliseconds, of at least one engine, with FP32.
         where: on which processor.
     """
-    by_kind = {kind: [e for e in engines if kind_of(e) == kind] for kind in KINDS}
+    by_kind = {kind: [e for e in engines if kind_of(e) == kind] for kind in KIND_NAMES}
     rows = max(map(len, by_kind.values()))
     kinds = {
-        KINDS[kind]: mine
+        KIND_NAMES[kind]: mine
         for kind, all_of_kind in by_kind.items()
         if (mine := [e for e in all_of_kind if e in times])
     }

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from denet.console import counted, out, progress, reported, say
+from denet.console import out, progress, reported, say
 from denet.options import ConfigOpt, DataArg, PresetOpt
+from denet.progress import counted
 
 
 @reported(extra="train")

@@ -10,8 +10,9 @@ calibration draws in the same one.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from denet.lazy import lazy
 
 if TYPE_CHECKING:
     from denet.figures.album import NEED_CHECKPOINT, NOT_OF_A_BUNDLE, draw_figures
@@ -28,18 +29,15 @@ __all__ = [
     "write_figures",
 ]
 
-_HOME = {
-    "NEED_CHECKPOINT": "album",
-    "NOT_OF_A_BUNDLE": "album",
-    "Drawing": "drawing",
-    "FigureError": "files",
-    "check_folder": "files",
-    "draw_figures": "album",
-    "write_figures": "files",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"denet.figures.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "NEED_CHECKPOINT": "denet.figures.album",
+        "NOT_OF_A_BUNDLE": "denet.figures.album",
+        "Drawing": "denet.figures.drawing",
+        "FigureError": "denet.figures.files",
+        "check_folder": "denet.figures.files",
+        "draw_figures": "denet.figures.album",
+        "write_figures": "denet.figures.files",
+    },
+)

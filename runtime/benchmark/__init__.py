@@ -11,8 +11,9 @@ a module of this package, and should have no more in memory than a camera node h
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from denet.lazy import lazy
 
 if TYPE_CHECKING:
     from runtime.benchmark.errors import BenchmarkError
@@ -22,15 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchmarkError", "BenchmarkReport", "BenchmarkRequest", "bench"]
 
-_HOMES = {
-    "BenchmarkError": "errors",
-    "BenchmarkReport": "result",
-    "BenchmarkRequest": "request",
-    "bench": "run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "BenchmarkError": "runtime.benchmark.errors",
+        "BenchmarkReport": "runtime.benchmark.result",
+        "BenchmarkRequest": "runtime.benchmark.request",
+        "bench": "runtime.benchmark.run",
+    },
+)

@@ -20,7 +20,7 @@ from denet.options import BundleArg, JsonOpt, ThreadsOpt, grouped
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from denet.graph import Graph, State
+    from denet.graph import State
     from runtime.benchmark.request import BenchmarkRequest
     from runtime.benchmark.result import BenchmarkReport
     from runtime.benchmark.sheet import Sheet
@@ -31,9 +31,6 @@ Notify = Callable[[str], None]
 ExportGraphs = Callable[[Path, "Bundle", Path, Notify], None]
 """Writes a graph of each state: (a checkpoint, the bundle made of it, a folder for them, told of
 each)."""
-
-DrawStates = Callable[["Graph", int, float, int], "Sequence[State]"]
-"""The states of a stream: (of which graph, how many, the missing rate, a seed)."""
 
 
 class RunByDefault(TyperGroup):
@@ -146,8 +143,8 @@ class OutputOptions:
             write_output(self.report, page(found).encode(), BenchmarkError)
 
 
-def bench_commands(*, export_graphs: ExportGraphs, draw_states: DrawStates) -> typer.Typer:
-    """The commands, given what other packages do: one needs torch, one is of the evaluation."""
+def bench_commands(*, export_graphs: ExportGraphs) -> typer.Typer:
+    """The commands, given how a checkpoint becomes graphs, which needs torch."""
     bench = typer.Typer(
         cls=RunByDefault,
         help="Measure a bundle on this machine: denet bench BUNDLE; or compare two reports.",
@@ -170,6 +167,7 @@ def bench_commands(*, export_graphs: ExportGraphs, draw_states: DrawStates) -> t
         as_json: JsonOpt = False,
     ) -> None:
         """Measure every missing state, every engine, and how near to its limits this machine is."""
+        from denet.missing import draw_states
         from runtime.benchmark.result import encode
         from runtime.benchmark.run import bench as measure
         from runtime.benchmark.stream import SAMPLES

@@ -12,7 +12,6 @@ from denet.graph import Graph, State
 from runtime.benchmark.child import Asked, Told
 from runtime.benchmark.costs import StartCost
 from runtime.benchmark.errors import BenchmarkError
-from runtime.benchmark.states import engines_of
 from runtime.benchmark.stats import repeated
 from runtime.benchmark.turns import Notify
 
@@ -62,7 +61,7 @@ def start_costs(
             mine = tuple(state.name for state in prepared)
             told[name].append(_run(msgspec.structs.replace(asked, states=mine, batch=size)))
     return {
-        name: _cost(engines_of(graph, prepared), size, told[name])
+        name: _cost(graph.engines_of(prepared), size, told[name])
         for name, (prepared, size) in kinds.items()
     }
 

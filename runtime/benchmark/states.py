@@ -52,11 +52,6 @@ def swept(graph: Graph) -> tuple[State, ...]:
     return tuple(states[0] for states in graph.groups.values())
 
 
-def engines_of(graph: Graph, states: Iterable[State]) -> set[str]:
-    """The engines that some of `states` run."""
-    return {engine for state in states for engine in graph.plan(state).engines}
-
-
 def embedder(runtime: Runtime, samples: Sequence[Tensors]) -> Side:
     """From the network input of a batch to its embeddings."""
 

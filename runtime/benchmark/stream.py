@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from denet.graph import Graph, Modality, State
 from runtime.benchmark.costs import DropoutCost, StreamCost
 from runtime.benchmark.inputs import Tensors, limited
-from runtime.benchmark.states import engines_of
 from runtime.benchmark.stats import joined, ratio, repeated, timing
 from runtime.benchmark.turns import Clock, Notify, Side, in_turn, timed
 from runtime.runtime import Runtime
@@ -129,12 +128,12 @@ def dropout_costs(
                         after[lost].append([timed(less, clock) for _ in range(FRAMES)])
                     else:
                         cold[lost].append(timed(less, clock))
-    whole = engines_of(graph, [graph.complete])
+    whole = set(graph.engines_of([graph.complete]))
     return {
         lost: DropoutCost(
             lost=lost,
             state=without(graph, lost).name,
-            engines=len(engines_of(graph, [without(graph, lost)]) - whole),
+            engines=len(set(graph.engines_of([without(graph, lost)])) - whole),
             before=timing(before[lost]),
             around=timing([a + b for a, b in zip(before[lost], after[lost], strict=True)]),
             after=timing(after[lost]),

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from denet.graph import Kind, kind_of
+from denet.graph import KIND_NAMES, Kind, kind_of
 from runtime.benchmark.costs import Breakdown
 from runtime.benchmark.result import BenchmarkReport, Variant
 from runtime.benchmark.sheet import Sheet, megabytes, percent, short
 from runtime.benchmark.stats import Ratio, Timing, throughput
-
-KINDS: dict[Kind, str] = {"branch": "branches", "cmft": "CMFTs", "dem": "edges"}
-"""What engines of each kind are called."""
 
 
 def sheets(report: BenchmarkReport) -> list[Sheet]:
@@ -72,12 +69,12 @@ def parts_sheet(title: str, variant: Variant) -> Sheet | None:
     rows = []
     for state, cost in variant.states.items():
         parts = cost.breakdown
-        cells = [state, *(short(by_kind(parts)[kind]) for kind in KINDS)]
+        cells = [state, *(short(by_kind(parts)[kind]) for kind in KIND_NAMES)]
         cells += [short(parts.upload), short(parts.copy), short(parts.download)]
         if device:
             cells.append("-" if parts.enqueued is None else short(parts.enqueued))
         rows.append([*cells, short(parts.outside), short(parts.total)])
-    heads = ["state", *KINDS.values(), "upload", "copy", "download", *(["enqueue"] * device)]
+    heads = ["state", *KIND_NAMES.values(), "upload", "copy", "download", *(["enqueue"] * device)]
     heads += ["outside", "total"]
     note = "of traced runs; outside: in which no engine runs, uploads and copies included"
     return Sheet(f"{title}where the time goes, ms", heads, rows, note)
@@ -87,7 +84,7 @@ def by_kind(parts: Breakdown) -> dict[Kind, float]:
     """Milliseconds of branches, CMFTs and edges."""
     return {
         kind: sum(ms for engine, ms in parts.engines.items() if kind_of(engine) == kind)
-        for kind in KINDS
+        for kind in KIND_NAMES
     }
 
 

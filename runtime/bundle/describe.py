@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from denet.graph import KINDS, Graph, State, image_value, kind_of
+from denet.graph import KIND_NAMES, KINDS, Graph, State, image_value, kind_of
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import FORMS, Form
 from runtime.bundle.manifest import Engine
@@ -90,7 +90,7 @@ def _megabytes(engine: Engine, form: Form) -> str:
 def _state_table(bundle: Bundle, states: list[State]) -> Table:
     table = Table("state", "recovered", title="Missing states", title_justify="left")
     manifest, graph = bundle.manifest, bundle.graph
-    for column in ("branches", "CMFTs", "edges", "GFLOP", f"{manifest.default_precision} MB"):
+    for column in (*KIND_NAMES.values(), "GFLOP", f"{manifest.default_precision} MB"):
         table.add_column(column, justify="right")
     for state in states:
         engines, missing = graph.plan(state).engines, graph.missing(state)

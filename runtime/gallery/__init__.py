@@ -11,8 +11,9 @@ The names below are loaded when they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from denet.lazy import lazy
 
 if TYPE_CHECKING:
     from runtime.gallery.base import Enrolment, Entry, Gallery, Match
@@ -32,20 +33,17 @@ __all__ = [
     "read_scores",
 ]
 
-_HOMES = {
-    "Enrolment": "base",
-    "Entry": "base",
-    "Gallery": "base",
-    "GalleryError": "space",
-    "Match": "base",
-    "Scores": "scores",
-    "Space": "space",
-    "open_gallery": "opening",
-    "read_scores": "scores",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "Enrolment": "runtime.gallery.base",
+        "Entry": "runtime.gallery.base",
+        "Gallery": "runtime.gallery.base",
+        "GalleryError": "runtime.gallery.space",
+        "Match": "runtime.gallery.base",
+        "Scores": "runtime.gallery.scores",
+        "Space": "runtime.gallery.space",
+        "open_gallery": "runtime.gallery.opening",
+        "read_scores": "runtime.gallery.scores",
+    },
+)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import counted, print_json, print_whole, progress, reported, say
+from denet.console import print_json, print_whole, progress, reported, say
 from denet.options import (
     BatchOpt,
     ImageOptions,
@@ -17,6 +17,7 @@ from denet.options import (
     RuntimeOptions,
     grouped,
 )
+from denet.progress import counted
 
 if TYPE_CHECKING:
     from runtime.gallery.sightings import Sightings

@@ -13,8 +13,9 @@ The names below are loaded when they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from denet.lazy import lazy
 
 if TYPE_CHECKING:
     from runtime.node.errors import NodeError
@@ -24,16 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "NodeError", "NodeSettings", "NodeSnapshot", "read_settings"]
 
-_HOMES = {
-    "Node": "node",
-    "NodeError": "errors",
-    "NodeSettings": "settings",
-    "NodeSnapshot": "snapshot",
-    "read_settings": "settings",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "Node": "runtime.node.node",
+        "NodeError": "runtime.node.errors",
+        "NodeSettings": "runtime.node.settings",
+        "NodeSnapshot": "runtime.node.snapshot",
+        "read_settings": "runtime.node.settings",
+    },
+)

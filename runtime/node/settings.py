@@ -10,7 +10,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
-from denet.graph import RGB_NIR_TIR, Modality
+from denet.folders import FOLDERS
+from denet.graph import Modality
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
@@ -26,7 +27,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
-MODALITIES = RGB_NIR_TIR.modalities
+MODALITIES = tuple(FOLDERS)
 """What a sensor may be called, in their order; which of them a node can have, its bundle says."""
 
 

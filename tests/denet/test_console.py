@@ -10,8 +10,10 @@ import msgspec
 import pytest
 import typer
 
-from denet.console import EXTRAS, counted, progress, reported, say, stepwise
+from denet.console import progress, reported, say
 from denet.errors import DenetError
+from denet.packages import EXTRAS
+from denet.progress import counted, stepwise
 from tests.paths import ROOT
 
 

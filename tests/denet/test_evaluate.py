@@ -12,13 +12,13 @@ from denet.embed import BundleEmbedder, TorchEmbedder
 from denet.evaluate import (
     RateError,
     Split,
-    draw_states,
     evaluate_rates,
     evaluate_states,
     parse_rates,
     state_matrix,
 )
 from denet.graph import RGB_NIR_TIR
+from denet.missing import draw_states
 from denet.model import DENet
 from runtime import Runtime
 

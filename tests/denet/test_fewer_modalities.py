@@ -15,12 +15,13 @@ from rich.table import Table
 from denet.checkpoint import load_checkpoint
 from denet.config import ModelConfig
 from denet.data.records import DataError, DataSet
-from denet.evaluate import RANKS, Split, draw_states
+from denet.evaluate import RANKS, Split
 from denet.examine import examine
 from denet.figures import draw_figures
 from denet.figures.captions import captions
 from denet.figures.choice import shown_states
 from denet.graph import RGB_NIR_TIR, Graph, Modality
+from denet.missing import draw_states
 from denet.recipe import Recipe
 from denet.report import choose_shown, make_report, report_facts, report_html
 from denet.subject import checkpoint_subject

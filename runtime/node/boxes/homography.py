@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import RGB_NIR_TIR, Modality
+from denet.folders import FOLDERS
+from denet.graph import Modality
 from runtime.node.boxes.box import Box
 from runtime.node.errors import NodeError
 
@@ -79,9 +80,7 @@ def project(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray
         return np.where(depth[:, None] > 0, raised[:, :2] / raised[:, 2:], np.nan)
 
 
-def read_views(
-    path: Path, modalities: Sequence[Modality] = RGB_NIR_TIR.modalities
-) -> dict[Modality, View]:
+def read_views(path: Path, modalities: Sequence[Modality] = tuple(FOLDERS)) -> dict[Modality, View]:
     """The views in a calibration file, TOML or JSON by its name: a table for each modality.
 
     Args:

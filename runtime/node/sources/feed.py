@@ -12,9 +12,10 @@ from runtime.node.sources.frame import Notice, SourceError, Stage
 from runtime.node.sources.inbox import Inbox
 from runtime.node.sources.secrets import redacted
 
-LOSSES = (SourceError, OSError, MemoryError)
-"""What the camera, its decoder or the system can be blamed for, and what may be gone at the next
-try. Anything else is a defect of this program, which another try meets again."""
+LOSSES = (OSError, MemoryError)
+"""Beside `SourceError`: what the camera, its decoder or the system can be blamed for, and what may
+be gone at the next try. Anything else is a defect of this program, which another try meets
+again."""
 
 STEADY = 10.0
 """Seconds that a connection must have held for the next loss to be tried again at once."""

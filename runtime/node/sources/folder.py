@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from denet.graph import RGB_NIR_TIR, Modality
+from denet.folders import FOLDERS
+from denet.graph import Modality
 from runtime.node.sources.base import Source
 from runtime.node.sources.frame import Item, Pixels, SourceError
 from runtime.node.sources.pace import Start
@@ -50,7 +51,7 @@ class Recording:
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """Those of which there is an image."""
-        return tuple(m for m in RGB_NIR_TIR.modalities if any(m in s.files for s in self.samples))
+        return tuple(m for m in FOLDERS if any(m in s.files for s in self.samples))
 
     def source(self, modality: Modality) -> FolderSource:
         """The frames of one modality.

@@ -26,6 +26,7 @@ from runtime.backends.tensorrt.machine import (
     BuildOptions,
 )
 from runtime.bundle.forms import Form, Precision
+from tests.runtime.backends.tensorrt.machines import HERE
 
 ENGINES = RGB_NIR_TIR.engines
 
@@ -37,16 +38,7 @@ EDGE, CMFT, BRANCH = "dem_rgb2nir", "cmft_rgb2nir", "branch_rgb"
 
 
 def target(**changes: Any) -> BuildMachine:
-    orin = BuildMachine(
-        gpu="Orin",
-        compute_capability=(8, 7),
-        multiprocessors=16,
-        integrated=True,
-        platform="linux-aarch64",
-        tensorrt="10.3.0",
-        backend="TensorRT 10.3.0",
-    )
-    return msgspec.structs.replace(orin, **changes)
+    return msgspec.structs.replace(HERE, **changes)
 
 
 DESKTOP = target(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from denet.evaluate import draw_states
 from denet.graph import RGB_NIR_TIR
+from denet.missing import draw_states
 from runtime import Bundle
 from runtime.benchmark import page, run, states, stream
 from runtime.benchmark.errors import BenchmarkError

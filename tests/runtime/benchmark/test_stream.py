@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denet.evaluate import draw_states
 from denet.graph import RGB_NIR_TIR, State
+from denet.missing import draw_states
 from runtime import Bundle, Runtime
 from runtime.benchmark import stream
 from runtime.benchmark.inputs import network_inputs
