@@ -33,6 +33,7 @@ SHARED = (
     "denet.packages",
     "denet.pixels",
     "denet.progress",
+    "denet.reading",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 
