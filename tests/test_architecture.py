@@ -23,10 +23,12 @@ PACKAGES = ("calibration", "denet", "export", "runtime")
 SHARED = (
     "denet.console",
     "denet.errors",
+    "denet.exchange",
     "denet.files",
     "denet.folders",
     "denet.graph",
     "denet.lazy",
+    "denet.marks",
     "denet.missing",
     "denet.options",
     "denet.outputs",
@@ -34,6 +36,7 @@ SHARED = (
     "denet.pixels",
     "denet.progress",
     "denet.reading",
+    "denet.temporary",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 
