@@ -38,7 +38,7 @@ from denet.files import file_digest, sync_file, sync_folder, written_whole
 from denet.model import DENet
 from denet.outputs import SIZE, check_room, writing
 from denet.recipe import Recipe
-from denet.temporary import is_temporary, settle
+from denet.temporary import is_temporary, settle, settle_within
 
 RECIPE, STATE, LOG = "recipe.json", "state.pt", "log.csv"
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -230,7 +230,7 @@ class Run:
                 table.writeheader()
                 table.writerows(rows)
             # A machine that loses its power must not keep the name and lose the content.
-            for path in folder.iterdir():
+            for path in self._saves(folder):
                 sync_file(path)
             sync_folder(folder)
             folder.rename(self.path / SAVED)
@@ -297,9 +297,14 @@ class Run:
 
     def _move_in(self) -> None:
         saved = self.path / SAVED
-        for path in sorted(saved.iterdir()):
+        for path in self._saves(saved):
             path.replace(self.path / path.name)
+        settle_within(saved)
         saved.rmdir()
+
+    @staticmethod
+    def _saves(folder: Path) -> list[Path]:
+        return [folder / name for name in SAVES if (folder / name).exists()]
 
     def _remove_torn(self) -> None:
         """Remove what was being saved when a process was killed, if it is that and nothing else."""

@@ -53,9 +53,11 @@ def temporary(path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with suppress(OSError):  # whoever comes next tries again
-            _clear(folder, path)
-        os.close(lock)
+        try:
+            with suppress(OSError):  # whoever comes next tries again
+                _clear(folder, path)
+        finally:
+            os.close(lock)
 
 
 def settle(path: Path) -> None:
