@@ -40,7 +40,11 @@ def in_plain_words(
 
 
 def connect(
-    path: Path, prepare: Callable[[sqlite3.Connection], None], *, patience: float
+    path: Path,
+    prepare: Callable[[sqlite3.Connection], None],
+    *,
+    patience: float,
+    read_only: bool = False,
 ) -> sqlite3.Connection:
     """Open a file; it is closed again if it cannot be prepared.
 
@@ -51,12 +55,17 @@ def connect(
         path: the file.
         prepare: sees that the file is the right one, and makes its tables.
         patience: seconds that a call waits for other connections.
+        read_only: leave the file and its log as they are.
 
     Raises:
         sqlite3.Error: it cannot be opened.
     """
     connection = sqlite3.connect(
-        path, timeout=patience, isolation_level=None, check_same_thread=False
+        _only_to_read(path) if read_only else path,
+        timeout=patience,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=read_only,
     )
     try:
         prepare(connection)
@@ -64,6 +73,14 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def _only_to_read(path: Path) -> str:
+    """A URI to look at a file, which makes no other where it can be helped."""
+    log = path.with_name(f"{path.name}-wal")
+    # Without a log nobody has it open, or nobody has written yet: it is all there is.
+    how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+    return f"{path.absolute().as_uri()}?{how}"
 
 
 @contextmanager

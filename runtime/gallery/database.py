@@ -83,12 +83,13 @@ def in_plain_words(path: Path) -> AbstractContextManager[None]:
     return sqlite.in_plain_words(path, REASONS, GalleryError)
 
 
-def connect(path: Path, *, create: bool) -> sqlite3.Connection:
+def connect(path: Path, *, create: bool, read_only: bool = False) -> sqlite3.Connection:
     """Open the file of a gallery, or make it.
 
     Args:
         path: the file.
         create: make it where it is not there.
+        read_only: leave it as it is.
 
     Raises:
         GalleryError: it is not there, no gallery, of a future schema, or cannot be opened.
@@ -106,7 +107,12 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
             raise GalleryError(f"{path}: cannot be made: {error.strerror or error}") from None
     with in_plain_words(path):
         # Calls take turns under the gallery's lock.
-        return sqlite.connect(path, lambda new: _prepare(new, path, create), patience=PATIENCE)
+        return sqlite.connect(
+            path,
+            lambda new: _prepare(new, path, create),
+            patience=PATIENCE,
+            read_only=read_only,
+        )
 
 
 def read_holding(connection: sqlite3.Connection, path: Path) -> Holding | None:

@@ -44,18 +44,26 @@ class FileGallery:
         path: the file.
         create: make it where it is not there.
         storage: how embeddings are stored; None for what the file has, or `DEFAULT`.
+        read_only: leave the file as it is; nobody can be enrolled or removed.
 
     Raises:
         GalleryError: the file cannot be used, or stores otherwise.
     """
 
-    def __init__(self, path: Path, *, create: bool = False, storage: Storage | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        storage: Storage | None = None,
+        read_only: bool = False,
+    ) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._wanted = storage
         self._mirror: Mirror | None = None
         self._version = UNREAD
-        self._connection = database.connect(path, create=create)
+        self._connection = database.connect(path, create=create, read_only=read_only)
         try:
             with self._turn():
                 self._check_storage(database.read_holding(self._connection, path))

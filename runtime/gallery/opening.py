@@ -16,18 +16,27 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)")
 """Of two characters at least: `C:\\gallery.db` is a path."""
 
 
-def open_gallery(setting: str, *, create: bool = False, storage: str | None = None) -> Gallery:
+def open_gallery(
+    setting: str,
+    *,
+    create: bool = False,
+    storage: str | None = None,
+    read_only: bool = False,
+) -> Gallery:
     """The gallery at `setting`.
 
     Args:
         setting: "file:gallery.db", "file:///var/lib/denet/gallery.db", or a plain path.
         create: make it where it is not there.
         storage: "float32", "float16" or "int8"; None for what it has, or float16 for a new one.
+        read_only: leave its file as it is; nobody can be enrolled or removed.
 
     Raises:
         GalleryError: there is no such kind of gallery or storage, or it cannot be used.
     """
-    return FileGallery(_path(setting), create=create, storage=_storage(storage))
+    return FileGallery(
+        _path(setting), create=create, storage=_storage(storage), read_only=read_only
+    )
 
 
 def check_setting(setting: str, storage: str | None) -> None:
