@@ -24,6 +24,7 @@ from export.parity import ParityError, check_parity, parity_steps
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import (
     MANIFEST,
+    SCHEMA,
     Canary,
     Engine,
     File,
@@ -139,7 +140,7 @@ def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[s
     preprocessing = _preprocessing(model)
     manifest = Manifest(
         format="denet-bundle",
-        schema=1,
+        schema=SCHEMA,
         tools={
             "denet": denet.__version__,
             "torch": str(torch.__version__),
