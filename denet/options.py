@@ -38,6 +38,10 @@ PrecisionOpt = Annotated[
     ),
 ]
 ThreadsOpt = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: cores).")]
+KeyOpt = Annotated[
+    Path | None,
+    typer.Option(metavar="PUB", help="Demand a bundle that is signed by this public key."),
+]
 BatchOpt = Annotated[int, typer.Option(min=1, help="Samples run at once, at most.")]
 WorkersOpt = Annotated[
     int, typer.Option(min=0, help="Processes that load images, for a checkpoint.")
@@ -72,6 +76,7 @@ class RuntimeOptions:
     backend: BackendOpt = "auto"
     precision: PrecisionOpt = "auto"
     threads: ThreadsOpt = None
+    key: KeyOpt = None
 
 
 def _image_option(seen: str) -> Any:

@@ -19,13 +19,14 @@ from runtime.benchmark.errors import BenchmarkError
 from runtime.benchmark.inputs import Tensors, limited
 from runtime.benchmark.stats import joined, ratio, timing
 from runtime.benchmark.turns import Clock, Notify, Side, in_turn, shared_out
+from runtime.bundle.self_contained import check_self_contained
 from runtime.cosine import row_cosines
 from runtime.runtime import Runtime
 
-MODEL_LIMIT = 2 << 30
-"""Bytes of an ONNX file: protobuf holds no more."""
-
 STRETCHES = 5
+
+LARGEST = 1 << 31
+"""Bytes that an ONNX file with its weights inside may have."""
 
 BATCHES = (1, 8)
 """At which a state is compared with its graph."""
@@ -79,7 +80,7 @@ def monolith_costs(
     """
     found: dict[str, MonolithCost] = {}
     for state, path in graphs.items():
-        content = read_file(path, BenchmarkError, MODEL_LIMIT)
+        content = _read(path)
         times = {}
         cosines = []
         for size in batches:
@@ -110,6 +111,12 @@ def monolith_costs(
             },
         )
     return found
+
+
+def _read(path: Path) -> bytes:
+    content = read_file(path, BenchmarkError, LARGEST)
+    check_self_contained(content, path, BenchmarkError)
+    return content
 
 
 def graph_side(

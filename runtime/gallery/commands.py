@@ -199,8 +199,10 @@ def sightings(
     assert bundle is not None
     opened = Bundle.open(bundle)
     chosen = choose_samples(folder, single.files, state=None, every_state=False, graph=opened.graph)
-    with loaded(opened, running, batch) as runtime:
-        runtime.prepare({runtime.graph.state(sample.files) for sample in chosen})
-        with progress("embedding", len(chosen)) as notify:
-            more = counted(notify, "embedding", len(chosen))
-            return of_images(runtime, chosen, str(folder or "given"), more)
+    states = {opened.graph.state(sample.files) for sample in chosen}
+    with (
+        loaded(opened, running, batch, states=states) as runtime,
+        progress("embedding", len(chosen)) as notify,
+    ):
+        more = counted(notify, "embedding", len(chosen))
+        return of_images(runtime, chosen, str(folder or "given"), more)

@@ -38,12 +38,14 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     Attributes:
         bundle: its path, which is watched: what replaces it takes over.
         backend, precision, threads: as of `Runtime.load`.
+        key: file of public keys; a bundle that none of them has signed is refused.
     """
 
     bundle: str
     backend: str = "auto"
     precision: str = "auto"
     threads: Count | None = None
+    key: str | None = None
 
 
 class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
