@@ -14,6 +14,7 @@ from denet.graph import Modality, State, StateError
 from runtime.embeddings import embed_files
 from runtime.gallery.base import Enrolment
 from runtime.gallery.checks import check_embeddings
+from runtime.gallery.names import spelled
 from runtime.gallery.space import GalleryError, Space
 from runtime.runtime import Runtime
 from runtime.samples import ImageFiles
@@ -47,7 +48,7 @@ class Sightings:
         """
         return [
             Enrolment(
-                name.partition("_")[0] if identity is None else identity,
+                spelled(name.partition("_")[0] if identity is None else identity),
                 state,
                 embedding,
                 source=f"{self.source}: {name}",

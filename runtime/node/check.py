@@ -60,7 +60,9 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
         gallery: Gallery | None = None
         if settings.gallery is not None:
             url = settings.gallery.url
-            gallery = tried("gallery", lambda: opened.enter_context(open_gallery(url)))
+            gallery = tried(
+                "gallery", lambda: opened.enter_context(open_gallery(url, upgrade=False))
+            )
         serving = tried("model", lambda: first_serving(settings, gallery))
         if serving is not None:
             opened.callback(serving.runtime.close)
