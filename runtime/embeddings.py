@@ -14,6 +14,7 @@ from denet import outputs
 from denet.errors import DenetError
 from denet.files import written_whole
 from denet.graph import Graph, State
+from runtime.npz import with_digest
 from runtime.runtime import Runtime
 from runtime.samples import ImageFiles
 
@@ -96,22 +97,23 @@ def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
 
     Arrays: `embeddings` (N, dim) float32, `names` and `states` (N,) strings, and, to tell later
     whether two files can be compared, `checkpoint` (the sha256 of the model), `projection` (that of
-    what projects its embeddings, or empty), `precision` and `backend`.
+    what projects its embeddings, or empty), `precision` and `backend`; and `digest`, see
+    `runtime.npz`.
 
     Raises:
         OutputError: it cannot be written.
     """
+    arrays = {
+        "embeddings": result.embeddings,
+        "names": np.array(result.names),
+        "states": np.array([state.name for state in result.states]),
+        "checkpoint": np.array(runtime.bundle.manifest.checkpoint_sha256),
+        "projection": np.array(runtime.bundle.manifest.projection_digest),
+        "precision": np.array(runtime.precision),
+        "backend": np.array(runtime.backend),
+    }
     try:
         with written_whole(out) as temporary, temporary.open("wb") as stream:
-            np.savez(
-                stream,
-                embeddings=result.embeddings,
-                names=np.array(result.names),
-                states=np.array([state.name for state in result.states]),
-                checkpoint=np.array(runtime.bundle.manifest.checkpoint_sha256),
-                projection=np.array(runtime.bundle.manifest.projection_digest),
-                precision=np.array(runtime.precision),
-                backend=np.array(runtime.backend),
-            )
+            np.savez(stream, **with_digest(arrays))
     except OSError as error:
         raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from None
