@@ -26,6 +26,7 @@ SHARED = (
     "denet.files",
     "denet.folders",
     "denet.graph",
+    "denet.images",
     "denet.lazy",
     "denet.missing",
     "denet.options",

@@ -70,11 +70,12 @@ class Engine(_Strict, frozen=True):
 
 
 class NormalizationSpec(_Strict, frozen=True):
-    """Per channel mean and std for values in [0, 1]; the 16-bit values of black and white."""
+    """Per channel mean and std for values in [0, 1]; the values of black and white in
+    images of more than 8 bits."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    range16: tuple[int, int]
+    range16: tuple[int | float, int | float]
 
 
 class Preprocessing(_Strict, frozen=True):
