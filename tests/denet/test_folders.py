@@ -49,8 +49,8 @@ def test_images_of_a_format_that_is_not_read_are_not_passed_over(tmp_path: Path)
 
 @given(st.lists(st.text("ab_019", max_size=8), unique=True, max_size=8))
 def test_names_have_one_order(names: list[str]) -> None:
-    ordered = sorted(names, key=natural_order)
-    assert sorted(names[::-1], key=natural_order) == ordered
+    backwards = list(reversed(names))
+    assert sorted(backwards, key=natural_order) == sorted(names, key=natural_order)
 
 
 @given(st.lists(st.integers(0, 10**30), unique=True, max_size=8))
