@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from denet.errors import DenetError
+from denet.graph import Graph, Modality
 from denet.options import RuntimeOptions
 
 if TYPE_CHECKING:
+    from denet.pixels import Range
     from runtime.bundle.bundle import Bundle
     from runtime.runtime import Runtime
 
 
+class RangeError(DenetError):
+    """What is no range of values of a modality; the message repeats it."""
+
+
 def loaded(
-    bundle: Bundle | Path, running: RuntimeOptions, batch: int = 16, *, check: bool = False
+    bundle: Bundle | Path,
+    running: RuntimeOptions,
+    batch: int = 16,
+    *,
+    check: bool = False,
+    ranges: Mapping[Modality, Range] | None = None,
 ) -> Runtime:
     """A bundle that is loaded as the options say, for so many samples at once."""
     from runtime.runtime import Runtime
@@ -25,4 +38,28 @@ def loaded(
         check=check,
         threads=running.threads,
         max_batch=batch,
+        ranges=ranges,
     )
+
+
+def read_ranges(given: Sequence[str] | None, graph: Graph) -> dict[Modality, Range]:
+    """The values of black and white that a user names, as tir=7000:9000.
+
+    Raises:
+        RangeError: one is not of this form, or of no modality of `graph`.
+    """
+    from denet.pixels import checked_range
+
+    found: dict[Modality, Range] = {}
+    for text in given or ():
+        modality, _, values = text.partition("=")
+        low, _, high = values.partition(":")
+        if modality not in graph.modalities:
+            raise RangeError(f"--range {text}: begin with one of {', '.join(graph.modalities)}")
+        try:
+            found[modality] = checked_range(float(low), float(high))
+        except ValueError:
+            raise RangeError(
+                f"--range {text}: write {modality}=BLACK:WHITE, two rising values"
+            ) from None
+    return found

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from denet.errors import DenetError
 from denet.graph import Modality, State
+from denet.pixels import Range
 from runtime.backends import Choice, choose
 from runtime.bundle.bundle import Bundle
 from runtime.canary import CanaryReport, check_canary
@@ -45,7 +46,13 @@ class Runtime:
         dim: the length of an embedding.
     """
 
-    def __init__(self, bundle: Bundle, choice: Choice, max_batch: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        choice: Choice,
+        max_batch: int,
+        ranges: Mapping[Modality, Range] | None = None,
+    ) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.graph = bundle.graph
@@ -56,7 +63,7 @@ class Runtime:
         self.reason = choice.reason
         self.dim = manifest.head.dim
         self.max_batch = min(max_batch, choice.backend.largest_batch or max_batch)
-        self.preprocess = Preprocessor(manifest.preprocessing)
+        self.preprocess = Preprocessor(manifest.preprocessing, ranges)
         self.composer = Composer(choice.backend, manifest)
         self._head = Head(bundle)
         self._lock = threading.Lock()
@@ -76,6 +83,7 @@ class Runtime:
         threads: int | None = None,
         max_batch: int = 16,
         cuda_context: Any = "own",
+        ranges: Mapping[Modality, Range] | None = None,
     ) -> Runtime:
         """Load a bundle.
 
@@ -99,6 +107,8 @@ class Runtime:
             cuda_context: for the backend "tensorrt": "own", a CUDA context of its own; "primary",
                 the device's, which PyTorch, CuPy and ONNX Runtime use; or a PyCUDA context of the
                 application.
+            ranges: of sensors of more than 8 bits, the values that are black and white; by default
+                those of the sensors that the bundle was trained for.
 
         Raises:
             BundleError: the bundle is damaged, foreign, or of a future schema.
@@ -111,7 +121,7 @@ class Runtime:
         choice = choose(
             opened, backend, precision, threads, max_batch=max_batch, cuda_context=cuda_context
         )
-        runtime = cls(opened, choice, max_batch)
+        runtime = cls(opened, choice, max_batch, ranges)
         if preload or check:
             runtime._verification.result()
         if preload:

@@ -93,6 +93,7 @@ def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
         max_batch=settings.batches.largest,
         preload=True,
         check=True,
+        ranges=settings.ranges,
     )
     try:
         _warm(runtime)
