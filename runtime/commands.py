@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import err, out, print_json, progress, reported, say
+from denet.console import out, print_json, progress, reported, say, status
 from denet.options import (
     BackendOpt,
     BatchOpt,
@@ -83,7 +83,7 @@ def doctor(
 
     from runtime.doctor import describe_diagnosis, diagnose
 
-    with err.status("looking"):
+    with status("looking"):
         found = diagnose(bundle, backend, precision)
     if as_json:
         print_json(to_builtins(found))

@@ -23,6 +23,7 @@ PACKAGES = ("calibration", "denet", "export", "runtime")
 SHARED = (
     "denet.console",
     "denet.errors",
+    "denet.mishaps",
     "denet.files",
     "denet.folders",
     "denet.graph",

@@ -20,6 +20,7 @@ from denet.data.records import DataSet, open_data
 from denet.experiments.catalog import Changes, Experiment, ExperimentError, TrainingVariant
 from denet.experiments.figure import RATES, Facts
 from denet.files import written_whole
+from denet.reading import read_json, reading
 from denet.recipe import Recipe
 from denet.run import Run, data_digest
 
@@ -177,8 +178,6 @@ def _finished(job: Job, digest: str) -> bool:
 
 
 def _read(job: Job) -> Mapping[str, Any]:
-    try:
-        read = json.loads(job.result.read_text())
+    with reading(job.result, ExperimentError, "is no result: remove it"):
+        read = read_json(job.result, ExperimentError)
         return {"recipe": read["recipe"], "facts": read["facts"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{job.result}: cannot be read: {error!r}: remove it") from None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import Graph, State
+from denet.reading import read_file
 from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.providers import PROVIDERS
 from runtime.benchmark.bound import Bound
@@ -20,6 +21,9 @@ from runtime.benchmark.stats import joined, ratio, timing
 from runtime.benchmark.turns import Clock, Notify, Side, in_turn, shared_out
 from runtime.cosine import row_cosines
 from runtime.runtime import Runtime
+
+MODEL_LIMIT = 2 << 30
+"""Bytes of an ONNX file: protobuf holds no more."""
 
 STRETCHES = 5
 
@@ -75,7 +79,7 @@ def monolith_costs(
     """
     found: dict[str, MonolithCost] = {}
     for state, path in graphs.items():
-        content = _read(path)
+        content = read_file(path, BenchmarkError, MODEL_LIMIT)
         times = {}
         cosines = []
         for size in batches:
@@ -106,13 +110,6 @@ def monolith_costs(
             },
         )
     return found
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BenchmarkError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def graph_side(

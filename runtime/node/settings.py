@@ -13,6 +13,7 @@ from msgspec.structs import force_setattr
 from denet.folders import FOLDERS
 from denet.graph import Modality
 from denet.pixels import Range
+from denet.reading import read_toml
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
@@ -154,12 +155,7 @@ def read_settings(path: Path) -> NodeSettings:
     Raises:
         NodeError: it cannot be read, is no TOML, or has a key or value that is none; names it.
     """
-    try:
-        document = msgspec.toml.decode(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NodeError(f"{path}: not TOML: {error}") from None
+    document = read_toml(path, NodeError)
     try:
         return convert(document)
     except NodeError as error:
