@@ -11,8 +11,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Union, cast
+from typing import Any, BinaryIO, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,10 +74,10 @@ def read_image(path: Path, error: type[DenetError]) -> Decoded:
     with reading(path, error, UNREADABLE), open_regular(path) as stream:
         if os.fstat(stream.fileno()).st_size > MOST_BYTES:
             raise error(f"{path}: has more than {MOST_BYTES >> 20} MiB: shrink it")
-        image = decoded(open_image(stream, path, error))
-        if isinstance(image, Image.Image):
-            image.filename = str(path)  # type: ignore[attr-defined]
-        return image
+        image = decoded(_identified(stream, path, error))
+    if isinstance(image, Image.Image):
+        image.filename = str(path)  # type: ignore[attr-defined]
+    return image
 
 
 def open_image(stream: BinaryIO, name: Path | str, error: type[DenetError]) -> ImageFile.ImageFile:
@@ -90,29 +92,37 @@ def open_image(stream: BinaryIO, name: Path | str, error: type[DenetError]) -> I
         error: as `read_image`.
     """
     with reading(name, error, UNREADABLE):
-        stream.seek(0)
-        kind = _format(stream.read(16))
-        if kind is None:
-            raise error(
-                f"{name}: not an image in {', '.join(READERS)}: convert, replace or remove it"
-            )
-        module, reader, _ = READERS[kind]
-        stream.seek(0)
-        image = cast(ImageFile.ImageFile, getattr(importlib.import_module(module), reader)(stream))
-        if image.width * image.height > MOST_PIXELS:
-            raise error(
-                f"{name}: {image.width}x{image.height} pixels are more than {MOST_PIXELS}: "
-                "shrink it"
-            )
+        return _identified(stream, name, error)
+
+
+def _identified(stream: BinaryIO, name: Path | str, error: type[DenetError]) -> ImageFile.ImageFile:
+    kind = _format(stream.read(16))
+    if kind is None:
+        raise error(f"{name}: not an image in {', '.join(READERS)}: convert, replace or remove it")
+    stream.seek(0)
+    image = _reader(kind)(stream)
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise error(f"{name}: {width}x{height} pixels are more than {MOST_PIXELS}: shrink it")
+    if kind != "JPEG":
         reason = _ambiguous(image)
         if reason:
             raise error(f"{name}: {reason}")
     return image
 
 
+@cache
+def _reader(kind: str) -> Callable[[BinaryIO], ImageFile.ImageFile]:
+    module, name, _ = READERS[kind]
+    reader: Callable[[BinaryIO], ImageFile.ImageFile] = getattr(
+        importlib.import_module(module), name
+    )
+    return reader
+
+
 def decoded(image: ImageFile.ImageFile) -> Decoded:
     """An image of `open_image`, decoded. Raises: whatever Pillow raises on damaged data."""
-    raw = _rawmode(image)
+    raw = _rawmode(image) if image.format in ("PNG", "TIFF") else ""
     if raw == _GREY_ALPHA:
         # Two bytes of grey and two of alpha, as if they were four channels of one byte.
         bytewise = _unpacked(image, "RGBA").astype(np.uint16)
@@ -171,7 +181,7 @@ def _rawmode(image: ImageFile.ImageFile) -> str:
     """How the stored values are unpacked, in Pillow's words."""
     tile: Any = image.tile[0] if image.tile else ("", (), 0, "")
     found = tile[3][0] if isinstance(tile[3], tuple) else tile[3]
-    return found if image.format in ("PNG", "TIFF") and isinstance(found, str) else ""
+    return found if isinstance(found, str) else ""
 
 
 def _lower(raw: str) -> str:
