@@ -29,6 +29,7 @@ SHARED = (
     "denet.files",
     "denet.folders",
     "denet.graph",
+    "denet.images",
     "denet.lazy",
     "denet.marks",
     "denet.missing",

@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 
 from denet.folders import FOLDERS
 from denet.graph import Modality
+from denet.pixels import Range
 from denet.reading import read_toml
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
@@ -135,10 +136,19 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         for m in self.health:
             if m not in self.sources:
                 raise NodeError(f"health.{m}: there is no [sources.{m}]")
+            if self.health[m].range16 != Limits().range16:
+                raise NodeError(
+                    f"health.{m}.range16: write sources.{m}.range: it holds for what embeds, too"
+                )
         if self.boxes.file is not None and self.boxes.call is not None:
             raise NodeError("boxes: file and call exclude each other: remove one")
         if self.gallery is not None:
             _check_gallery(self.gallery)
+
+    @property
+    def ranges(self) -> dict[Modality, Range]:
+        """The values of black and white of each source that says them."""
+        return {m: s.range for m, s in self.sources.items() if s.range is not None}
 
 
 def read_settings(path: Path) -> NodeSettings:
