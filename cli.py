@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from calibration.commands import (
     BudgetOpt,
@@ -26,6 +25,7 @@ from denet.commands.experiment import experiment
 from denet.commands.init import init
 from denet.commands.train import train
 from denet.console import out, print_json, progress, reported, say
+from denet.entry import EntryGroup
 from denet.options import (
     BundleArg,
     DataArg,
@@ -286,7 +286,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
 """In the order in which a person needs them: as the README has them."""
 
 
-class InOrder(TyperGroup):
+class InOrder(EntryGroup):
     """Lists commands and groups of commands as `COMMANDS` does, not groups last."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002

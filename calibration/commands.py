@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denet.console import print_json, print_whole, progress, reported, say
-from denet.options import BatchOpt, BundleArg, JsonOpt, RuntimeOptions, ThreadsOpt, grouped
+from denet.options import (
+    BatchOpt,
+    BundleArg,
+    JsonOpt,
+    RangesOpt,
+    RuntimeOptions,
+    ThreadsOpt,
+    grouped,
+)
 from runtime.commands import say_unsigned
 
 if TYPE_CHECKING:
@@ -230,17 +238,21 @@ def calibrate_scores(
     ],
     to: Annotated[Path, typer.Option("--out", help="The file of scores to write (.json).")],
     *,
+    ranges: RangesOpt = None,
     running: RuntimeOptions,
     batch: BatchOpt = 16,
     as_json: JsonOpt = False,
 ) -> None:
     """Measure how alike strangers look in each pair of missing states, for search --scores."""
     from calibration.scores import check_scores_file, measure_scores
+    from runtime.bundle.bundle import Bundle
     from runtime.gallery.describe import scores_facts, scores_table
-    from runtime.loading import loaded
+    from runtime.loading import loaded, read_ranges
 
     check_scores_file(to)
-    with loaded(bundle, running, batch) as runtime, progress("measuring") as notify:
+    whole = Bundle.open(bundle)
+    known = read_ranges(ranges, whole.graph)
+    with loaded(whole, running, batch, ranges=known) as runtime, progress("measuring") as notify:
         scores = measure_scores(
             runtime, data, to, lambda done, total: notify("measuring", done, total)
         )

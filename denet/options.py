@@ -53,6 +53,15 @@ PresetOpt = Annotated[
 ConfigOpt = Annotated[
     Path | None, typer.Option(help="TOML with [model], [train], [augment] to override it.")
 ]
+RangesOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--range",
+        metavar="MODALITY=BLACK:WHITE",
+        help="Which values of images of more than 8 bits are black and white, as tir=7000:9000, "
+        "where the sensor is another than the bundle was trained for.",
+    ),
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import err, out, print_json, progress, reported, say
+from denet.console import out, print_json, progress, reported, say, status
 from denet.options import (
     BackendOpt,
     BatchOpt,
@@ -16,6 +16,7 @@ from denet.options import (
     ImagesArg,
     JsonOpt,
     PrecisionOpt,
+    RangesOpt,
     RuntimeOptions,
     grouped,
 )
@@ -105,7 +106,7 @@ def doctor(
 
     from runtime.doctor import describe_diagnosis, diagnose
 
-    with err.status("looking"):
+    with status("looking"):
         found = diagnose(bundle, backend, precision)
     if as_json:
         print_json(to_builtins(found))
@@ -129,6 +130,7 @@ def embed(
         bool, typer.Option("--every-state", help="Embed each sample in each state it allows.")
     ] = False,
     batch: BatchOpt = 16,
+    ranges: RangesOpt = None,
     running: RuntimeOptions,
     check: Annotated[bool, typer.Option("--check", help="Run the whole canary first.")] = False,
     as_json: JsonOpt = False,
@@ -137,16 +139,17 @@ def embed(
     from runtime.bundle.bundle import Bundle
     from runtime.describe import embedded_facts, embedded_table
     from runtime.embeddings import check_output, embed_files, save_embeddings
-    from runtime.loading import loaded
+    from runtime.loading import loaded, read_ranges
     from runtime.samples import choose_samples, missing_everywhere
 
     opened = Bundle.open(bundle)
     samples = choose_samples(
         images, single.files, state=state, every_state=every_state, graph=opened.graph
     )
+    known = read_ranges(ranges, opened.graph)
     check_output(to)
     states = {opened.graph.state(sample.files) for sample in samples}
-    with loaded(opened, running, batch, states=states, check=check) as runtime:
+    with loaded(opened, running, batch, states=states, check=check, ranges=known) as runtime:
         with progress("embedding", len(samples)) as notify:
             more = counted(notify, "embedding", len(samples))
             result = embed_files(runtime, samples, notify=more)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denet.graph import State
+from denet.errors import DenetError
+from denet.graph import Graph, Modality, State
 from denet.options import RuntimeOptions
 
 if TYPE_CHECKING:
+    from denet.pixels import Range
     from runtime.bundle.bundle import Bundle
     from runtime.runtime import Runtime
+
+
+class RangeError(DenetError):
+    """What is no range of values of a modality; the message repeats it."""
 
 
 def loaded(
@@ -21,6 +27,7 @@ def loaded(
     *,
     states: Iterable[State] | None = None,
     check: bool = False,
+    ranges: Mapping[Modality, Range] | None = None,
 ) -> Runtime:
     """A bundle that is loaded as the options say.
 
@@ -31,6 +38,7 @@ def loaded(
         states: that will be embedded, or None for all: their engines are loaded, and a golden input
             is embedded in each before anything else is.
         check: run the whole canary instead.
+        ranges: of sensors of more than 8 bits, the values that are black and white.
 
     Raises:
         CanaryError: a golden input does not give the expected embedding.
@@ -46,6 +54,7 @@ def loaded(
         threads=running.threads,
         max_batch=batch,
         key=running.key,
+        ranges=ranges,
     )
     try:
         wanted = runtime.graph.states if states is None else tuple(states)
@@ -56,3 +65,26 @@ def loaded(
         runtime.close()
         raise
     return runtime
+
+
+def read_ranges(given: Sequence[str] | None, graph: Graph) -> dict[Modality, Range]:
+    """The values of black and white that a user names, as tir=7000:9000.
+
+    Raises:
+        RangeError: one is not of this form, or of no modality of `graph`.
+    """
+    from denet.pixels import checked_range
+
+    found: dict[Modality, Range] = {}
+    for text in given or ():
+        modality, _, values = text.partition("=")
+        low, _, high = values.partition(":")
+        if modality not in graph.modalities:
+            raise RangeError(f"--range {text}: begin with one of {', '.join(graph.modalities)}")
+        try:
+            found[modality] = checked_range(float(low), float(high))
+        except ValueError:
+            raise RangeError(
+                f"--range {text}: write {modality}=BLACK:WHITE, two rising values"
+            ) from None
+    return found

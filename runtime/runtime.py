@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from denet.errors import DenetError
 from denet.graph import Modality, State
+from denet.pixels import Range
 from runtime.backends import BackendError, Choice, choose
 from runtime.bundle.bundle import Bundle
 from runtime.canary import CanaryReport, check_canary
@@ -46,7 +47,13 @@ class Runtime:
         dim: the length of an embedding.
     """
 
-    def __init__(self, bundle: Bundle, choice: Choice, max_batch: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        choice: Choice,
+        max_batch: int,
+        ranges: Mapping[Modality, Range] | None = None,
+    ) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.graph = bundle.graph
@@ -57,7 +64,7 @@ class Runtime:
         self.reason = choice.reason
         self.dim = manifest.head.dim
         self.max_batch = min(max_batch, choice.backend.largest_batch or max_batch)
-        self.preprocess = Preprocessor(manifest.preprocessing)
+        self.preprocess = Preprocessor(manifest.preprocessing, ranges)
         self.composer = Composer(choice.backend, manifest)
         self._head = Head(bundle)
         self._lock = threading.Lock()
@@ -78,6 +85,7 @@ class Runtime:
         max_batch: int = 16,
         cuda_context: Any = "own",
         key: Path | str | None = None,
+        ranges: Mapping[Modality, Range] | None = None,
     ) -> Runtime:
         """Load a bundle.
 
@@ -103,6 +111,8 @@ class Runtime:
                 application.
             key: a file of public keys, by one of which the bundle has to be signed. TensorRT
                 engines that others built are taken if one has signed for them.
+            ranges: of sensors of more than 8 bits, the values that are black and white; by default
+                those of the sensors that the bundle was trained for.
 
         Raises:
             BundleError: the bundle is damaged, foreign, of a future schema, or not signed as
@@ -127,7 +137,7 @@ class Runtime:
             cuda_context=cuda_context,
             key=trusted,
         )
-        runtime = cls(opened, choice, max_batch)
+        runtime = cls(opened, choice, max_batch, ranges)
         if preload or check:
             runtime._verification.result()
         if preload:

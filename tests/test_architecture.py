@@ -24,10 +24,14 @@ SHARED = (
     "denet.arrays",
     "denet.console",
     "denet.errors",
+    "denet.mishaps",
+    "denet.exchange",
     "denet.files",
     "denet.folders",
     "denet.graph",
+    "denet.images",
     "denet.lazy",
+    "denet.marks",
     "denet.missing",
     "denet.options",
     "denet.outputs",
@@ -35,6 +39,7 @@ SHARED = (
     "denet.pixels",
     "denet.progress",
     "denet.reading",
+    "denet.temporary",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 

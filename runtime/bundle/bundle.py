@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from denet.arrays import read_arrays
 from denet.reading import open_regular, read_file, reading
+from denet.temporary import settle
 from runtime.bundle.forms import Form, Forms
 from runtime.bundle.links import allowed_roots
 from runtime.bundle.manifest import (
@@ -72,6 +73,7 @@ class Bundle:
         """
         root = Path(root)
         with reading(root, BundleError):
+            settle(root)
             if not root.exists():
                 raise BundleError(f"{root}: there is no such bundle (make one with `denet export`)")
             if not (root / MANIFEST).is_file():

@@ -40,7 +40,6 @@ _DIGEST, _END = b'"digest": "', b'"\n}\n'
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 Pixels = Annotated[int, msgspec.Meta(ge=1, le=8192)]
-Value16 = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 FileSize = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 """Bytes: no ONNX file with its weights inside has 2 GiB."""
@@ -85,14 +84,19 @@ class Engine(_Strict, frozen=True):
 
 _Mean = Annotated[float, msgspec.Meta(ge=-1e3, le=1e3)]
 _Deviation = Annotated[float, msgspec.Meta(ge=1e-6, le=1e3)]
+_Edge = (
+    Annotated[int, msgspec.Meta(ge=-(1 << 31), le=1 << 32)]
+    | Annotated[float, msgspec.Meta(ge=-1e9, le=1e10)]
+)
 
 
 class NormalizationSpec(_Strict, frozen=True):
-    """Per channel mean and std for values in [0, 1]; the 16-bit values of black and white."""
+    """Per channel mean and std for values in [0, 1]; the values of black and white in
+    images of more than 8 bits."""
 
     mean: tuple[_Mean, _Mean, _Mean]
     std: tuple[_Deviation, _Deviation, _Deviation]
-    range16: tuple[Value16, Value16]
+    range16: tuple[_Edge, _Edge]
 
 
 class Preprocessing(_Strict, frozen=True):

@@ -93,6 +93,7 @@ def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
         preload=True,
         check=True,
         key=model.key,
+        ranges=settings.ranges,
     )
     try:
         _warm(runtime)

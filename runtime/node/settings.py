@@ -12,6 +12,8 @@ from msgspec.structs import force_setattr
 
 from denet.folders import FOLDERS
 from denet.graph import Modality
+from denet.pixels import Range
+from denet.reading import read_toml
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
@@ -134,10 +136,19 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         for m in self.health:
             if m not in self.sources:
                 raise NodeError(f"health.{m}: there is no [sources.{m}]")
+            if self.health[m].range16 != Limits().range16:
+                raise NodeError(
+                    f"health.{m}.range16: write sources.{m}.range: it holds for what embeds, too"
+                )
         if self.boxes.file is not None and self.boxes.call is not None:
             raise NodeError("boxes: file and call exclude each other: remove one")
         if self.gallery is not None:
             _check_gallery(self.gallery)
+
+    @property
+    def ranges(self) -> dict[Modality, Range]:
+        """The values of black and white of each source that says them."""
+        return {m: s.range for m, s in self.sources.items() if s.range is not None}
 
 
 def read_settings(path: Path) -> NodeSettings:
@@ -146,12 +157,7 @@ def read_settings(path: Path) -> NodeSettings:
     Raises:
         NodeError: it cannot be read, is no TOML, or has a key or value that is none; names it.
     """
-    try:
-        document = msgspec.toml.decode(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NodeError(f"{path}: not TOML: {error}") from None
+    document = read_toml(path, NodeError)
     try:
         return convert(document)
     except NodeError as error:

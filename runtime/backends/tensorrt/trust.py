@@ -18,7 +18,8 @@ from typing import Literal
 
 import msgspec
 
-from denet.outputs import write_output
+from denet.files import written_whole
+from denet.outputs import writing
 from denet.reading import read_file, reading
 from runtime.backends.tensorrt.files import (
     FOLDER,
@@ -113,18 +114,10 @@ def _own_key() -> bytes | None:
 def _new_key() -> bytes:
     """A key, kept for this user alone."""
     path, key = key_path(), secrets.token_bytes(_BYTES)
-    temporary = path.with_name(f".{KEY}.{os.getpid()}.tmp")
-    try:
+    with writing(path, EngineFileError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(
-            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
-        ) as out:
-            out.write(key)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise EngineFileError(f"{path}: cannot be written: {error.strerror or error}") from None
+        with written_whole(path, private=True) as temporary:
+            temporary.write_bytes(key)
     return key
 
 
@@ -142,7 +135,8 @@ def sign_engines(bundle: Bundle, key: Path) -> int:
         )
         listed = bundle.root / FOLDER / SIGNED
         write_signature(_beside(listed), content, key)
-        write_output(listed, content, EngineFileError)
+        with writing(listed, EngineFileError), written_whole(listed) as temporary:
+            temporary.write_bytes(content)
     return len(own)
 
 
