@@ -45,7 +45,7 @@ class FileGallery:
         path: the file.
         create: make it where it is not there.
         storage: how embeddings are stored; None for what the file has, or `DEFAULT`.
-        upgrade: take over a file of an earlier denet.
+        read_only: leave the file as it is; nobody can be enrolled or removed.
 
     Raises:
         GalleryError: the file cannot be used, or stores otherwise.
@@ -57,12 +57,12 @@ class FileGallery:
         *,
         create: bool = False,
         storage: Storage | None = None,
-        upgrade: bool = True,
+        read_only: bool = False,
     ) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._wanted = storage
-        self._file = MirroredFile(path, create=create, upgrade=upgrade)
+        self._file = MirroredFile(path, create=create, read_only=read_only)
         try:
             with self._turn(), self._file.reading() as (_, holding):
                 self._check_storage(holding)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from denet.reading import reading
-from runtime.gallery import connecting
+from runtime.gallery import connecting, earlier
 from runtime.gallery.beside import HEAD, check_beside
 from runtime.gallery.database import SCHEMA, in_plain_words, patient
 from runtime.gallery.descriptors import Descriptor, hold, let_go
@@ -44,7 +44,7 @@ class HeldFile:
     Args:
         path: the file.
         create: make it where it is not there.
-        upgrade: take over a file of an earlier schema.
+        leave the file as it is; one of an earlier denet is refused.
 
     Raises:
         GalleryError: it cannot be used.
@@ -56,8 +56,8 @@ class HeldFile:
     _version: int
     _mark: bytes
 
-    def __init__(self, path: Path, *, create: bool, upgrade: bool) -> None:
-        self.path, self._upgrade = path, upgrade
+    def __init__(self, path: Path, *, create: bool, read_only: bool) -> None:
+        self.path, self._read_only = path, read_only
         with reading(path, GalleryError, "cannot be opened"):
             if path.is_dir():
                 raise GalleryError(
@@ -130,7 +130,9 @@ class HeldFile:
             try:
                 stamp = self._stamp()
                 check_beside(self.path, held, SCHEMA)
-                connection = connecting.connect(self.path, create=create, upgrade=self._upgrade)
+                if self._read_only and earlier.is_one(held.head(HEAD)):
+                    raise earlier.untouched(self.path)  # SQLite would make files beside it
+                connection = connecting.connect(self.path, create=create, read_only=self._read_only)
                 if held.file == stamp[:2] == self._stamp()[:2]:
                     with in_plain_words(self.path), patient(connection):
                         self._version = pragma(connection, "data_version")
