@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from calibration.errors import CalibrationError
 from calibration.projection import ProjectionChoice, check_axes, choose_projection, mean_map
 from calibration.request import POINTS, Notify
 from calibration.samples import Samples, choose_samples
+from calibration.write import AS_IT_WAS, check_in_place, check_writable
 from denet.data.records import open_data
 from denet.evaluate import Split
 from denet.files import replaced_folder
+from denet.outputs import writing
 from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import Projection
@@ -85,6 +88,7 @@ def project(root: Path, request: ProjectionRequest, notify: Notify = lambda *_: 
     """
     bundle = Bundle.open(root)
     _check(bundle, request)
+    check_writable(bundle)
     bundle.verify()
     samples = choose_samples(bundle.manifest, request.data, None, request.samples, request.seed)
     if not samples.labelled:
@@ -183,7 +187,10 @@ def _write(
     arrays = {} if head.affine is None else bundle.read_arrays(head.affine)
     arrays |= {"mean": choice.mean, "matrix": choice.matrix}
     try:
-        with replaced_folder(bundle.root) as root:
+        with (
+            writing(bundle.root, CalibrationError, AS_IT_WAS),
+            replaced_folder(bundle.root, partial(check_in_place, bundle.root)) as root,
+        ):
             made_anew = {manifest.canary.file, head.affine}
             for file in set(manifest.files()) - made_anew:
                 link(bundle.root, root, file)
@@ -213,10 +220,6 @@ def _write(
                 ),
             )
             Runtime.load(root, "ort-cpu", "fp32", check=True, threads=request.threads).close()
-    except OSError as error:
-        raise CalibrationError(
-            f"{bundle.root}: cannot be written: {error.strerror or error}; it is as it was"
-        ) from None
     except CanaryError as error:
         raise CalibrationError(f"{bundle.root}: not projected: {error}") from None
     return Bundle.open(bundle.root)

@@ -18,7 +18,7 @@ from calibration.request import COSINE, POINTS, CalibrationRequest, Notify
 from calibration.samples import choose_samples
 from calibration.table import RangeTable, obtain_table, weights_digest
 from calibration.timing import engine_times
-from calibration.write import write
+from calibration.write import check_writable, write
 from denet.graph import Graph
 from denet.progress import counted
 from runtime.bundle.bundle import Bundle
@@ -89,6 +89,9 @@ class _Calibration:
     def __init__(self, root: Path, request: CalibrationRequest, notify: Notify) -> None:
         self.bundle = Bundle.open(root)
         weights_digest(self.bundle.manifest)  # refuses a bundle without FP32
+        # An INT8 engine is a quarter of one in FP32, and not every engine becomes one.
+        floats = (e.files["fp32"].bytes for e in self.bundle.manifest.engines.values())
+        check_writable(self.bundle, size=sum(floats) // 8)
         self.bundle.verify()
         self.request = request
         self.graph = self.bundle.graph

@@ -19,11 +19,16 @@ from calibration.errors import CalibrationError
 from denet.data.records import Record, open_data
 from denet.evaluate import Split
 from denet.graph import Graph, State
+from denet.marks import OutputKind, document
 from denet.outputs import check_output, write_output
 from denet.testset import all_samples, open_split
 from runtime.gallery.scores import LEAST_ERRORS, Pair, Scores, ScoreTable, rates_for, scores_text
 from runtime.gallery.space import Space
 from runtime.runtime import Runtime
+
+SCORES = OutputKind(
+    ".json", "scores are", "a file of scores", document("denet-scores"), private=True
+)
 
 
 def measure_scores(
@@ -66,7 +71,7 @@ def measure_scores(
         rates=tuple(rates_for(len(split.query) * len(split.gallery)).tolist()),
         pairs=measure_pairs(split, queries, gallery),
     )
-    write_output(out, scores_text(table), CalibrationError)
+    write_output(out, scores_text(table), SCORES, CalibrationError)
     return Scores(table, str(out))
 
 
@@ -76,7 +81,7 @@ def check_scores_file(out: Path) -> None:
     Raises:
         CalibrationError: they cannot.
     """
-    check_output(out, ".json", CalibrationError, replace=True, what="scores are")
+    check_output(out, SCORES, CalibrationError, replace=True)
 
 
 def measure_pairs(

@@ -14,10 +14,14 @@ from safetensors.torch import save_file
 from denet.config import ConfigError, ModelConfig
 from denet.errors import DenetError
 from denet.files import written_whole
+from denet.marks import OutputKind, tensors
 from denet.model import DENet
+from denet.outputs import check_kept, check_output, writing
 
 FORMAT = "denet-checkpoint"
 SCHEMA = 1
+
+CHECKPOINT = OutputKind("", "a checkpoint is", "a whole checkpoint of denet", tensors(FORMAT))
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -34,27 +38,36 @@ class CheckpointError(DenetError):
     """A checkpoint that cannot be read or written; the message names the file."""
 
 
+def check_checkpoint(path: Path, *, replace: bool) -> None:
+    """See that a checkpoint can be written to `path`, before the work for it is done.
+
+    Raises:
+        CheckpointError: it cannot, or something is there that is none, or `replace` is false.
+    """
+    check_output(path, CHECKPOINT, CheckpointError, replace=replace)
+
+
 def save_checkpoint(model: DENet, path: Path, *, replace: bool = False) -> None:
     """Write `model` to `path`, under a temporary name first; equal models give equal bytes.
 
     Args:
         model: what to store.
         path: where, by custom `NAME.safetensors`.
-        replace: replace a file that is there.
+        replace: replace a checkpoint that is there.
 
     Raises:
-        CheckpointError: the file is there already, or cannot be written.
+        CheckpointError: a file is there already, or it cannot be written.
     """
-    if path.exists() and not replace:
-        raise CheckpointError(f"{path}: exists already: choose another name, or use --force")
     config = msgspec.json.encode(model.config, order="deterministic")
     header = msgspec.json.encode(Header(SCHEMA, msgspec.Raw(config)))
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    try:
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    with writing(path, CheckpointError):
+        check_kept(path, CHECKPOINT, CheckpointError, replace=replace)
         with written_whole(path) as temporary:
-            save_file(tensors, temporary, {FORMAT: header.decode()})
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot write the checkpoint: {error}") from None
+            try:
+                save_file(weights, temporary, {FORMAT: header.decode()})
+            except SafetensorError as error:
+                raise CheckpointError(f"{path}: cannot be written: {error}") from None
 
 
 def load_checkpoint(path: Path) -> DENet:

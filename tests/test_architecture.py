@@ -23,11 +23,13 @@ PACKAGES = ("calibration", "denet", "export", "runtime")
 SHARED = (
     "denet.console",
     "denet.errors",
-    "denet.mishaps",
+    "denet.exchange",
     "denet.files",
     "denet.folders",
     "denet.graph",
     "denet.lazy",
+    "denet.marks",
+    "denet.mishaps",
     "denet.missing",
     "denet.options",
     "denet.outputs",
@@ -35,6 +37,7 @@ SHARED = (
     "denet.pixels",
     "denet.progress",
     "denet.reading",
+    "denet.temporary",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 

@@ -89,13 +89,15 @@ def evaluate(
 
     missing_rate = asked.missing_rate
     if asked.figures is not None:
-        from denet.figures import check_folder
-
-        check_folder(asked.figures, replace=asked.force)
         missing_rate = missing_rate or RATES
     rates = parse_rates(missing_rate) if missing_rate else []
     data = open_data(root)
     split = open_split(data)
+    if asked.figures is not None:
+        from denet.figures import check_folder
+        from denet.figures.captions import captions
+
+        check_folder(asked.figures, captions(split.graph), replace=asked.force)
     subject = open_subject()
     pictures: list[Path] = []
     with status("evaluating") as notify:

@@ -17,6 +17,8 @@ import msgspec
 import denet
 from denet.errors import DenetError
 from denet.files import written_whole
+from denet.outputs import SIZE, check_place
+from denet.temporary import settle_within
 from export.tensorrt import process
 from export.tensorrt.check import check_engines
 from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, parse_batch
@@ -225,10 +227,10 @@ def build_engines(
     folder = bundle.root / FOLDER / machine.name
     try:
         with _alone(folder):
-            for left in folder.rglob(".*.tmp"):  # of a build that was killed
-                left.unlink()
+            settle_within(folder)  # what builds left that were killed
             specs = [_spec(bundle, name, form, machine, options) for name, form in forms.items()]
             known = {spec.engine: _up_to_date(bundle, spec, rebuild) for spec in specs}
+            _check_place(bundle, folder, [spec for spec in specs if known[spec.engine] is None])
             engines: dict[str, Result] = {}
             for number, spec in enumerate(specs):
                 what = f"{spec.engine} {spec.form}"
@@ -244,6 +246,13 @@ def build_engines(
     except OSError as error:
         raise BuildError(f"{folder}: cannot be written: {error.strerror or error}") from None
     return Build(bundle, machine, precision, chosen, folder, engines, unchecked)
+
+
+def _check_place(bundle: Bundle, folder: Path, missing: list[BuildSpec]) -> None:
+    """See that these engines can be written, before an hour of building."""
+    engines = bundle.manifest.engines
+    sizes = (engines[spec.engine].files[spec.form].bytes for spec in missing)
+    check_place(folder / "engine", BuildError, size=max(SIZE, sum(sizes) // 2))
 
 
 def _check(

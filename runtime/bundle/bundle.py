@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.temporary import settle
 from runtime.bundle.forms import Form, Forms
 from runtime.bundle.manifest import MANIFEST, BundleError, File, Manifest, read_manifest
 
@@ -45,6 +46,7 @@ class Bundle:
                 bundle, lacks a file or engine, or holds one of another size.
         """
         root = Path(root)
+        settle(root)
         bundle = cls(root, read_manifest(root))
         for file in bundle.manifest.files():
             bundle._locate(file)

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from denet.files import sync_file
+from denet.temporary import SUFFIX
 from runtime.bundle.manifest import MANIFEST, File, Manifest
 
 
@@ -52,11 +54,14 @@ def link(source: Path, destination: Path, file: File) -> None:
 def link_folder(source: Path, destination: Path) -> None:
     """Take a folder over as `link` takes a file; none where there is none."""
     if source.is_dir():
-        shutil.copytree(source, destination, copy_function=_linked)
+        unfinished = shutil.ignore_patterns(f".*{SUFFIX}")
+        shutil.copytree(source, destination, ignore=unfinished, copy_function=_linked)
 
 
 def _linked(source: str, destination: str) -> None:
+    source = os.path.realpath(source)  # a link that is relative leads elsewhere from there
     try:
         os.link(source, destination)
     except OSError:
         shutil.copyfile(source, destination)
+        sync_file(Path(destination))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event as Flag
 from typing import TypeVar
+
+import msgspec
 
 from denet.errors import DenetError
 from denet.graph import Modality
@@ -14,7 +17,8 @@ from runtime.gallery import Gallery, open_gallery
 from runtime.node.boxes.finder import open_finder
 from runtime.node.boxes.homography import read_views
 from runtime.node.errors import NodeError
-from runtime.node.events import open_sinks
+from runtime.node.events import EventSettings, open_sinks
+from runtime.node.events.event_file import check_event_file
 from runtime.node.metrics import Metrics
 from runtime.node.notify import Notify
 from runtime.node.serving import first_serving
@@ -22,7 +26,7 @@ from runtime.node.settings import NodeSettings
 from runtime.node.snapshot import NodeSnapshot
 from runtime.node.sources import SourceError, SourceSettings, open_source
 from runtime.node.status import StatusPage
-from runtime.node.writable import check_writable
+from runtime.node.writable import check_outbox, check_writable
 
 T = TypeVar("T")
 
@@ -30,8 +34,9 @@ T = TypeVar("T")
 def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
     """All that is wrong, one line each.
 
-    Cameras are connected to, the bundle is loaded and its golden inputs are run, files are opened
-    to write; nothing is left behind.
+    Cameras are connected to, the bundle is loaded and its golden inputs are run, and it is tried
+    whether files can be written. Nothing that is named is changed, made or removed, be it another
+    program's or the node's own.
 
     Args:
         settings: the configuration.
@@ -66,7 +71,7 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
         serving = tried("model", lambda: first_serving(settings, gallery))
         if serving is not None:
             opened.callback(serving.runtime.close)
-        tried("events", lambda: _opened_events(settings, notify))
+        tried("events", lambda: _try_events(settings, notify))
         if settings.metrics is not None:
             metrics = settings.metrics
             tried("metrics", lambda: Metrics(metrics, _no_snapshot).close())
@@ -84,9 +89,17 @@ def _first_frame(modality: Modality, wanted: SourceSettings) -> None:
             raise SourceError(f"{source.name}: gives no frame")
 
 
-def _opened_events(settings: NodeSettings, notify: Notify) -> None:
-    check_writable(settings.events)
-    open_sinks(settings.events, settings.name, notify).close(0.0)
+def _try_events(settings: NodeSettings, notify: Notify) -> None:
+    events = settings.events
+    check_writable(events)
+    if events.lines is not None:
+        check_event_file(events.lines)
+    if events.mqtt is not None:
+        check_outbox(Path(events.mqtt.outbox))
+        # What waits in the outbox stays there: the broker is tried with one that is empty.
+        with TemporaryDirectory() as folder:
+            mqtt = msgspec.structs.replace(events.mqtt, outbox=str(Path(folder) / "outbox.db"))
+            open_sinks(EventSettings(mqtt=mqtt), settings.name, notify).close(0.0)
 
 
 def _no_snapshot() -> NodeSnapshot:

@@ -22,10 +22,11 @@ from denet.errors import DenetError
 from denet.graph import MAX_TARGETS
 from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions, why_foreign
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.contents import BUILT
 from runtime.bundle.forms import Form, Forms
 from runtime.bundle.manifest import Engine
 
-FOLDER = "trt"
+FOLDER = BUILT
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Shape = tuple[int, ...]
