@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from denet.reading import reading
+from denet.temporary import NEW, followed, temporary
 from runtime.gallery import connecting, earlier
 from runtime.gallery.beside import HEAD, check_beside
 from runtime.gallery.database import SCHEMA, in_plain_words, patient
@@ -172,18 +172,24 @@ def _make(path: Path) -> None:
     It gets its name when it is whole: what is left of a file after a kill could not be told from
     one that was put in its place.
     """
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        make_private(new)
-        connecting.connect(new, create=True).close()
-        with suppress(FileExistsError):
-            try:
-                os.link(new, path)
-            except OSError as error:
-                if isinstance(error, FileExistsError) or path.exists():
-                    raise FileExistsError from None
-                new.rename(path)  # a file system without links
+        target = followed(path)
+        with temporary(target) as folder:
+            new = folder / NEW
+            make_private(new)
+            connecting.connect(new, create=True).close()
+            with suppress(FileExistsError):
+                _give_name(new, target)
     except OSError as error:
         raise GalleryError(f"{path}: cannot be made: {error.strerror or error}") from None
-    finally:
-        new.unlink(missing_ok=True)
+
+
+def _give_name(new: Path, path: Path) -> None:
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError from None
+        new.rename(path)

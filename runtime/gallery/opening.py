@@ -35,6 +35,11 @@ def open_gallery(
     )
 
 
+def open_file(setting: str, *, read_only: bool = False) -> FileGallery:
+    """The gallery in a file, which is there. Raises: as `open_gallery`."""
+    return FileGallery(_path(setting), read_only=read_only)
+
+
 def check_setting(setting: str, storage: str | None) -> None:
     """See that a gallery may be at `setting`, before work for it is done; its file is not touched.
 
