@@ -97,6 +97,14 @@ NAMES_MODALITIES: dict[str, str] = {
 """Files that name the three modalities together, and why."""
 
 
+OPENS_IMAGES: dict[str, str] = {
+    "denet/figures/drawing.py": "what it has drawn",
+    "denet/figures/style.py": "what it has drawn",
+    "runtime/node/faults/effects.py": "what it has compressed, to show damage",
+}
+"""Files that open an image without `denet.images`, and which."""
+
+
 @pytest.fixture(scope="module")
 def imports() -> grimp.ImportGraph:
     return grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
@@ -203,3 +211,9 @@ def test_the_set_of_modalities_is_a_value() -> None:
         if {"rgb", "nir", "tir"} <= named_in(node)
     }
     assert found == NAMES_MODALITIES.keys()
+
+
+def test_one_module_opens_images_that_others_wrote() -> None:
+    opening = re.compile(r"\bImage\.open\(")
+    found = {str(p.relative_to(ROOT)) for p in product() if opening.search(p.read_text())}
+    assert found == OPENS_IMAGES.keys()
