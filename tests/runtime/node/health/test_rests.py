@@ -121,6 +121,7 @@ def test_a_quiet_stream_recovers_from_another_fault_though_nothing_changes() -> 
     marks=st.lists(st.tuples(st.integers(0, 50), st.floats(0, 100)), max_size=200),
     least=st.floats(0.1, 60),
 )
+@settings(deadline=None)
 def test_what_is_allowed_stays_between_its_bounds(
     marks: list[tuple[int, float]], least: float
 ) -> None:

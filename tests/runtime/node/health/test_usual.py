@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denet.graph import Modality
@@ -28,6 +28,7 @@ SENSORS: list[Modality] = ["rgb", "nir", "tir"]
 @given(
     runs=st.lists(st.tuples(st.integers(0, 2), st.floats(0.04, 90)), min_size=1, max_size=12),
 )
+@settings(max_examples=30, deadline=None)
 def test_the_usual_value_is_learned_and_unlearned_in_bounded_time(
     runs: list[tuple[int, float]],
 ) -> None:
