@@ -151,6 +151,19 @@ def test_modules_import_one_another_in_no_circle(imports: grimp.ImportGraph) -> 
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
+def test_one_place_imports_onnx_runtime() -> None:
+    """It has to be kept from reporting to its maker before it is loaded."""
+    found = {
+        str(path.relative_to(ROOT))
+        for path in product()
+        if re.search(r"^\s*(import|from) onnxruntime\b(?!_)", path.read_text(), re.M)
+    }
+    assert found == {
+        "calibration/onnxruntime_tools.py",  # behind the other
+        "runtime/backends/onnxruntime/library.py",
+    }
+
+
 @pytest.mark.parametrize("package", LAYERS)
 def test_layers_import_downwards(package: str, imports: grimp.ImportGraph) -> None:
     layers = [

@@ -18,12 +18,14 @@ class Source(ABC):
         modality: of its frames.
         name: for a person and for logs; without secrets.
         live: it is a camera, whose end is a loss. The end of a recording is its end.
+        doubt: what of its frames is not believed now, for a person; "" if all is.
     """
 
     def __init__(self, modality: Modality, name: str, *, live: bool) -> None:
         self.modality = modality
         self.name = name
         self.live = live
+        self.doubt = ""
         self._numbers = itertools.count()
 
     @abstractmethod
