@@ -34,6 +34,7 @@ SHARED = (
     "denet.pixels",
     "denet.progress",
     "denet.reading",
+    "denet.secrets",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 

@@ -136,6 +136,9 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise NodeError("boxes: file and call exclude each other: remove one")
         if self.gallery is not None:
             _check_gallery(self.gallery)
+        for section, server in (("status", self.status), ("metrics", self.metrics)):
+            if server is not None and not server.host.strip():
+                raise NodeError(f"{section}.host: is empty: write 127.0.0.1, or 0.0.0.0 for all")
 
 
 def read_settings(path: Path) -> NodeSettings:

@@ -9,13 +9,13 @@ from typing import Annotated
 import msgspec
 
 from denet.graph import Modality
+from denet.secrets import redacted
 from runtime.node.sources.base import Source
 from runtime.node.sources.film import FilmSource
 from runtime.node.sources.folder import Recording
 from runtime.node.sources.frame import SourceError
 from runtime.node.sources.gstreamer import GStreamerSource
 from runtime.node.sources.pace import Start
-from runtime.node.sources.secrets import redacted
 from runtime.node.sources.stream import StreamSource
 
 FORMS = "folder:PATH, file:VIDEO, rtsp://HOST/PATH, v4l2:/dev/videoN or gst:PIPELINE"

@@ -7,11 +7,11 @@ import time
 from collections.abc import Generator, Mapping
 
 from denet.graph import Modality
+from denet.secrets import redacted
 from runtime.node.sources.base import Source
 from runtime.node.sources.clock import StreamClock
 from runtime.node.sources.decoding import decoded, import_av, opened
 from runtime.node.sources.frame import Item
-from runtime.node.sources.secrets import redacted
 
 TIMEOUT = 5.0
 """Seconds without data after which a connection counts as lost."""
@@ -51,14 +51,14 @@ class StreamSource(Source):
         import_av()
         self._address, self._form = address, form
         self._options = {**(RTSP if form == "rtsp" else {}), **options}
-        self._timeout, self._delay = timeout, delay
+        self.timeout, self._delay = timeout, delay
 
     def frames(self, stop: threading.Event) -> Generator[Item, None, None]:
         """See `Source.frames`. What cannot be decoded is an `Undecodable`."""
         clock = StreamClock(self._delay)
         address = self._address
         with opened(
-            address, form=self._form, options=self._options, timeout=self._timeout
+            address, form=self._form, options=self._options, timeout=self.timeout
         ) as container:
             for stamp, picture in decoded(container, live=True):
                 if stop.is_set():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from runtime.node.backoff import Backoff
 from runtime.node.health import Health, Verdict
 from runtime.node.sources import (
     Feed,
@@ -18,7 +19,6 @@ from runtime.node.sources import (
     Synchronizer,
     open_source,
 )
-from runtime.node.sources.backoff import Backoff
 from tests.runtime.node.rtsp import RtspCamera, system_python
 
 

@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
+from denet.secrets import redacted
 from runtime.node.sources import (
     SourceError,
     SourceSettings,
     open_source,
 )
-from runtime.node.sources.secrets import redacted
 
 
 @pytest.mark.parametrize(
