@@ -20,6 +20,7 @@ from rich.table import Table
 
 from denet.errors import DenetError
 from denet.packages import why_missing
+from denet.secrets import redacted
 
 out = Console()
 err = Console(stderr=True)
@@ -64,12 +65,12 @@ def say(text: str) -> None:
 
 def say_aside(text: str) -> None:
     """A line on standard error, as it is, from any thread."""
-    err.print(text, highlight=False, markup=False, soft_wrap=True)
+    err.print(redacted(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def say_error(text: str) -> None:
     """An error in one line on standard error."""
-    err.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(redacted(text))}", highlight=False, soft_wrap=True)
 
 
 def print_json(facts: Any) -> None:

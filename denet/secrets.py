@@ -18,6 +18,9 @@ SHORTEST = 4
 """Characters of a secret that is hidden by itself: a shorter one would hide half of every text, and
 is hidden by its place alone."""
 
+WORD = 8
+"""Characters of a value of an unknown key from which on it is no word such as "true"."""
+
 _HARMLESS = re.compile(
     "audio|camera|ch|channel|codec|compression|format|fps|framerate|height|latency|mode|profile|"
     "proto|protocol|resolution|rotation|stream|streamtype|subtype|timeout|transport|unicast|video|"
@@ -79,7 +82,8 @@ def remember_secret(value: str) -> None:
     """Hide this text from now on, wherever and in whatever form it stands."""
     from urllib.parse import quote, unquote
 
-    for known in {value, value.strip(), unquote(value)}:
+    # Case is ignored where a secret is sought, but "İ" becomes two characters in lower case.
+    for known in {value, value.strip(), unquote(value), value.lower()}:
         for form in (
             known,
             quote(known, safe=""),
@@ -121,7 +125,8 @@ def _secrets_in(address: str) -> Iterator[str]:
     if at and "://" not in before:
         yield before.partition(":")[2]
     for found in _pattern(_PAIR).finditer(address):  # with blanks and quotes in it, if need be
-        if not _harmless(found):
+        plain = len(found["value"]) < WORD and not is_secret(found["key"])
+        if not (plain or _harmless(found)):
             yield found["value"]
     for found in _pattern(_KEYED).finditer(address):
         if is_secret(found["key"]) or found["key"].lower() == "key":

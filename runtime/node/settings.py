@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 
 from denet.folders import FOLDERS
 from denet.graph import Modality
+from denet.secrets import redacted, remember_secrets_of
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
@@ -74,6 +75,12 @@ class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     scores: str | None = None
     fmr: float | None = None
     threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        remember_secrets_of(self.url)
+
+    def __repr__(self) -> str:
+        return f"GallerySettings({redacted(self.url)!r})"
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
+from denet.secrets import redacted
 from runtime.node.backoff import Backoff
 from runtime.node.events.broker import Broker
 from runtime.node.events.counter import EventCounter
@@ -211,6 +212,7 @@ class OutboxRelay:
     def _set_aside(self, number: int, reason: str) -> None:
         """Keep a letter in the outbox, and go on with the others."""
         self._suspicion.forget(number)
+        reason = redacted(reason)
         if number == STATUS:
             self._mute = True
             self._notify(f"{self._broker.status_topic}: is published no more: {reason}")

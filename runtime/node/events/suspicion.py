@@ -6,7 +6,7 @@ A broker that is away breaks connections, too, so nothing is concluded from that
 - One that was alone on its way when that happened, twice, is suspect: from then on another letter
   goes before it. If no other gets through either, it is the broker, and nobody is blamed.
 - A break counts as proven if the broker has just taken another event of the same connection.
-  A letter with three of these is to be set aside.
+  A letter with five of these is to be set aside.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Collection
 SUSPECT = 2
 """Breaks of a letter that was alone on its way, after which others go before it."""
 
-PROVEN = 3
+PROVEN = 5
 """Proven breaks after which a letter is set aside."""
 
 STATUS = 0

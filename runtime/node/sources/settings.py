@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from denet.graph import Modality
-from denet.secrets import redacted
+from denet.secrets import redacted, remember_secrets_of
 from runtime.node.sources.base import Source
 from runtime.node.sources.film import FilmSource
 from runtime.node.sources.folder import Recording
@@ -43,6 +43,9 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     options: dict[str, str] = {}
 
+    def __post_init__(self) -> None:
+        remember_secrets_of(self.url, self.options)
+
     def __repr__(self) -> str:
         return f"SourceSettings({redacted(self.url)!r})"
 
@@ -73,7 +76,7 @@ def open_source(modality: Modality, wanted: SourceSettings, start: Start | None 
     scheme, colon, rest = wanted.url.partition(":")
     scheme = scheme.lower()
     if not colon or not rest:
-        raise SourceError(f"{modality}: {wanted.url!r} is no source: write {FORMS}")
+        raise SourceError(f"{modality}: {redacted(wanted.url)!r} is no source: write {FORMS}")
     if scheme == "folder":
         if wanted.rate is None:
             raise SourceError(f"{modality}: {wanted.url}: a folder has no pace: give a rate")
@@ -97,6 +100,6 @@ def open_source(modality: Modality, wanted: SourceSettings, start: Start | None 
             timeout=wanted.timeout,
             delay=wanted.delay,
         )
-    raise SourceError(
-        f"{modality}: {redacted(wanted.url)}: there is no kind of source {scheme!r}: write {FORMS}"
-    )
+    # Without slashes it may be a user, whose password follows.
+    kind = f"there is no kind of source {scheme!r}" if rest.startswith("//") else "is no source"
+    raise SourceError(f"{modality}: {redacted(wanted.url)}: {kind}: write {FORMS}")
