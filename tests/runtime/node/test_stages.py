@@ -94,7 +94,7 @@ def test_every_thread_is_registered_and_goes_on_after_a_failure(
     until(lambda: all(counters.connected for counters in node._sink.snapshot()))
     relay, connection = named(node, "events to mqtt"), named(node, "mqtt connection")
     inject(connection)
-    until(lambda: relay.failures == 2 and named(node, "mqtt connection") is not connection)
+    until(lambda: relay.failures == 2 and connection not in node.stages)
     node.snapshot()
     # All of it still works.
     count = len(broker.taken)
