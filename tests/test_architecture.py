@@ -40,6 +40,7 @@ SHARED = (
     "denet.progress",
     "denet.reading",
     "denet.temporary",
+    "denet.secrets",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 

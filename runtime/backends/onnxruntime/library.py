@@ -25,7 +25,8 @@ def _load() -> ModuleType:
             os.environ[VARIABLE] = before
     # An application may have loaded it before us.
     onnxruntime.disable_telemetry_events()
-    return onnxruntime
+    module: ModuleType = onnxruntime
+    return module
 
 
 _load()

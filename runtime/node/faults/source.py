@@ -32,6 +32,7 @@ class FaultySource(Source):
         """
         super().__init__(source.modality, f"{source.name} with faults", live=source.live)
         self._source, self._notify = source, notify
+        self.timeout = source.timeout
         self._injector = Injector(source.modality, settings, graph)
 
     def frames(self, stop: threading.Event) -> Generator[Item, None, None]:

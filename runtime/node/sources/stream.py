@@ -8,11 +8,11 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from denet.graph import Modality
+from denet.secrets import redacted
 from runtime.node.sources.base import Source
 from runtime.node.sources.clock import StreamClock
 from runtime.node.sources.decoding import decoded, import_av, opened
 from runtime.node.sources.frame import Item
-from runtime.node.sources.secrets import redacted
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -81,7 +81,7 @@ class StreamSource(Source):
         import_av()
         self._address, self._form = address, form
         self._options = {**(RTSP if form == "rtsp" else {}), **options}
-        self._timeout, self._clock = timeout, StreamClock(delay)
+        self.timeout, self._clock = timeout, StreamClock(delay)
 
     def frames(self, stop: threading.Event) -> Generator[Item, None, None]:
         """See `Source.frames`. What cannot be decoded is an `Undecodable`."""
@@ -89,7 +89,7 @@ class StreamSource(Source):
         clock.reconnect()
         address = self._address
         with opened(
-            address, form=self._form, options=self._options, timeout=self._timeout
+            address, form=self._form, options=self._options, timeout=self.timeout
         ) as container:
             watch = _Waits(container)
             for stamp, picture in decoded(cast("InputContainer", watch), live=True):

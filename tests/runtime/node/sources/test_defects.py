@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from runtime.node import Node
+from runtime.node.backoff import Backoff
 from runtime.node.running import run_node
 from runtime.node.settings import convert
 from runtime.node.sources import Feed, Inbox, Item, Notice, Source, SourceError, open_source
-from runtime.node.sources.backoff import Backoff
 from runtime.node.sources.settings import SourceSettings
 from tests.runtime.node.parts import document
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from denet.graph import Modality
+from runtime.node.backoff import Backoff
 from runtime.node.sources import (
     Feed,
     Frame,
@@ -22,7 +23,6 @@ from runtime.node.sources import (
     Synchronizer,
     TrackTiming,
 )
-from runtime.node.sources.backoff import Backoff
 from runtime.node.sources.folder import Recording
 from tests.runtime.node.sources.parts import PIXEL, collect
 

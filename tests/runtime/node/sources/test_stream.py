@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime.node.backoff import Backoff
 from runtime.node.health import Health, Verdict
 from runtime.node.sources import (
     Feed,
@@ -22,7 +23,6 @@ from runtime.node.sources import (
     Synchronizer,
     open_source,
 )
-from runtime.node.sources.backoff import Backoff
 from runtime.node.sources.stream import StreamSource
 from tests.runtime.node.rtsp import RtspCamera, system_python
 from tests.runtime.node.sources.parts import write_video
