@@ -25,6 +25,7 @@ from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import Projection
 from runtime.bundle.writing import link, link_folder, npz, store, store_manifest
+from runtime.canary import read_golden
 from runtime.head import normalized
 from runtime.runtime import CanaryError, Runtime
 
@@ -85,6 +86,7 @@ def project(root: Path, request: ProjectionRequest, notify: Notify = lambda *_: 
         CalibrationError: it cannot be done as asked; the bundle is as it was.
         BundleError, DataError, SampleError: bundle or data are damaged.
         BackendError: FP32 or the threads cannot be had.
+        CanaryError: the bundle gives wrong embeddings here.
     """
     bundle = Bundle.open(root)
     _check(bundle, request)
@@ -106,7 +108,12 @@ def project(root: Path, request: ProjectionRequest, notify: Notify = lambda *_: 
         notify("embedding", done, total)
 
     with Runtime.load(
-        bundle, "auto", "fp32", threads=request.threads, max_batch=request.batch
+        bundle,
+        "auto",
+        "fp32",
+        check=True,
+        threads=request.threads,
+        max_batch=request.batch,
     ) as runtime:
         fitted = embed_states(runtime, samples.calibration.records, states, count)
         judged = embed_states(runtime, samples.judged.records, states, count)
@@ -227,7 +234,7 @@ def _write(
 
 def _projected_canary(bundle: Bundle, choice: ProjectionChoice) -> dict[str, NDArray[Any]]:
     """The golden inputs with what PyTorch made of them, projected in float64."""
-    arrays = bundle.read_arrays(bundle.manifest.canary.file)
+    arrays = read_golden(bundle)
     for name in (f"embedding_{state}" for state in bundle.graph.states):
         short = (arrays[name] - choice.mean.astype(np.float64)) @ choice.matrix
         arrays[name] = normalized(short).astype(np.float32)

@@ -25,6 +25,7 @@ from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import INT8, Form, Forms, Platform, Precision, cpu_platforms, variant
 from runtime.bundle.manifest import Mixed, StateEvidence
 from runtime.head import Head
+from runtime.runtime import Runtime
 
 Times = dict[str, dict[Form, float]]
 """Milliseconds of each engine in each form."""
@@ -42,6 +43,7 @@ def calibrate(root: Path, request: CalibrationRequest, notify: Notify = lambda *
         CalibrationError: it cannot be done as asked; the bundle is as it was.
         BundleError, DataError, ImageError, SampleError: bundle or data are damaged.
         BackendError: the threads cannot be had.
+        CanaryError: the bundle gives wrong embeddings here.
     """
     work = _Calibration(root, request, notify)
     table = work.observe()
@@ -93,6 +95,8 @@ class _Calibration:
         floats = (e.files["fp32"].bytes for e in self.bundle.manifest.engines.values())
         check_writable(self.bundle, size=sum(floats) // 8)
         self.bundle.verify()
+        # What FP32 gets wrong here would be the measure of all else.
+        Runtime.load(self.bundle, "ort-cpu", "fp32", check=True, threads=request.threads).close()
         self.request = request
         self.graph = self.bundle.graph
         self.platforms = _platforms(request)

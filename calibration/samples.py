@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
 from denet.data.records import DataError, ImageRef, Record, open_data, unmatched
-from denet.folders import modality_of
+from denet.folders import is_folder, modality_folders
 from denet.graph import Graph, Modality, State
+from denet.images import MOST_BYTES
+from denet.reading import read_file
 from runtime.bundle.manifest import Manifest
-from runtime.preprocess import Preprocessor
+from runtime.preprocess import Preprocessor, to_pillow
 from runtime.samples import find_samples
 
 LEAST = 16
@@ -73,7 +75,8 @@ class ChosenSamples:
                 for m in self.state.available
             }
             for row, record in enumerate(rows):
-                for modality, image in record.within(self.state).open().items():
+                for modality, stored in record.within(self.state).open().items():
+                    image = to_pillow(stored, self.preprocess.ranges[modality])
                     low, high = image.convert("L").getextrema()
                     uniform[modality] += low == high
                     if uniform[modality] > allowed:
@@ -96,10 +99,7 @@ class ChosenSamples:
             total.update(f"{record.name}\n".encode())
             for modality in self.state.available:
                 path = record.images[modality].path
-                try:
-                    content = hashlib.sha256(path.read_bytes()).hexdigest()
-                except OSError as error:
-                    raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+                content = hashlib.sha256(read_file(path, DataError, MOST_BYTES)).hexdigest()
                 total.update(f"{modality} {content}\n".encode())
         return total.hexdigest()
 
@@ -172,7 +172,7 @@ def choose_samples(
 
 def _training(data: Path) -> tuple[tuple[Record, ...], bool]:
     """The samples to take from, and whether their identities are known."""
-    if data.is_dir() and any(modality_of(p.name) for p in data.iterdir() if p.is_dir()):
+    if is_folder(data, DataError) and modality_folders(data, DataError):
         return tuple(
             Record(s.name, 0, 0, {m: ImageRef(path) for m, path in s.files.items()})
             for s in find_samples(data)

@@ -26,6 +26,7 @@ from runtime.bundle.bundle import Bundle
 from runtime.bundle.contents import check_out as check_bundle_out
 from runtime.bundle.contents import check_replaced
 from runtime.bundle.manifest import (
+    SCHEMA,
     Canary,
     Engine,
     File,
@@ -141,7 +142,7 @@ def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[s
     preprocessing = _preprocessing(model)
     manifest = Manifest(
         format="denet-bundle",
-        schema=1,
+        schema=SCHEMA,
         tools={
             "denet": denet.__version__,
             "torch": str(torch.__version__),

@@ -15,6 +15,7 @@ from denet.errors import DenetError
 from denet.files import written_whole
 from denet.graph import Graph, State
 from denet.marks import OutputKind, arrays
+from runtime.npz import with_digest
 from runtime.runtime import Runtime
 from runtime.samples import ImageFiles
 
@@ -106,21 +107,22 @@ def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
 
     Arrays: `embeddings` (N, dim) float32, `names` and `states` (N,) strings, and, to tell later
     whether two files can be compared, `checkpoint` (the sha256 of the model), `projection` (that of
-    what projects its embeddings, or empty), `precision` and `backend`.
+    what projects its embeddings, or empty), `precision` and `backend`; and `digest`, see
+    `runtime.npz`.
 
     Raises:
         OutputError: it cannot be written.
     """
+    content = {
+        "embeddings": result.embeddings,
+        "names": np.array(result.names),
+        "states": np.array([state.name for state in result.states]),
+        "checkpoint": np.array(runtime.bundle.manifest.checkpoint_sha256),
+        "projection": np.array(runtime.bundle.manifest.projection_digest),
+        "precision": np.array(runtime.precision),
+        "backend": np.array(runtime.backend),
+    }
     with outputs.writing(out, OutputError):
         outputs.check_kept(out, EMBEDDINGS, OutputError, replace=True)
         with written_whole(out, private=True) as temporary, temporary.open("wb") as stream:
-            np.savez(
-                stream,
-                embeddings=result.embeddings,
-                names=np.array(result.names),
-                states=np.array([state.name for state in result.states]),
-                checkpoint=np.array(runtime.bundle.manifest.checkpoint_sha256),
-                projection=np.array(runtime.bundle.manifest.projection_digest),
-                precision=np.array(runtime.precision),
-                backend=np.array(runtime.backend),
-            )
+            np.savez(stream, **with_digest(content))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import err, out, print_json, say, say_aside
+from denet.console import out, print_json, say, say_aside, status
 from denet.options import BatchOpt, WorkersOpt
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def evaluate(
         check_folder(asked.figures, captions(split.graph), replace=asked.force)
     subject = open_subject()
     pictures: list[Path] = []
-    with err.status("evaluating") as status:
+    with status("evaluating") as notify:
         found = examine(
             subject,
             split,
@@ -112,7 +112,7 @@ def evaluate(
             workers=asked.workers,
         )
         if asked.figures is not None:
-            pictures = draw(asked.figures, subject, found, asked.seed, status.update)
+            pictures = draw(asked.figures, subject, found, asked.seed, notify)
     if asked.figures is not None and subject.model is None:
         from denet.figures import NOT_OF_A_BUNDLE
 
@@ -185,7 +185,7 @@ def report(
     split = open_split(data)
     subjects = {name: open_subject(model) for name, model in zip(names, models, strict=True)}
     shown = choose_shown(subjects, asked.figures_of)
-    with err.status("evaluating") as status:
+    with status("evaluating") as notify:
         made = make_report(
             data,
             split,
@@ -194,7 +194,7 @@ def report(
             seed=asked.seed,
             batch=asked.batch,
             workers=asked.workers,
-            notify=status.update,
+            notify=notify,
         )
         write_report(made, asked.to)
     title = f"{data.name} ({len(split.query)} queries)"

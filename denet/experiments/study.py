@@ -22,6 +22,7 @@ from denet.experiments.figure import RATES, Facts
 from denet.files import written_whole
 from denet.marks import TABLE, OutputKind, is_table
 from denet.outputs import check_kept, check_room, write_output, writing
+from denet.reading import read_json, reading
 from denet.recipe import Recipe
 from denet.run import Run, data_digest
 
@@ -213,8 +214,6 @@ def _finished(job: Job, digest: str) -> bool:
 
 
 def _read(job: Job) -> Mapping[str, Any]:
-    try:
-        read = json.loads(job.result.read_text())
+    with reading(job.result, ExperimentError, "is no result: remove it"):
+        read = read_json(job.result, ExperimentError)
         return {"recipe": read["recipe"], "facts": read["facts"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{job.result}: cannot be read: {error!r}: remove it") from None

@@ -44,6 +44,7 @@ from runtime.backends.tensorrt.machine import (
     load_tensorrt,
     this_machine,
 )
+from runtime.backends.tensorrt.trust import is_own, with_code
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import PRECISIONS, Form, Forms, Precision, cpu_platforms
 from runtime.bundle.writing import store
@@ -290,7 +291,7 @@ def _check(
                 f"{checked.cosine:.5f}, at least {checked.least} is wanted: it will not be used. "
                 "Try another --opt-level"
             )
-        facts = msgspec.structs.replace(engine.facts, cosine=round(checked.cosine, 7))
+        facts = with_code(msgspec.structs.replace(engine.facts, cosine=round(checked.cosine, 7)))
         with written_whole(facts_path(engine.path)) as temporary:
             _write_facts(temporary, facts)
         engines[name] = Result(BuiltEngine(engine.path, facts), engines[name].built)
@@ -321,6 +322,8 @@ def _up_to_date(bundle: Bundle, spec: BuildSpec, rebuild: bool) -> BuiltEngine |
     try:
         engine = open_engine(path)
         reason = why_stale(engine.facts, spec)
+        if reason is None and not is_own(engine.facts):
+            reason = "it was not built on this machine"
         if reason is None:
             engine.read()
             return engine
@@ -359,13 +362,15 @@ def _build(
             except BuildError as error:
                 where = f"{bundle.root}: {spec.engine} ({spec.form})"
                 raise BuildError(f"{where}: not built: {error}") from None
-        facts = EngineFacts(
-            spec=spec,
-            sha256=built.sha256,
-            bytes=built.bytes,
-            layers=built.layers,
-            seconds=round(time.monotonic() - began, 3),
-            tools={"denet": denet.__version__},
+        facts = with_code(
+            EngineFacts(
+                spec=spec,
+                sha256=built.sha256,
+                bytes=built.bytes,
+                layers=built.layers,
+                seconds=round(time.monotonic() - began, 3),
+                tools={"denet": denet.__version__},
+            )
         )
         _write_facts(facts_temporary, facts)
     return BuiltEngine(path, facts)

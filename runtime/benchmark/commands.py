@@ -260,10 +260,10 @@ def print_report(found: BenchmarkReport) -> None:
 
 def print_sheet(sheet: Sheet) -> None:
     """A table of a benchmark, its title above and what it means below."""
-    out.print(sheet.title, style="bold", highlight=False, markup=False)
+    out.print(sheet.title, style="bold", highlight=False)
     print_whole(sheet.for_terminal())
     if sheet.note:
-        out.print(sheet.note, style="dim", highlight=False, markup=False)
+        out.print(sheet.note, style="dim", highlight=False)
     out.print()
 
 

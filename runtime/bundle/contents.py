@@ -9,13 +9,17 @@ from pathlib import Path, PurePosixPath
 
 from denet.errors import DenetError
 from denet.outputs import SIZE, check_free, check_parent, check_place, writing
+from denet.reading import read_file
 from denet.temporary import is_temporary, settle
-from runtime.bundle.manifest import MANIFEST, BundleError, Manifest, read_manifest
+from runtime.bundle.manifest import LIMIT, MANIFEST, BundleError, Manifest, parse_manifest
+from runtime.bundle.signature import SIGNATURE
 
 BUILT = "trt"
 """The folder of what was built of a bundle on a machine; its manifest does not list it."""
 
-_BUILT = re.compile(rf"{BUILT}/[^/]+/(timing\.cache|\.lock|[^/]+/[^/]+\.(engine|json))")
+_BUILT = re.compile(
+    rf"{BUILT}/(engines\.json(\.sig)?|[^/]+/(timing\.cache|\.lock|[^/]+/[^/]+\.(engine|json)))"
+)
 
 NAMED = 3
 """Files that a message names."""
@@ -53,7 +57,7 @@ def check_replaced(out: Path, error: type[DenetError], *, replace: bool) -> None
             raise error(f"{out}: exists and is not a bundle: choose another name")
         check_free(out, error, replace=replace)
         try:
-            manifest = read_manifest(out)
+            manifest = parse_manifest(out / MANIFEST, read_file(out / MANIFEST, BundleError, LIMIT))
         except BundleError as reason:
             raise error(
                 f"{out}: is not replaced, for it is no bundle that this version knows: choose "
@@ -74,7 +78,11 @@ def foreign_files(root: Path, manifest: Manifest) -> Iterator[PurePosixPath]:
     Raises:
         OSError: nobody may look.
     """
-    listed = {PurePosixPath(MANIFEST), *(PurePosixPath(file.path) for file in manifest.files())}
+    listed = {
+        PurePosixPath(MANIFEST),
+        PurePosixPath(SIGNATURE),
+        *(PurePosixPath(file.path) for file in manifest.files()),
+    }
     folders = {parent for path in listed for parent in path.parents}
 
     def refuse(error: OSError) -> None:

@@ -17,11 +17,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)")
 
 
 def open_gallery(
-    setting: str,
-    *,
-    create: bool = False,
-    storage: str | None = None,
-    read_only: bool = False,
+    setting: str, *, create: bool = False, storage: str | None = None, read_only: bool = False
 ) -> Gallery:
     """The gallery at `setting`.
 
@@ -37,6 +33,11 @@ def open_gallery(
     return FileGallery(
         _path(setting), create=create, storage=_storage(storage), read_only=read_only
     )
+
+
+def open_file(setting: str, *, read_only: bool = False) -> FileGallery:
+    """The gallery in a file, which is there. Raises: as `open_gallery`."""
+    return FileGallery(_path(setting), read_only=read_only)
 
 
 def check_setting(setting: str, storage: str | None) -> None:

@@ -6,9 +6,8 @@ the cores.
 
 from __future__ import annotations
 
-import onnxruntime as ort
-
 from runtime.backends.base import BackendError
+from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.releases import wrong_optimizers
 
@@ -67,6 +66,8 @@ def open_session(
     """
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    # Not the format of its own, which it would know by its first bytes and nothing here can check.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     if Pool.shared:
         options.use_per_session_threads = False
     else:
