@@ -25,6 +25,7 @@ from rich.text import Text
 from denet.errors import DenetError
 from denet.mishaps import why_outside
 from denet.packages import why_missing
+from denet.secrets import redacted
 
 LONGEST = 2000
 """Characters of an error. What is longer repeats a file."""
@@ -123,11 +124,12 @@ def say(text: str) -> None:
 
 def say_aside(text: str) -> None:
     """A line on standard error, as it is, from any thread."""
-    err.print(text, highlight=False, soft_wrap=True)
+    err.print(redacted(text), highlight=False, soft_wrap=True)
 
 
 def say_error(text: str) -> None:
     """An error in one line on standard error; of a very long one the beginning and the end."""
+    text = redacted(text)
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     line = printable(re.sub(r"\s*[\n\r]\s*", " ", text.strip()))

@@ -51,7 +51,8 @@ from runtime.node.events.outbox import Outbox
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.runtime.node.broker import Broker, Receiver, until  # noqa: E402 (the root is on the path now)
+from tests.runtime.node.broker import Broker, Receiver  # noqa: E402 (the root is on the path now)
+from tests.runtime.node.waiting import until  # noqa: E402 (the root is on the path now)
 
 NODE = "bench"
 

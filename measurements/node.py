@@ -244,7 +244,8 @@ def child(path: Path, gallery: str, run: int) -> None:
 
 def kills(bundle: Path, count: int) -> None:
     sys.path.insert(0, str(ROOT))
-    from tests.runtime.node.broker import Broker, Receiver, until
+    from tests.runtime.node.broker import Broker, Receiver
+    from tests.runtime.node.waiting import until
 
     chance = random.Random(0)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:

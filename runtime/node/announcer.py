@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import Modality, State
+from denet.secrets import redacted
 from runtime.gallery import Space
 from runtime.node.events import (
     Box,
     Condition,
+    Counters,
     Embedding,
     Event,
     EventIds,
@@ -25,6 +27,9 @@ from runtime.node.events import (
 from runtime.node.events.event import EmbeddingType
 from runtime.node.health import Assessment, Verdict
 from runtime.node.notify import Notify
+
+AGAIN = 60.0
+"""Seconds after which what was told of events is told again, if there are more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +75,7 @@ class Announcer:
         self._lock = threading.Lock()
         self._last: Assessment | None = None
         self._space = Space(0, "", "")
+        self._aside: dict[str, tuple[int, float]] = {}
 
     def seen(self, sighting: Sighting) -> None:
         """A person was embedded."""
@@ -122,8 +128,20 @@ class Announcer:
             elif assessment.state is not None and not was_well:
                 self._publish("healthy again", assessment.state.name, assessment.time)
 
+    def counted(self, sinks: Sequence[Counters]) -> None:
+        """Events were counted: say where some were set aside, as often as once in `AGAIN`."""
+        now = time.monotonic()
+        for sink in sinks:
+            known, said = self._aside.get(sink.sink, (sink.set_aside, -AGAIN))
+            if sink.set_aside > known and now - said >= AGAIN:
+                reason = f"{sink.sink}: {sink.set_aside} in all; the last: {sink.reason}"
+                self.notice("event set aside", reason)
+                known, said = sink.set_aside, now
+            self._aside[sink.sink] = min(known, sink.set_aside), said
+
     def _publish(self, kind: NoticeKind, reason: str, moment: float) -> None:
         last = self._last
+        reason = redacted(reason)
         self._notify(f"{kind}: {reason}")
         self._sink.publish(
             Event(

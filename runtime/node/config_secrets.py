@@ -7,13 +7,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+from denet.reading import read_text
+from denet.secrets import remember_secret
 from runtime.node.errors import NodeError
+
+LARGEST = 1 << 16
+"""Bytes of a secret in a file."""
 
 _PLACEHOLDER = re.compile(r"\$\{(?P<kind>env|file):(?P<name>[^}]*)\}")
 
 
 def fill_in_secrets(value: Any, key: str = "") -> Any:
-    """A document in whose texts each placeholder is what it stands for.
+    """A document in whose texts each placeholder is what it stands for, which no message shows.
 
     Args:
         value: tables, lists, texts, numbers.
@@ -36,9 +41,10 @@ def _stands_for(kind: str, name: str, key: str) -> str:
         found = os.environ.get(name)
         if found is None:
             raise NodeError(f"{key}: the environment has no variable {name}")
-        return found
-    try:
-        return Path(name).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "is no text"
-        raise NodeError(f"{key}: {name}: cannot be read: {reason}") from None
+    else:
+        try:
+            found = read_text(Path(name), NodeError, LARGEST).rstrip("\r\n")
+        except NodeError as error:
+            raise NodeError(f"{key}: {error}") from None
+    remember_secret(found)
+    return found

@@ -59,7 +59,7 @@ class Intake:
         self._drain = drain
         self._stop = threading.Event()
         self._running = set(inbox.modalities)
-        self._defect: Exception | None = None  # that a source met
+        self._defect: BaseException | None = None  # that a source met
         # Between inbox and synchronizer no frame may be seen on neither side.
         self._moving = threading.Lock()
         self.assessment: Assessment | None = None

@@ -11,13 +11,22 @@ from runtime.node.health.verdict import FAULTS
 from runtime.node.latency import BOUNDS
 from runtime.node.settings import MetricsSettings
 from runtime.node.snapshot import NodeSnapshot
+from runtime.node.stage import Stage
+from runtime.node.web import NOT_HERE, Answer, WebServer
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Metrics:
-    """Serves what a node is doing over HTTP until it is closed.
+    """Serves what a node is doing over HTTP, at /metrics, until it is closed.
 
     Attributes:
         port: where.
+        stages: its thread.
 
     Args:
         settings: where.
@@ -29,27 +38,31 @@ class Metrics:
 
     def __init__(self, settings: MetricsSettings, take: Callable[[], NodeSnapshot]) -> None:
         try:
-            from prometheus_client import CollectorRegistry, start_http_server
+            from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
         except ImportError as error:
             if not absent(error, "prometheus_client"):
                 raise NodeError(f"[metrics]: {broken('prometheus-client', error)}") from error
             raise NodeError("[metrics] needs prometheus-client: pip install '.[node]'") from None
         registry = CollectorRegistry()
         registry.register(_Collector(take))
+
+        def answer(path: str) -> Answer:
+            if path not in ("/", "/metrics"):
+                return NOT_HERE
+            return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+
+        host, port = settings.host, settings.port
         try:
-            self._server, self._thread = start_http_server(
-                settings.port, settings.host, registry=registry
-            )
+            self._server = WebServer("metrics", host, port, answer, HEADERS)
         except OSError as error:
-            raise NodeError(
-                f"metrics: {settings.host}:{settings.port}: {error.strerror or error}"
-            ) from None
-        self.port = int(self._server.server_port)
+            raise NodeError(f"metrics: {host}:{port}: {error.strerror or error}") from None
+        self.port = self._server.port
+        self.stages: list[Stage] = [self._server.stage]
+        self._server.start()
 
     def close(self) -> None:
         """Let go of the address."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
 
 class _Collector:
@@ -113,6 +126,14 @@ class _Collector:
         ):
             yield CounterMetricFamily(name, text, value=value)
         yield GaugeMetricFamily("denet_stuck", "Whether a stage is stuck.", value=snapshot.stuck)
+        stuck = GaugeMetricFamily("denet_stage_stuck", "Of each stage.", labels=["stage"])
+        failures = CounterMetricFamily(
+            "denet_stage_failures", "Errors that ended its work.", labels=["stage"]
+        )
+        for name, stage in snapshot.stages.items():
+            stuck.add_metric([name], stage.stuck)
+            failures.add_metric([name], stage.failures)
+        yield from (stuck, failures)
 
 
 def _events(snapshot: NodeSnapshot) -> Iterator[Any]:
@@ -121,13 +142,15 @@ def _events(snapshot: NodeSnapshot) -> Iterator[Any]:
     published = CounterMetricFamily("denet_events_published", "Events.", labels=["sink"])
     delivered = CounterMetricFamily("denet_events_delivered", "Arrived.", labels=["sink"])
     waiting = GaugeMetricFamily("denet_events_waiting", "Waiting.", labels=["sink"])
+    aside = GaugeMetricFamily("denet_events_set_aside", "Kept, not sent.", labels=["sink"])
     connected = GaugeMetricFamily("denet_events_connected", "Can arrive.", labels=["sink"])
     dropped = CounterMetricFamily("denet_events_dropped", "Given up.", labels=["sink", "reason"])
     for counters in snapshot.events:
         published.add_metric([counters.sink], counters.published)
         delivered.add_metric([counters.sink], counters.delivered)
         waiting.add_metric([counters.sink], counters.waiting)
+        aside.add_metric([counters.sink], counters.set_aside)
         connected.add_metric([counters.sink], counters.connected)
         for reason, count in counters.dropped.items():
             dropped.add_metric([counters.sink, reason], count)
-    return iter((published, delivered, waiting, connected, dropped))
+    return iter((published, delivered, waiting, aside, connected, dropped))

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from denet.secrets import redacted
 from runtime.gallery import open_gallery
 from runtime.node.announcer import Announcer
 from runtime.node.backlog import Backlog
@@ -77,6 +78,8 @@ class Node:
         self.failure = ""
         self._began = time.monotonic()
         self._matches = Matches()
+        self._servers: list[StatusPage | Metrics] = []
+        notify = _shown(notify)
         self._page: StatusPage | None = None
         with ExitStack() as opened:
             given = open_sources(settings.sources)
@@ -127,16 +130,26 @@ class Node:
                 Stage("boxes", cutter.run, self._failed),
                 Stage("engines", self._embedder.run, self._failed),
             ]
-            self._swaps = Stage("bundle", self._swapper.run, self._failed)
-            self._watchdog = Watchdog(self._stages, settings.watchdog, notify)
+            # The bundle that runs goes on without it, so it may fail and begin again.
+            self._swaps = Stage("bundle", self._swapper.run)
+            self._watchdog = Watchdog(lambda: self.stages, settings.watchdog, announcer.notice)
             if settings.metrics is not None:
                 self.metrics = Metrics(settings.metrics, self._snapshot)
                 opened.callback(self.metrics.close)
+                self._servers.append(self.metrics)
             if settings.status is not None:
                 self._page = StatusPage(settings.status)
                 self._page.start()
                 opened.callback(self._page.close)
+                self._servers.append(self._page)
             self._opened = opened.pop_all()
+
+    @property
+    def stages(self) -> list[Stage]:
+        """All threads of the node."""
+        threads = [*self._stages, self._swaps, *(feed.stage for feed in self._feeds)]
+        threads += self._sink.stages
+        return threads + [stage for server in self._servers for stage in server.stages]
 
     def start(self) -> None:
         """Begin."""
@@ -157,6 +170,7 @@ class Node:
         for feed in self._feeds:
             feed.stop()
         self._intake.stop()
+        self._swaps.stop()
         self._swapper.stop()
         if now:
             self._moments.clear()
@@ -177,6 +191,7 @@ class Node:
         whether a stage is stuck, and renews the status page."""
         self._watchdog.look()
         taken = self._snapshot()
+        self._announcer.counted(taken.events)
         if self._page is not None:
             serving, pixels = self._embedder.serving, self._intake.pixels
             self._page.update(
@@ -198,11 +213,11 @@ class Node:
             batches=embedder.batches,
             matched=self._matches.count,
             latency=embedder.latencies.snapshot(),
-            bundle=embedder.serving.describe(),
-            unmatched=embedder.unmatched,
+            bundle=redacted(embedder.serving.describe()),
+            unmatched=redacted(embedder.unmatched),
             swaps=embedder.swaps,
             refused=self._swapper.refused,
-            stuck=self._watchdog.stuck,
+            stages=self._watchdog.found,
         )
 
     def close(self) -> NodeSnapshot:
@@ -217,6 +232,7 @@ class Node:
             self.stop(now=True)
             ended = self.wait(ENDING)
         self._swaps.join(ENDING)
+        self._watchdog.look()  # what failed since the last look is told, too
         self._announcer.notice("stopped", self.failure or "it was asked to")
         self._sink.close(CLOSING)
         taken = self._snapshot()
@@ -235,7 +251,12 @@ class Node:
     ) -> None:
         self.close()
 
-    def _failed(self, stage: str, error: Exception) -> None:
+    def _failed(self, stage: str, error: BaseException) -> None:
         """A stage has ended by an error, which is a defect of this program: so does the node."""
-        self.failure = f"{stage}: {type(error).__name__}: {error}"
+        self.failure = redacted(f"{stage}: {type(error).__name__}: {error}")
         self.stop(now=True)
+
+
+def _shown(notify: Notify) -> Notify:
+    """Tells without secrets."""
+    return lambda line: notify(redacted(line))

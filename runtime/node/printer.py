@@ -6,12 +6,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from runtime.node.stage import Beat, Stage
+
 DEPTH = 1000
 """Lines that wait at most: a terminal may stand still."""
 
 
 class LinePrinter:
     """Takes lines from any thread and never keeps one waiting; the oldest go if they are too many.
+    A line that cannot be written is lost, and the next is tried.
 
     Args:
         write: shows a line, and may block.
@@ -22,8 +25,8 @@ class LinePrinter:
         self._lines: deque[str] = deque(maxlen=DEPTH)
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="denet-printer", daemon=True)
-        self._thread.start()
+        self._stage = Stage("printer", self._run)
+        self._stage.start()
 
     def __call__(self, line: str) -> None:
         """Take a line."""
@@ -36,9 +39,10 @@ class LinePrinter:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join(timeout)
+        self._stage.stop()
+        self._stage.join(timeout)
 
-    def _run(self) -> None:
+    def _run(self, _beat: Beat) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._lines or self._closed)

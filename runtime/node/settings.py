@@ -14,6 +14,7 @@ from denet.folders import FOLDERS
 from denet.graph import Modality
 from denet.pixels import Range
 from denet.reading import read_toml
+from denet.secrets import redacted, remember_secrets_of
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
@@ -78,6 +79,12 @@ class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     scores: str | None = None
     fmr: float | None = None
     threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        remember_secrets_of(self.url)
+
+    def __repr__(self) -> str:
+        return f"GallerySettings({redacted(self.url)!r})"
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,6 +151,9 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise NodeError("boxes: file and call exclude each other: remove one")
         if self.gallery is not None:
             _check_gallery(self.gallery)
+        for section, server in (("status", self.status), ("metrics", self.metrics)):
+            if server is not None and not server.host.strip():
+                raise NodeError(f"{section}.host: is empty: write 127.0.0.1, or 0.0.0.0 for all")
 
     @property
     def ranges(self) -> dict[Modality, Range]:

@@ -13,6 +13,7 @@ from runtime.node.backlog import Account
 from runtime.node.events import Counters
 from runtime.node.health import Assessment
 from runtime.node.latency import Latency
+from runtime.node.watchdog import StageSnapshot
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class NodeSnapshot:
         bundle: what runs, for a person.
         unmatched: why nobody is matched although there is a gallery; "" otherwise.
         swaps, refused: bundles that took over, and that were refused.
-        stuck: a stage makes no progress.
+        stages: the threads of the node, by their names.
     """
 
     time: float
@@ -50,7 +51,12 @@ class NodeSnapshot:
     unmatched: str
     swaps: int
     refused: int
-    stuck: bool
+    stages: Mapping[str, StageSnapshot]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a stage makes no progress."""
+        return any(stage.stuck for stage in self.stages.values())
 
     @property
     def state(self) -> str | None:
@@ -103,9 +109,10 @@ class NodeSnapshot:
         lines = [_summed_up(what, account, left) for what, (account, left) in accounts.items()]
         for counters in self.events:
             gone = "".join(f", {why} {n}" for why, n in counters.dropped.items())
+            aside = f", {counters.set_aside} set aside" if counters.set_aside else ""
             lines.append(
                 f"events to {counters.sink}: {counters.published} published, "
-                f"{counters.delivered} delivered, {counters.waiting} waiting{gone}"
+                f"{counters.delivered} delivered, {counters.waiting} waiting{aside}{gone}"
             )
         return lines
 
@@ -125,6 +132,7 @@ class NodeSnapshot:
                     "published": counters.published,
                     "delivered": counters.delivered,
                     "waiting": counters.waiting,
+                    "set_aside": counters.set_aside,
                     "dropped": dict(counters.dropped),
                     "connected": counters.connected,
                 }
@@ -138,6 +146,10 @@ class NodeSnapshot:
             "swaps": self.swaps,
             "refused": self.refused,
             "stuck": self.stuck,
+            "stages": {
+                name: {"stuck": s.stuck, "failures": s.failures, "failure": s.failure}
+                for name, s in self.stages.items()
+            },
         }
 
 

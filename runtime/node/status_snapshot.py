@@ -72,10 +72,16 @@ def status_snapshot(
             "triplets": snapshot.triplets.entered,
             "embeddings": snapshot.crops.left,
             "matches": snapshot.matched,
+            **{
+                f"events set aside, {counters.sink}": counters.set_aside
+                for counters in snapshot.events
+                if counters.set_aside
+            },
             **{f"dropped, {why}": n for why, n in sorted(snapshot.dropped.items())},
         },
         bundle=serving.bundle,
         backend=f"{serving.runtime.backend}, {serving.runtime.variant}",
+        troubles=[f"{name}: {s.trouble}" for name, s in snapshot.stages.items() if s.trouble],
     )
 
 

@@ -1,42 +1,97 @@
-"""Notices a stage that makes no progress, and tells systemd of the node."""
+"""Notices a stage that fails or makes no progress, and tells systemd of the node."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from runtime.node.notify import Notify
 from runtime.node.stage import Stage
+
+AGAIN = 60.0
+"""Seconds after which a failure that was told is told again, if it happens again."""
+
+Change = Literal["stage failed", "stage stuck", "stage goes on"]
+
+
+@dataclass(frozen=True)
+class StageSnapshot:
+    """A stage at a moment.
+
+    Attributes:
+        stuck: it makes no progress.
+        failures: how often an error ended its work, or a part of it.
+        failure: the last such error; "" before the first.
+    """
+
+    stuck: bool
+    failures: int
+    failure: str
+
+    @property
+    def trouble(self) -> str:
+        """What is or was wrong with it, for a person; "" if nothing was."""
+        parts = ["no progress"] if self.stuck else []
+        if self.failures:
+            parts.append(f"failed {self.failures} times, last by {self.failure}")
+        return "; ".join(parts)
 
 
 class Watchdog:
-    """Says which stages are stuck, once each time.
+    """Says which stages fail or are stuck, once each time.
 
     Args:
-        stages: of the loop.
+        stages: gives those that there are; of several of one name the last counts.
         limit: seconds without progress after which one counts as stuck.
-        notify: told of each that is stuck, and that goes on again.
+        notify: told of each that fails, is stuck, or goes on again, and which that is.
+        clock: seconds.
     """
 
-    def __init__(self, stages: Sequence[Stage], limit: float, notify: Notify) -> None:
-        self._stages, self._limit, self._notify = stages, limit, notify
-        self._stuck: set[str] = set()
+    def __init__(
+        self,
+        stages: Callable[[], Iterable[Stage]],
+        limit: float,
+        notify: Callable[[Change, str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stages, self._limit, self._notify, self._clock = stages, limit, notify, clock
+        self._found: dict[str, StageSnapshot] = {}
+        self._told: dict[str, tuple[str, float]] = {}  # the last failure of each stage, and when
 
     @property
     def stuck(self) -> bool:
         """Whether one of them was stuck at the last look."""
-        return bool(self._stuck)
+        return any(stage.stuck for stage in self._found.values())
+
+    @property
+    def found(self) -> Mapping[str, StageSnapshot]:
+        """Each stage by its name at the last look."""
+        return self._found
 
     def look(self) -> None:
-        """See how long ago each of them went on."""
-        for stage in self._stages:
-            stuck = stage.idle > self._limit
-            if stuck and stage.name not in self._stuck:
-                self._notify(f"{stage.name}: no progress for {stage.idle:.0f} s")
-            elif not stuck and stage.name in self._stuck:
-                self._notify(f"{stage.name}: goes on again")
-            (self._stuck.add if stuck else self._stuck.discard)(stage.name)
+        """See how long ago each of them went on, and what failed."""
+        found: dict[str, StageSnapshot] = {}
+        for name, stage in {stage.name: stage for stage in self._stages()}.items():
+            idle, was = stage.idle, self._found.get(name, StageSnapshot(False, 0, ""))
+            stuck = idle > self._limit + stage.patience
+            found[name] = StageSnapshot(stuck, stage.failures, stage.failure)
+            if stage.failures > was.failures:
+                self._tell_failure(name, stage.failure)
+            if stuck and not was.stuck:
+                self._notify("stage stuck", f"{name}: no progress for {idle:.0f} s")
+            elif was.stuck and not stuck:
+                self._notify("stage goes on", name)
+        self._found = found
+
+    def _tell_failure(self, name: str, failure: str) -> None:
+        said, at = self._told.get(name, ("", 0.0))
+        now = self._clock()
+        if failure != said or now - at >= AGAIN:
+            self._told[name] = failure, now
+            self._notify("stage failed", f"{name}: {failure}; this is a defect of the program")
 
 
 def notify_systemd(state: str) -> bool:

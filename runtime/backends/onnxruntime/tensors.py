@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import onnxruntime as ort
-
 from runtime.backends.base import BackendError
+from runtime.backends.onnxruntime.library import ort
 from runtime.bundle.manifest import Engine, TensorSpec
 
 _FLOAT = "tensor(float)"

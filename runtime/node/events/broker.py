@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from denet.reading import read_text
+from denet.secrets import remember_secret
 from runtime.node.events.errors import EventError
 from runtime.node.events.link import PATIENCE, Link, Signal
 from runtime.node.events.settings import MqttSettings
@@ -111,17 +113,10 @@ def _password(settings: MqttSettings) -> str | None:
         value = os.environ.get(settings.password_env)
         if value is None:
             raise EventError(f"password_env: the variable {settings.password_env} is not set")
-        return value
-    return _read(Path(str(settings.password_file))).rstrip("\r\n")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise EventError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise EventError(f"{path}: is no text") from None
+    else:
+        value = read_text(Path(str(settings.password_file)), EventError).rstrip("\r\n")
+    remember_secret(value)
+    return value
 
 
 def _tls(settings: MqttSettings) -> ssl.SSLContext:

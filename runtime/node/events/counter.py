@@ -21,6 +21,7 @@ class EventCounter:
         self._lock = threading.Lock()
         self._published = self._delivered = 0
         self._dropped: Counter[str] = Counter()
+        self._set_aside, self._reason = 0, ""
         self.connected = False
 
     def published(self) -> None:
@@ -39,17 +40,25 @@ class EventCounter:
             with self._lock:
                 self._dropped[reason] += count
 
+    def set_aside(self, count: int, reason: str = "") -> None:
+        """So many are set aside now, the last of them for a reason."""
+        with self._lock:
+            self._set_aside = count
+            self._reason = reason or self._reason
+
     def snapshot(self) -> Counters:
         """All of them at one moment."""
         with self._lock:
             known = self._carried + self._published
-            waiting = known - self._delivered - self._dropped.total()
+            gone = self._delivered + self._dropped.total()
             return Counters(
                 sink=self._sink,
                 carried=self._carried,
                 published=self._published,
                 delivered=self._delivered,
-                waiting=waiting,
+                waiting=known - gone - self._set_aside,
+                set_aside=self._set_aside,
                 dropped=dict(self._dropped),
                 connected=self.connected,
+                reason=self._reason,
             )

@@ -27,6 +27,10 @@ NoticeKind = Literal[
     "healthy again",
     "bundle swapped",
     "swap refused",
+    "stage failed",
+    "stage stuck",
+    "stage goes on",
+    "event set aside",
 ]
 
 EmbeddingType = Literal["float16", "float32"]

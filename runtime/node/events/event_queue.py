@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from runtime.node.events.counter import EventCounter
 from runtime.node.events.event import Event
+from runtime.node.stage import POLL, Beat, Stage
 
 DEPTH = 500
 """Events that wait in memory: 20 s of 25 in a second, for a memory card that stalls."""
@@ -18,9 +19,12 @@ OVERFLOW = "overflow"
 class EventQueue:
     """Gives events to `handle` in a thread, all that have come since the last call together.
 
+    Attributes:
+        stage: its thread.
+
     Args:
         name: of the thread.
-        handle: gets them; must not raise.
+        handle: gets them, and accounts for all of them, even if it raises.
         counter: counts what comes, and what is pushed out by newer ones.
     """
 
@@ -31,8 +35,8 @@ class EventQueue:
         self._waiting: deque[Event] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self.stage = Stage(name, self._run)
+        self.stage.start()
 
     def put(self, event: Event) -> None:
         """Leave an event; the oldest goes if there are too many. Nothing is taken after `close`."""
@@ -52,15 +56,18 @@ class EventQueue:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self.stage.stop()
+        return self.stage.join(timeout)
 
-    def _run(self) -> None:
+    def _run(self, beat: Beat) -> None:
         while True:
+            beat()
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
+                self._changed.wait_for(lambda: self._waiting or self._closed, POLL)
                 events = list(self._waiting)
                 self._waiting.clear()
-            if not events:
+                closed = self._closed
+            if events:
+                self._handle(events)
+            elif closed:
                 return
-            self._handle(events)

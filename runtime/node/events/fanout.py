@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from runtime.node.events.event import Event
 from runtime.node.events.sink import Counters, Sink
+from runtime.node.stage import Stage
 
 
 class Fanout:
@@ -23,6 +24,11 @@ class Fanout:
     def snapshot(self) -> list[Counters]:
         """See `sink.Sink`."""
         return [counters for sink in self._sinks for counters in sink.snapshot()]
+
+    @property
+    def stages(self) -> list[Stage]:
+        """See `sink.Sink`."""
+        return [stage for sink in self._sinks for stage in sink.stages]
 
     def close(self, timeout: float = 5.0) -> None:
         """See `sink.Sink`; the time is for all of them together."""

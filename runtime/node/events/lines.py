@@ -13,6 +13,7 @@ from runtime.node.events.event_queue import EventQueue
 from runtime.node.events.settings import LinesSettings
 from runtime.node.events.sink import Counters
 from runtime.node.notify import Notify
+from runtime.node.stage import Stage
 
 
 class LinesSink:
@@ -52,12 +53,18 @@ class LinesSink:
         """See `sink.Sink`."""
         return [self._counter.snapshot()]
 
+    @property
+    def stages(self) -> list[Stage]:
+        """See `sink.Sink`."""
+        return [self._queue.stage]
+
     def close(self, timeout: float = 5.0) -> None:
         """See `sink.Sink`."""
         if self._queue.close(timeout):
             self._file.close()
 
     def _write(self, events: list[Event]) -> None:
+        defect: Exception | None = None
         for event in events:
             try:
                 line = encode(event) + b"\n"
@@ -73,9 +80,14 @@ class LinesSink:
                 if not self._lost:
                     self._notify(f"{self._path}: events are lost: {reason}")
                 self._lost += 1
+            except Exception as error:  # it costs this event alone, and is not hidden
+                self._counter.dropped(type(error).__name__, 1)
+                defect = error
             else:
                 self._counter.delivered(1)
                 self._counter.connected = True
                 if self._lost:
                     self._notify(f"{self._path}: written again; {self._lost} events were lost")
                     self._lost = 0
+        if defect is not None:
+            raise defect

@@ -16,8 +16,11 @@ from queue import SimpleQueue
 from typing import Any, Union, cast
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+
+from runtime.node.stage import POLL, Beat, Stage
 
 KEEPALIVE = 30
 """Seconds of silence after which the broker is asked; after as many again it counts as lost."""
@@ -31,6 +34,14 @@ method."""
 
 UNSPECIFIED = 0x80
 """What paho calls it when the other end is just gone."""
+
+BLAMES = frozenset({UNSPECIFIED, 0x81, 0x82, 0x83, 0x90, 0x95, 0x99})
+"""Reasons of a DISCONNECT that may be due to what was sent: malformed, against the protocol or the
+implementation, its topic, size or format. Others are of the broker alone, such as that it shuts
+down, or that another client has the name."""
+
+RESOLVING = 60.0
+"""Seconds that a system may take to find a host by its name, which nothing can end."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +61,21 @@ class Connected:
 
 @dataclass(frozen=True)
 class Lost:
-    """There is no connection, or no more. `refused`: somebody has to mend it."""
+    """There is no connection, or no more.
+
+    Attributes:
+        link: which.
+        reason: why, for a person.
+        refused: somebody has to mend it.
+        ended: the other end has ended it, and what it was sent may be why.
+        defect: of this program.
+    """
 
     link: Link
     reason: str
     refused: bool = False
+    ended: bool = False
+    defect: BaseException | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +92,10 @@ Signal = Union[Connected, Lost, Acknowledged, None]
 
 
 class Link:
-    """Connects in a thread of its own, and tells what becomes of it.
+    """Connects and talks in a thread of its own, and tells what becomes of it.
+
+    Attributes:
+        stage: its thread.
 
     Args:
         client: to connect; it was never used.
@@ -82,13 +106,14 @@ class Link:
     def __init__(self, client: Client, host: str, port: int, signals: SimpleQueue[Signal]) -> None:
         self._client, self._host, self._port, self._signals = client, host, port, signals
         self._lock = threading.Lock()
-        self._over = False
+        self._over = self._parted = False
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
-        threading.Thread(
-            target=self._connect, name="events to mqtt, connecting", daemon=True
-        ).start()
+        # With it, `publish` leaves all writing to this thread.
+        client.on_socket_register_write = lambda *_: None
+        self.stage = Stage("mqtt connection", self._run, _told, patience=RESOLVING)
+        self.stage.start()
 
     def publish(self, topic: str, body: bytes | str, *, retain: bool = False) -> int:
         """Send with QoS 1; the number of the message."""
@@ -108,7 +133,18 @@ class Link:
             with contextlib.suppress(OSError):  # it may be down
                 cast(socket.socket, stream).shutdown(socket.SHUT_RDWR)
 
-    def _connect(self) -> None:
+    def _run(self, beat: Beat) -> None:
+        try:
+            self._talk(beat)
+        except BaseException as error:  # what brokers send is of any kind, and so are the effects
+            reason = f"connection failed: {type(error).__name__}: {error}"
+            self._signals.put(Lost(self, reason, ended=True, defect=error))
+        finally:
+            stream = self._client.socket()
+            if stream is not None:
+                cast(socket.socket, stream).close()
+
+    def _talk(self, beat: Beat) -> None:
         try:
             self._client.connect(self._host, self._port, KEEPALIVE)
         except (OSError, ValueError) as error:
@@ -116,10 +152,14 @@ class Link:
             self._signals.put(Lost(self, _words(error, self._host), refused))
             return
         with self._lock:
-            if not self._over:
-                self._client.loop_start()
-                return
-        self.hang_up()
+            over = self._over
+        if over:
+            return
+        beat()
+        while self._client.loop(POLL) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            beat()
+        if not self._parted:
+            self._signals.put(Lost(self, "connection lost"))
 
     def _connected(
         self, _c: Client, _d: Any, _f: ConnectFlags, code: ReasonCode, sent: Properties | None
@@ -135,12 +175,17 @@ class Link:
         self, _c: Client, _d: Any, _f: DisconnectFlags, code: ReasonCode, _p: Properties | None
     ) -> None:
         why = "" if code.value == UNSPECIFIED else f": {_plain(code)}"
-        self._signals.put(Lost(self, f"connection lost{why}"))
+        self._parted = True
+        self._signals.put(Lost(self, f"connection lost{why}", ended=code.value in BLAMES))
 
     def _published(
         self, _c: Client, _d: Any, message: int, code: ReasonCode, _p: Properties
     ) -> None:
         self._signals.put(Acknowledged(self, message, code if code.is_failure else None))
+
+
+def _told(_stage: str, _error: BaseException) -> None:
+    """All that may end the thread is a signal, and the next connection is another link."""
 
 
 def _plain(code: ReasonCode) -> str:

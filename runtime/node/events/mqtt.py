@@ -17,6 +17,7 @@ from runtime.node.events.relay import OutboxRelay
 from runtime.node.events.settings import MqttSettings
 from runtime.node.events.sink import Counters
 from runtime.node.notify import Notify
+from runtime.node.stage import Stage
 
 FULL = "outbox full"
 
@@ -42,7 +43,9 @@ class MqttSink:
         self._notify = notify
         self._failing = False
         self._outbox = Outbox(Path(settings.outbox), settings.outbox_bytes)
-        self._counter = EventCounter("mqtt", carried=self._outbox.waiting)
+        carried = self._outbox.waiting + self._outbox.set_aside
+        self._counter = EventCounter("mqtt", carried)
+        self._counter.set_aside(self._outbox.set_aside)
         self._relay = OutboxRelay(broker, self._outbox, self._counter, notify)
         first = self._relay.first(PATIENCE + 1.0)
         if isinstance(first, Lost) and first.refused:
@@ -59,6 +62,11 @@ class MqttSink:
         """See `sink.Sink`."""
         return [self._counter.snapshot()]
 
+    @property
+    def stages(self) -> list[Stage]:
+        """See `sink.Sink`."""
+        return [self._queue.stage, *self._relay.stages]
+
     def close(self, timeout: float = 5.0) -> None:
         """See `sink.Sink`."""
         end = time.monotonic() + timeout
@@ -68,11 +76,15 @@ class MqttSink:
 
     def _write(self, events: list[Event]) -> None:
         messages = []
+        defect: Exception | None = None
         for event in events:
             try:
                 messages.append((self._topics[event.kind], encode(event)))
             except EventError as error:
                 self._counter.dropped(str(error), 1)
+            except Exception as error:  # it costs this event alone, and is not hidden
+                self._counter.dropped(type(error).__name__, 1)
+                defect = error
         try:
             dropped = self._outbox.add(messages)
         except EventError as error:
@@ -81,8 +93,15 @@ class MqttSink:
                 self._notify(f"events are lost: {error}")
             self._failing = True
             return
+        except Exception as error:
+            self._counter.dropped(type(error).__name__, len(messages))
+            raise
         self._counter.dropped(FULL, dropped)
+        if dropped:
+            self._counter.set_aside(self._outbox.set_aside)
         if self._failing:
             self._notify(f"{self._outbox.path}: written again")
             self._failing = False
         self._relay.signals.put(None)
+        if defect is not None:
+            raise defect

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from denet.packages import absent, broken
+from denet.secrets import redacted
 from runtime.node.events.errors import EventError
 from runtime.node.events.fanout import Fanout
 from runtime.node.events.lines import LinesSink
@@ -30,7 +31,7 @@ def open_sinks(settings: EventSettings, node_name: str, notify: Notify = print) 
 
     def notify_safely(line: str) -> None:
         with suppress(Exception):  # who listens must not end a sink's thread
-            notify(line)
+            notify(redacted(line))
 
     sinks: list[Sink] = []
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,11 +50,30 @@ class OutboxMessage:
         number: rises in the order in which events were published.
         topic: of the broker.
         body: the event in JSON.
+        damage: why it is none; "" if it is whole.
     """
 
     number: int
     topic: str
     body: bytes
+    damage: str = ""
+
+
+@dataclass(frozen=True)
+class AsideMessage:
+    """An event that is kept and not sent.
+
+    Attributes:
+        number: as of `OutboxMessage`.
+        time: when it was set aside; seconds since 1970 (UTC).
+        reason: why.
+        size: bytes of its row.
+    """
+
+    number: int
+    time: float
+    reason: str
+    size: int
 
 
 class Outbox:
@@ -61,6 +81,10 @@ class Outbox:
 
     A message that was added survives the end of the process, `kill -9` included. After `sync` it
     survives a loss of power, where the disk keeps its word.
+
+    Attributes:
+        waiting: messages that are to be sent.
+        set_aside: messages that are kept and not sent.
 
     Args:
         path: the file; made where it is not there.
@@ -73,7 +97,8 @@ class Outbox:
     def __init__(self, path: Path, max_bytes: int) -> None:
         self.path, self._max_bytes = path, max_bytes
         self._lock = threading.Lock()
-        self._claimed = self._last = self._synced = self._page = self.waiting = 0
+        self._claimed = self._last = self._synced = self._page = 0
+        self.waiting = self.set_aside = 0
         if path.is_dir():
             raise EventError(f"{path}: is a folder: name a file, such as {path / 'outbox.db'}")
         try:
@@ -106,12 +131,16 @@ class Outbox:
                     self._connection.execute(
                         "INSERT INTO letters VALUES (?, ?, ?)", (last, topic, body)
                     )
-            self.waiting += last - self._last - gone
+                lost = self._tidy_aside() if gone and self.set_aside else 0
+            self.set_aside -= lost
+            self.waiting += last - self._last - (gone - lost)
             self._last = last
         return gone + unfit
 
     def claim(self, most: int) -> list[OutboxMessage]:
         """The next messages after those that were claimed; these do not go for want of room.
+
+        One that cannot be read is given with its damage, and keeps no other back.
 
         Raises:
             EventError: they cannot be read.
@@ -120,12 +149,14 @@ class Outbox:
             return []
         with self._turn():
             rows = self._connection.execute(
-                "SELECT * FROM letters WHERE number > ? ORDER BY number LIMIT ?",
+                "SELECT number FROM letters WHERE number > ? "
+                "AND number NOT IN (SELECT number FROM aside) ORDER BY number LIMIT ?",
                 (self._claimed, most),
             ).fetchall()
+            messages = [self._read(number) for (number,) in rows]
             if rows:
                 self._claimed = rows[-1][0]
-        return [OutboxMessage(*row) for row in rows]
+        return messages
 
     def release(self) -> None:
         """What was claimed and not removed is to be claimed again."""
@@ -144,6 +175,50 @@ class Outbox:
                     "DELETE FROM letters WHERE number = ?", [(number,) for number in numbers]
                 )
             self.waiting -= removed.rowcount
+
+    def put_aside(self, number: int, reason: str) -> None:
+        """Keep a message, and give it out no more.
+
+        Raises:
+            EventError: it cannot be written.
+        """
+        with self._turn():
+            with transaction(self._connection):
+                added = self._connection.execute(
+                    "INSERT OR IGNORE INTO aside SELECT number, ?, ? FROM letters WHERE number = ?",
+                    (time.time(), reason, number),
+                ).rowcount
+            self.set_aside += added
+            self.waiting -= added
+
+    def aside(self) -> list[AsideMessage]:
+        """The messages that are kept and not sent, the oldest first.
+
+        Raises:
+            EventError: they cannot be read.
+        """
+        with self._turn():
+            rows = self._connection.execute(
+                "SELECT number, time, reason, length(topic) + length(body) "
+                "FROM aside JOIN letters USING (number) ORDER BY number"
+            ).fetchall()
+        return [AsideMessage(*row) for row in rows]
+
+    def empty_aside(self, *, drop: bool) -> None:
+        """Give what was set aside out again, or drop it.
+
+        Raises:
+            EventError: it cannot be written.
+        """
+        with self._turn():
+            with transaction(self._connection):
+                if drop:
+                    self._connection.execute(
+                        "DELETE FROM letters WHERE number IN (SELECT number FROM aside)"
+                    )
+                self._connection.execute("DELETE FROM aside")
+            self.waiting += 0 if drop else self.set_aside
+            self.set_aside = 0
 
     def sync(self) -> None:
         """Have what was added last through a loss of power, if anything was.
@@ -177,9 +252,18 @@ class Outbox:
                     "body BLOB NOT NULL)"
                 )
                 mark(connection, APPLICATION, SCHEMA)
+            # Not in the schema's number: who does not know it sends what is in it, too.
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS aside (number INTEGER PRIMARY KEY, "
+                "time REAL NOT NULL, reason TEXT NOT NULL)"
+            )
         self._page = pragma(connection, "page_size")
         first = connection.execute("SELECT max(number), count(*) FROM letters")
-        last, self.waiting = first.fetchone()
+        last, count = first.fetchone()
+        (self.set_aside,) = connection.execute(
+            "SELECT count(*) FROM aside JOIN letters USING (number)"
+        ).fetchone()
+        self.waiting = count - self.set_aside
         self._last = self._synced = last or 0
 
     def _check(self, connection: sqlite3.Connection) -> None:
@@ -190,6 +274,24 @@ class Outbox:
                 f"{self.path}: outbox schema {schema}, but this version of denet knows {SCHEMA}: "
                 "have the denet that wrote it deliver its events, or move it away"
             )
+
+    def _read(self, number: int) -> OutboxMessage:
+        """One message, whatever somebody or a disk has made of it."""
+        try:
+            topic, body = self._connection.execute(
+                "SELECT topic, body FROM letters WHERE number = ?", (number,)
+            ).fetchone()
+            if not (isinstance(topic, str) and isinstance(body, bytes)):
+                raise TypeError(f"{type(topic).__name__} and {type(body).__name__} in its row")
+        except Exception as error:  # of SQLite, or of what is in the row
+            return OutboxMessage(number, "", b"", f"damaged: {error}")
+        return OutboxMessage(number, topic, body)
+
+    def _tidy_aside(self) -> int:
+        """Forget what was set aside and is gone: how many that were."""
+        return self._connection.execute(
+            "DELETE FROM aside WHERE number NOT IN (SELECT number FROM letters)"
+        ).rowcount
 
     def _make_room(self, size: int) -> tuple[int, bool]:
         """Throw out old messages until `size` bytes fit: how many went, and whether they fit."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from denet.secrets import redacted, remember_secrets_of
 from runtime.node.events.event import EmbeddingType
 
 MB = 1_000_000
@@ -55,12 +56,15 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     certificate: str | None = None
     key: str | None = None
 
+    def __post_init__(self) -> None:
+        remember_secrets_of(self.url)
+
     @property
     def shown_url(self) -> str:
         """The address without what people put before an "@", where it does not belong."""
         before, at, place = self.url.rpartition("@")
         scheme, mark, _ = before.partition("://")
-        return f"{scheme if mark else ''}{mark}***@{place}" if at else self.url
+        return redacted(f"{scheme if mark else ''}{mark}***@{place}" if at else self.url)
 
     def __repr__(self) -> str:
         return f"MqttSettings({self.shown_url!r})"

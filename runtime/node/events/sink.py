@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runtime.node.events.event import Event
+from runtime.node.stage import Stage
 
 
 @dataclass(frozen=True)
 class Counters:
-    """What became of the events of one sink: carried + published = delivered + waiting + dropped.
+    """What became of the events of one sink: carried + published = delivered + waiting + set aside
+    + dropped.
 
     Attributes:
         sink: its name: "lines" or "mqtt".
@@ -19,8 +21,10 @@ class Counters:
         published: given to it.
         delivered: written to the file, or acknowledged by the broker.
         waiting: in memory and on disk.
+        set_aside: on disk, and not sent: each breaks the connection, or the broker refuses it.
         dropped: how many were given up, by reason.
         connected: whether the file can be written, or the broker is there.
+        reason: why the last one was set aside; "" if none was.
     """
 
     sink: str
@@ -28,8 +32,10 @@ class Counters:
     published: int
     delivered: int
     waiting: int
+    set_aside: int
     dropped: Mapping[str, int]
     connected: bool
+    reason: str = ""
 
 
 class Sink(Protocol):
@@ -40,6 +46,10 @@ class Sink(Protocol):
 
     def snapshot(self) -> Sequence[Counters]:
         """What became of the events so far, for each place they go to."""
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Its threads that there are now."""
 
     def close(self, timeout: float = 5.0) -> None:
         """Write and send what is there for as long as `timeout` seconds, then let go.

@@ -32,11 +32,13 @@ class FaultySource(Source):
         """
         super().__init__(source.modality, f"{source.name} with faults", live=source.live)
         self._source, self._notify = source, notify
+        self.timeout = source.timeout
         self._injector = Injector(source.modality, settings, graph)
 
     def frames(self, stop: threading.Event) -> Generator[Item, None, None]:
         """See `Source.frames`."""
         for item in self._source.frames(stop):
+            self.doubt = self._source.doubt
             seen, truth = self._injector(item)
             self._notify(truth)
             if seen is not None:

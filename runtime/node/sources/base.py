@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 
 from denet.graph import Modality
+from denet.secrets import redacted
 from runtime.node.sources.frame import Frame, Item, Pixels, Undecodable
 
 
@@ -18,12 +19,17 @@ class Source(ABC):
         modality: of its frames.
         name: for a person and for logs; without secrets.
         live: it is a camera, whose end is a loss. The end of a recording is its end.
+        doubt: what of its frames is not believed now, for a person; "" if all is.
+        timeout: seconds for which it may wait for data, as far as it limits that.
     """
+
+    timeout = 0.0
 
     def __init__(self, modality: Modality, name: str, *, live: bool) -> None:
         self.modality = modality
         self.name = name
         self.live = live
+        self.doubt = ""
         self._numbers = itertools.count()
 
     @abstractmethod
@@ -45,4 +51,4 @@ class Source(ABC):
 
     def undecodable(self, time: float, reason: str) -> Undecodable:
         """The next frame in sequence, of which nothing is left but its time."""
-        return Undecodable(self.modality, time, reason, next(self._numbers))
+        return Undecodable(self.modality, time, redacted(reason), next(self._numbers))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from denet.packages import absent, broken
+from denet.secrets import redacted
 from runtime.node.sources.frame import Pixels, SourceError
-from runtime.node.sources.secrets import redacted
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -76,4 +76,4 @@ class Notice:
     time: float
     stage: Stage
     reason: str
-    error: Exception | None = None
+    error: BaseException | None = None

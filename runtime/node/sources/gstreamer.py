@@ -18,9 +18,9 @@ import numpy as np
 
 from denet.graph import Modality
 from denet.packages import absent, broken
+from denet.secrets import redacted
 from runtime.node.sources.base import Source
 from runtime.node.sources.frame import Item, Pixels, SourceError
-from runtime.node.sources.secrets import redacted
 
 SINK = (
     " ! videoconvert ! video/x-raw,format={RGB,GRAY8,GRAY16_LE}"
@@ -56,7 +56,8 @@ class GStreamerSource(Source):
             SourceError: PyGObject or GStreamer is not installed, or the pipeline is wrong.
         """
         super().__init__(modality, f"gst:{redacted(pipeline)}", live=True)
-        self._description, self._timeout, self._delay = pipeline + SINK, timeout, delay
+        self._description, self._delay = pipeline + SINK, delay
+        self.timeout = timeout
         self._gst = import_gst()
         self._parse()
 
@@ -83,8 +84,8 @@ class GStreamerSource(Source):
                 self._listen(bus)
                 if sink.get_property("eos"):
                     raise SourceError(f"{self.name}: the pipeline ended")
-                if waited >= self._timeout * SECOND:
-                    raise SourceError(f"{self.name}: no picture for {self._timeout:g} s")
+                if waited >= self.timeout * SECOND:
+                    raise SourceError(f"{self.name}: no picture for {self.timeout:g} s")
         finally:
             pipeline.set_state(gst.State.NULL)
 

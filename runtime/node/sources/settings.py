@@ -10,13 +10,13 @@ import msgspec
 
 from denet.graph import Modality
 from denet.pixels import FULL, checked_range
+from denet.secrets import redacted, remember_secrets_of
 from runtime.node.sources.base import Source
 from runtime.node.sources.film import FilmSource
 from runtime.node.sources.folder import Recording
 from runtime.node.sources.frame import SourceError
 from runtime.node.sources.gstreamer import GStreamerSource
 from runtime.node.sources.pace import Start
-from runtime.node.sources.secrets import redacted
 from runtime.node.sources.stream import StreamSource
 
 FORMS = "folder:PATH, file:VIDEO, rtsp://HOST/PATH, v4l2:/dev/videoN or gst:PIPELINE"
@@ -49,11 +49,12 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     options: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        """See that the range is one.
+        """Keep what is secret in it from being told; see that the range is one.
 
         Raises:
             ValueError: it is not.
         """
+        remember_secrets_of(self.url, self.options)
         if self.range is not None:
             checked_range(*self.range)
 
@@ -87,7 +88,7 @@ def open_source(modality: Modality, wanted: SourceSettings, start: Start | None 
     scheme, colon, rest = wanted.url.partition(":")
     scheme = scheme.lower()
     if not colon or not rest:
-        raise SourceError(f"{modality}: {wanted.url!r} is no source: write {FORMS}")
+        raise SourceError(f"{modality}: {redacted(wanted.url)!r} is no source: write {FORMS}")
     if scheme == "folder":
         if wanted.rate is None:
             raise SourceError(f"{modality}: {wanted.url}: a folder has no pace: give a rate")
@@ -113,6 +114,6 @@ def open_source(modality: Modality, wanted: SourceSettings, start: Start | None 
             timeout=wanted.timeout,
             delay=wanted.delay,
         )
-    raise SourceError(
-        f"{modality}: {redacted(wanted.url)}: there is no kind of source {scheme!r}: write {FORMS}"
-    )
+    # Without slashes it may be a user, whose password follows.
+    kind = f"there is no kind of source {scheme!r}" if rest.startswith("//") else "is no source"
+    raise SourceError(f"{modality}: {redacted(wanted.url)}: {kind}: write {FORMS}")

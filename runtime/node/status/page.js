@@ -105,6 +105,8 @@ function show(snapshot) {
   document.title = `${snapshot.node}: ${snapshot.state ?? "nothing healthy"}`;
   at("node").textContent = snapshot.node;
   at("runs").textContent = [snapshot.bundle, snapshot.backend].filter(Boolean).join(" on ");
+  at("troubles").replaceChildren(...snapshot.troubles.map((trouble) => made("li", trouble)));
+  at("troubles").hidden = snapshot.troubles.length === 0;
   for (const sensor of snapshot.sensors) showSensor(sensor, snapshot.time);
   at("state").textContent = snapshot.state ?? "nothing healthy";
   at("state").classList.toggle("none", snapshot.state === null);

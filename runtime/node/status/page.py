@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from functools import partial
-from http.server import ThreadingHTTPServer
 
 from denet.graph import Modality
 from runtime.node.sources.frame import Pixels
-from runtime.node.status.handler import Handler
+from runtime.node.stage import Stage
+from runtime.node.status.paths import HEADERS, shown
 from runtime.node.status.settings import StatusError, StatusSettings
 from runtime.node.status.snapshot import StatusSnapshot
 from runtime.node.status.thumbnail import thumbnail
-
-POLL = 0.1
-"""Seconds after which the server sees that it is to stop."""
+from runtime.node.web import WebServer
 
 
 class StatusPage:
-    """Serves the newest snapshot over HTTP, in threads of its own.
+    """Serves the newest snapshot over HTTP, in a thread of its own.
 
     Args:
         settings: where.
@@ -27,17 +23,21 @@ class StatusPage:
 
     def __init__(self, settings: StatusSettings) -> None:
         self._settings = settings
-        self._server: _Server | None = None
+        self._server: WebServer | None = None
         self.snapshot: StatusSnapshot | None = None
-        self._drawing = threading.Lock()
         self._drawn: dict[Modality, tuple[Pixels, bytes]] = {}
 
     @property
     def url(self) -> str:
         """Where it is; its port is known after `start`."""
         host = self._settings.host
-        port = self._settings.port if self._server is None else self._server.server_port
+        port = self._settings.port if self._server is None else self._server.port
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    @property
+    def stages(self) -> list[Stage]:
+        """Its thread, after `start`."""
+        return [] if self._server is None else [self._server.stage]
 
     def start(self) -> None:
         """Begin to serve.
@@ -47,13 +47,10 @@ class StatusPage:
         """
         host, port = self._settings.host, self._settings.port
         try:
-            self._server = _Server((host, port), partial(Handler, self, host.lower()), ":" in host)
-        except (OSError, OverflowError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise StatusError(f"status page: {host}:{port}: {reason}") from None
-        threading.Thread(
-            target=self._server.serve_forever, args=(POLL,), name="status page", daemon=True
-        ).start()
+            self._server = WebServer("status page", host, port, partial(shown, self), HEADERS)
+        except OSError as error:
+            raise StatusError(f"status page: {host}:{port}: {error.strerror or error}") from None
+        self._server.start()
 
     def update(self, snapshot: StatusSnapshot) -> None:
         """Show this from now on. It takes no time: nothing is copied or drawn."""
@@ -62,8 +59,7 @@ class StatusPage:
     def close(self) -> None:
         """Stop serving."""
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.close()
             self._server = None
 
     def picture(self, modality: Modality) -> bytes | None:
@@ -72,35 +68,7 @@ class StatusPage:
         frame = None if snapshot is None else snapshot.frames.get(modality)
         if frame is None:
             return None
-        with self._drawing:
-            drawn = self._drawn.get(modality)
-            if drawn is None or drawn[0] is not frame:
-                drawn = self._drawn[modality] = frame, thumbnail(frame)
-            return drawn[1]
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    most = 8
-
-    def __init__(self, address: tuple[str, int], handler: partial[Handler], ipv6: bool) -> None:
-        self.address_family = socket.AF_INET6 if ipv6 else socket.AF_INET
-        self._places = threading.BoundedSemaphore(self.most)
-        super().__init__(address, handler)
-
-    def process_request(self, request, client_address):  # type: ignore[no-untyped-def]
-        """A thread for it, unless there are too many."""
-        if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request, client_address):  # type: ignore[no-untyped-def]
-        """Answer, and make room."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
-
-    def handle_error(self, request, client_address):  # type: ignore[no-untyped-def]
-        """A browser that goes away is no news."""
+        drawn = self._drawn.get(modality)
+        if drawn is None or drawn[0] is not frame:
+            drawn = self._drawn[modality] = frame, thumbnail(frame)
+        return drawn[1]

@@ -18,8 +18,8 @@ class StatusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     Attributes:
         port: of it; 0 for any that is free.
-        host: the address that it listens on. It shows pictures of people and asks nobody for a
-            password: from elsewhere, tunnel to it.
+        host: the address that it listens on, or a name; never empty. It shows pictures of people
+            and asks nobody for a password: from elsewhere, tunnel to it.
     """
 
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8321

@@ -42,6 +42,7 @@ class StatusSnapshot:
         counters: whatever is counted, by name, in the order to show.
         bundle: what runs, for a person.
         backend: where it runs.
+        troubles: what is or was wrong with the node itself, for a person.
     """
 
     node: str
@@ -56,3 +57,4 @@ class StatusSnapshot:
     counters: Mapping[str, float] = field(default_factory=dict)
     bundle: str = ""
     backend: str = ""
+    troubles: Sequence[str] = ()

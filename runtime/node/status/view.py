@@ -46,4 +46,5 @@ def _content(snapshot: StatusSnapshot) -> dict[str, Any]:
         "counters": [[name, value] for name, value in snapshot.counters.items()],
         "bundle": snapshot.bundle,
         "backend": snapshot.backend,
+        "troubles": list(snapshot.troubles),
     }

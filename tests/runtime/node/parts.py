@@ -16,6 +16,7 @@ from runtime.node import Node, NodeSnapshot
 from runtime.node.events import Counters, Event
 from runtime.node.health import Verdict
 from runtime.node.settings import NodeSettings, convert
+from runtime.node.stage import Stage
 from runtime.node.stage_items import Crop
 from tests.runtime.bundle.damage import edit_manifest
 
@@ -37,6 +38,10 @@ class Remembered:
             self.changed.notify_all()
 
     def snapshot(self) -> Sequence[Counters]:
+        return []
+
+    @property
+    def stages(self) -> Sequence[Stage]:
         return []
 
     def close(self, timeout: float = 5.0) -> None:

@@ -8,6 +8,7 @@ from runtime.node import NodeSnapshot
 from runtime.node.backlog import Account
 from runtime.node.health import Assessment, Verdict
 from runtime.node.latency import Latencies
+from runtime.node.watchdog import StageSnapshot
 
 
 def test_a_line_tells_what_happened_since_the_last() -> None:
@@ -29,7 +30,7 @@ def test_a_line_tells_what_happened_since_the_last() -> None:
         unmatched="",
         swaps=0,
         refused=0,
-        stuck=False,
+        stages={"boxes": StageSnapshot(False, 0, "")},
     )
     now = replace(
         before,
@@ -39,7 +40,7 @@ def test_a_line_tells_what_happened_since_the_last() -> None:
         crops=Account(40, 40),
         latency=some,
         unmatched="another model",
-        stuck=True,
+        stages={"boxes": StageSnapshot(True, 0, "")},
     )
     clock, *parts = now.line(before).split(" | ")
     assert clock.count(":") == 2

@@ -25,9 +25,11 @@ def test_a_stage_that_fails_or_is_stuck_is_noticed() -> None:
         go.wait(5.0)
         raise ValueError("a defect")
 
-    stage = Stage("boxes", body, lambda s, e: failures.append((s, str(e))), lambda: now)
+    stage = Stage("boxes", body, lambda s, e: failures.append((s, str(e))), clock=lambda: now)
     said: list[str] = []
-    watchdog = Watchdog([stage], 10.0, said.append)
+    watchdog = Watchdog(
+        lambda: [stage], 10.0, lambda kind, text: said.append(f"{kind}: {text}"), lambda: now
+    )
     stage.start()
     on.wait(5.0)
     watchdog.look()
@@ -36,12 +38,13 @@ def test_a_stage_that_fails_or_is_stuck_is_noticed() -> None:
     watchdog.look()
     watchdog.look()
     assert watchdog.stuck
-    assert said == ["boxes: no progress for 12 s"]
+    assert said == ["stage stuck: boxes: no progress for 12 s"]
     go.set()
     assert stage.join(5.0)
     assert failures == [("boxes", "a defect")]
     watchdog.look()
-    assert said[1:] == ["boxes: goes on again"]
+    assert [line.split(": ")[0] for line in said[1:]] == ["stage failed", "stage goes on"]
+    assert "boxes: ValueError: a defect" in said[1]
 
 
 @pytest.mark.parametrize("abstract", [False, True])

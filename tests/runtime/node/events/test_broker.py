@@ -18,7 +18,7 @@ from runtime.node.events import (
     MqttSettings,
 )
 from tests.paths import ROOT
-from tests.runtime.node.broker import Broker, Receiver, until
+from tests.runtime.node.broker import Broker, Receiver
 from tests.runtime.node.events.mqtt_parts import (
     CHILD,
     SECRET,
@@ -28,6 +28,7 @@ from tests.runtime.node.events.mqtt_parts import (
     opened,
     publish,
 )
+from tests.runtime.node.waiting import until
 
 # Refusals
 

@@ -16,7 +16,7 @@ from runtime.node.events import (
 )
 from runtime.node.events.outbox import Outbox
 from tests.disk import files_of_at_most
-from tests.runtime.node.broker import Broker, Receiver, free_port, until
+from tests.runtime.node.broker import Broker, Receiver, free_port
 from tests.runtime.node.events.mqtt_parts import (
     NODE,
     SECRET,
@@ -27,6 +27,7 @@ from tests.runtime.node.events.mqtt_parts import (
     opened,
     publish,
 )
+from tests.runtime.node.waiting import until
 
 # Refusals
 
@@ -64,7 +65,8 @@ def test_an_event_that_is_too_large_holds_up_no_other(start: Start, tmp_path: Pa
     sink.close()
     receiver.close()
     assert receiver.events == [sent[0], sent[2]]
-    assert counted(sink).dropped == {"larger than the broker takes": 1}
+    assert (counted(sink).set_aside, counted(sink).waiting, counted(sink).dropped) == (1, 0, {})
+    assert "the broker takes 5000" in counted(sink).reason
 
 
 # Settings
@@ -85,8 +87,9 @@ def test_a_full_disk_costs_new_events_and_is_told_once(tmp_path: Path) -> None:
     sink = opened(free_port(), tmp_path, said)
     ids = EventIds(NODE)
     publish(sink, events(3, ids))
-    until(lambda: (tmp_path / "outbox.db-wal").stat().st_size > 3 * 4096)
-    with files_of_at_most(8192):
+    outbox = next(iter(sink._sinks))._outbox  # type: ignore[attr-defined]
+    until(lambda: outbox.waiting == 3)
+    with files_of_at_most(1):  # wherever in its files it writes next
         for event in events(5, ids):
             sink.publish(event)
             time.sleep(0.01)

@@ -22,7 +22,7 @@ from runtime.node.events import (
 from runtime.node.events.broker import Broker as Address
 from runtime.node.events.link import Link, Signal
 from tests.paths import ROOT
-from tests.runtime.node.broker import Broker, Receiver, free_port, until
+from tests.runtime.node.broker import Broker, Receiver, free_port
 from tests.runtime.node.events.mqtt_parts import (
     CHILD,
     NODE,
@@ -33,6 +33,7 @@ from tests.runtime.node.events.mqtt_parts import (
     opened,
     publish,
 )
+from tests.runtime.node.waiting import until
 
 
 @needs_mosquitto

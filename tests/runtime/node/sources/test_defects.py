@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from runtime.node import Node
+from runtime.node.backoff import Backoff
 from runtime.node.running import run_node
 from runtime.node.settings import convert
 from runtime.node.sources import Feed, Inbox, Item, Notice, Source, SourceError, open_source
-from runtime.node.sources.backoff import Backoff
 from runtime.node.sources.settings import SourceSettings
 from tests.runtime.node.parts import document
 
@@ -106,9 +106,8 @@ def test_an_argument_that_the_decoder_does_not_know_is_no_loss(
 
     monkeypatch.setattr(av, "open", other)
     (tmp_path / "film.mp4").touch()
-    source = open_source("rgb", SourceSettings(url=f"file:{tmp_path / 'film.mp4'}"))
     with pytest.raises(TypeError, match="unexpected keyword"):
-        next(source.frames(threading.Event()))
+        open_source("rgb", SourceSettings(url=f"file:{tmp_path / 'film.mp4'}"))
 
 
 def test_a_defect_of_a_source_ends_the_node_and_is_told(

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from denet.graph import Modality
+from runtime.node.backoff import Backoff
 from runtime.node.sources import (
     Feed,
     Frame,
@@ -22,7 +23,6 @@ from runtime.node.sources import (
     Synchronizer,
     TrackTiming,
 )
-from runtime.node.sources.backoff import Backoff
 from runtime.node.sources.folder import Recording
 from tests.runtime.node.sources.parts import PIXEL, collect
 
@@ -54,6 +54,25 @@ def fails(error: Exception) -> Callable[[Scripted], Iterator[Item]]:
         yield
 
     return connect
+
+
+def test_what_is_not_believed_of_a_source_is_told_once_and_so_is_its_end() -> None:
+    def connect(source: Scripted) -> Iterator[Item]:
+        for doubt in ("", "", "its clock is slow", "its clock is slow", "", ""):
+            source.doubt = doubt
+            yield source.frame(time.monotonic(), PIXEL)
+
+    inbox = Inbox(["rgb"])
+    Feed(Scripted("rgb", connect, live=False), inbox).start()
+    told = collect(
+        inbox, lambda found: any(isinstance(x, Notice) and x.stage == "ended" for x in found)
+    )
+    reasons = [x.reason for x in told if isinstance(x, Notice) and x.stage == "running"]
+    assert reasons == [
+        "scripted",
+        "scripted: its clock is slow",
+        "scripted: its time stamps are believed again",
+    ]
 
 
 def test_a_lost_source_is_tried_again_for_ever() -> None:

@@ -191,27 +191,14 @@ def test_it_needs_nothing_from_elsewhere(page: StatusPage) -> None:
         assert b"innerHTML" not in content
 
 
-def test_many_who_ask_at_once_do_not_stop_it(page: StatusPage) -> None:
-    address = ("127.0.0.1", int(page.url.rpartition(":")[2].rstrip("/")))
-    silent = [socket.create_connection(address, 10) for _ in range(page_module._Server.most + 4)]
-    time.sleep(0.1)
-    for one in silent:
-        one.close()
-    end = time.monotonic() + 10
-    while True:
-        try:
-            assert ask(page, "/snapshot")[0] == 200
-            break
-        except (http.client.HTTPException, OSError):
-            assert time.monotonic() < end
-
-
 def test_a_place_that_is_taken_is_an_error(page: StatusPage) -> None:
     port = int(page.url.rpartition(":")[2].rstrip("/"))
     with pytest.raises(StatusError, match=f"127.0.0.1:{port}: Address already in use"):
         StatusPage(StatusSettings(port=port)).start()
     with pytest.raises(StatusError, match=r"192\.0\.2\.1"):
         StatusPage(StatusSettings(port=0, host="192.0.2.1")).start()
+    with pytest.raises(StatusError, match="host is empty: write"):
+        StatusPage(StatusSettings(port=0, host="")).start()
 
 
 def test_it_closes_and_its_port_is_free() -> None:

@@ -1,4 +1,4 @@
-"""How long to wait before a source is tried again."""
+"""How long to wait before something is tried again."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Waits before a source is tried again."""
+"""Waits before something is tried again."""
 
 from __future__ import annotations
 
 import random
 
-from runtime.node.sources.backoff import Backoff
+from runtime.node.backoff import Backoff
 
 
 def test_waits_double_up_to_a_ceiling_and_never_end() -> None:

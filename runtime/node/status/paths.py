@@ -1,0 +1,60 @@
+"""What is at each path of the status page."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from typing import Protocol
+
+from denet.graph import Modality
+from runtime.node.status.snapshot import StatusSnapshot
+from runtime.node.status.view import view
+from runtime.node.web import NOT_HERE, Answer
+
+ASSETS = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+PICTURE = re.compile("/([^/]+)[.]jpg")
+"""The newest frame of a modality."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
+    "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    # Other sites in the same browser can neither show nor read any of it.
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class PageSource(Protocol):
+    """What is shown."""
+
+    @property
+    def snapshot(self) -> StatusSnapshot | None: ...
+
+    def picture(self, modality: Modality) -> bytes | None: ...
+
+
+def shown(source: PageSource, path: str) -> Answer:
+    """The page, its script and style, the snapshot, and the pictures of sensors that the node has.
+
+    Args:
+        source: what to show.
+        path: that was asked for.
+    """
+    if path in ASSETS:
+        name, kind = ASSETS[path]
+        return Answer(200, kind, files(__package__).joinpath(name).read_bytes())
+    if path == "/snapshot":
+        return Answer(200, "application/json", view(source.snapshot))
+    named = PICTURE.fullmatch(path)
+    picture = None if named is None else source.picture(named[1])
+    return NOT_HERE if picture is None else Answer(200, "image/jpeg", picture)
