@@ -21,7 +21,6 @@ from tests.paths import ROOT
 PACKAGES = ("calibration", "denet", "export", "runtime")
 
 SHARED = (
-    "denet.arrays",
     "denet.console",
     "denet.errors",
     "denet.exchange",
