@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from denet.errors import DenetError
 from denet.graph import Modality, State
 from runtime.backends import Choice, choose
+from runtime.backends.base import BackendError
 from runtime.bundle.bundle import Bundle
 from runtime.canary import CanaryReport, check_canary
 from runtime.composer import Composer
@@ -60,6 +62,7 @@ class Runtime:
         self.composer = Composer(choice.backend, manifest)
         self._head = Head(bundle)
         self._lock = threading.Lock()
+        self._process = os.getpid()
         verifier = ThreadPoolExecutor(1, "denet-verify")
         self._verification = verifier.submit(bundle.verify, choice.forms)
         verifier.shutdown(wait=False)
@@ -76,6 +79,7 @@ class Runtime:
         threads: int | None = None,
         max_batch: int = 16,
         cuda_context: Any = "own",
+        own_pool: bool = False,
     ) -> Runtime:
         """Load a bundle.
 
@@ -93,12 +97,14 @@ class Runtime:
                 engines).
             preload: load all engines now. Otherwise each is loaded when a state first needs it.
             threads: CPU threads, for all runtimes of this process together; by default the
-                number of physical cores.
+                number of physical cores that it may use.
             max_batch: the most samples that run at once; longer batches are cut. Engines that
                 were built for fewer lower it.
             cuda_context: for the backend "tensorrt": "own", a CUDA context of its own; "primary",
                 the device's, which PyTorch, CuPy and ONNX Runtime use; or a PyCUDA context of the
                 application.
+            own_pool: of ONNX Runtime: give each engine CPU threads of its own, instead of making
+                the process's shared pool, which sessions of others must take, too.
 
         Raises:
             BundleError: the bundle is damaged, foreign, or of a future schema.
@@ -109,7 +115,13 @@ class Runtime:
             raise ValueError(f"max_batch must be at least 1, not {max_batch}")
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         choice = choose(
-            opened, backend, precision, threads, max_batch=max_batch, cuda_context=cuda_context
+            opened,
+            backend,
+            precision,
+            threads,
+            max_batch=max_batch,
+            cuda_context=cuda_context,
+            own_pool=own_pool,
         )
         runtime = cls(opened, choice, max_batch)
         if preload or check:
@@ -120,6 +132,17 @@ class Runtime:
             runtime.check()
         return runtime
 
+    def __reduce__(self) -> NoReturn:
+        """It is bound to its process.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            f"{self.bundle.root}: a runtime cannot be pickled or copied: give the path of its "
+            "bundle, and load it in each process"
+        )
+
     def embed(self, sample: Sample) -> NDArray[np.float32]:
         """The embedding (dim,) of one sample, L2-normalized. Raises: as `embed_batch`."""
         embedding: NDArray[np.float32] = self.embed_batch([sample])[0]
@@ -129,6 +152,7 @@ class Runtime:
         """The embeddings (N, dim) of N samples, L2-normalized; their states may be mixed.
 
         Raises:
+            BackendError: it was loaded in another process, of which this one is a fork.
             BundleError: a file of the bundle is damaged.
             ImageError: an image cannot be read or is of no known kind.
             ValueError: a sample has no modality, or an unknown one.
@@ -141,6 +165,7 @@ class Runtime:
 
         Raises: as `embed_batch`.
         """
+        self._refuse_fork()
         self._refuse_damage()
         present = [{m: x for m, x in sample.items() if x is not None} for sample in samples]
         states = [self.graph.state(sample) for sample in present]
@@ -169,6 +194,7 @@ class Runtime:
             BackendError: an engine cannot be loaded.
             BundleError: a file of the bundle is damaged.
         """
+        self._refuse_fork()
         self._refuse_damage()
         with self._lock:
             self.composer.load(states)
@@ -176,6 +202,15 @@ class Runtime:
     def _refuse_damage(self) -> None:
         if self._verification.done():
             self._verification.result()
+
+    def _refuse_fork(self) -> None:
+        """Threads of the engines, and of a GPU's driver, are not there in a fork: it would wait for
+        them for ever."""
+        if os.getpid() != self._process:
+            raise BackendError(
+                f"{self.bundle.root}: was loaded in process {self._process}, of which this one is "
+                "a fork: load it in each process, after the fork"
+            )
 
     def check(self) -> CanaryReport:
         """Run the bundle's golden inputs in all states, and compare with what PyTorch made.
