@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from calibration.commands import (
     BudgetOpt,
@@ -26,6 +25,7 @@ from denet.commands.experiment import experiment
 from denet.commands.init import init
 from denet.commands.train import train
 from denet.console import out, print_json, progress, reported, say
+from denet.entry import EntryGroup
 from denet.options import (
     BundleArg,
     DataArg,
@@ -38,7 +38,7 @@ from denet.options import (
 from denet.progress import stepwise
 from export.tensorrt.commands import BuilderOptions, build, run_build
 from runtime.benchmark.commands import bench_commands
-from runtime.commands import doctor, embed, inspect, print_choice, slim
+from runtime.commands import doctor, embed, inspect, print_choice, sign, slim
 from runtime.gallery.commands import gallery
 from runtime.loading import loaded
 from runtime.node.commands import node
@@ -102,9 +102,10 @@ def opened(model: Path, running: RuntimeOptions, batch: int, workers: int) -> Su
             f"{runtime.backend}, {runtime.precision}",
             exported_from=runtime.bundle.manifest.checkpoint_sha256,
         )
-    if (running.backend, running.precision) != ("auto", "auto"):
+    if (running.backend, running.precision, running.key) != ("auto", "auto", None):
         raise SubjectError(
-            f"{model}: a checkpoint runs in PyTorch: --backend and --precision are for bundles"
+            f"{model}: a checkpoint runs in PyTorch: --backend, --precision and --key are for "
+            "bundles"
         )
     if running.threads is not None:
         torch.set_num_threads(running.threads)
@@ -216,12 +217,13 @@ def verify(
 
     opened = Bundle.open(bundle)
     opened.verify()
-    with loaded(opened, running) as runtime:
+    with loaded(opened, running, states=()) as runtime:
         canary = runtime.check()
         facts: dict[str, Any] = {
             "bundle": str(bundle),
             "backend": runtime.backend,
             "precision": runtime.precision,
+            "signed_by": None if running.key is None else str(running.key),
             "canary": canary.cosines,
         }
         if against is not None:
@@ -235,6 +237,8 @@ def verify(
             print_json(facts)
             return
         say(f"{bundle}: all files are intact")
+        if running.key is not None:
+            say(f"{bundle}: is signed by {running.key}")
         print_choice(runtime)
         out.print(canary_table(canary))
         if against is not None:
@@ -270,6 +274,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "doctor": doctor,
     "inspect": inspect,
     "verify": verify,
+    "sign": sign,
     "embed": embed,
     "bench": bench,
     "build": build,
@@ -281,7 +286,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
 """In the order in which a person needs them: as the README has them."""
 
 
-class InOrder(TyperGroup):
+class InOrder(EntryGroup):
     """Lists commands and groups of commands as `COMMANDS` does, not groups last."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002

@@ -15,6 +15,9 @@ from runtime.canary import golden_cosines
 from runtime.head import Head
 from runtime.preprocess import Preprocessor
 
+LEAST = 1e-6
+"""Of a limit: what is further off than that has no likeness left that could be asked for."""
+
 
 def canary_limit(bundle: Bundle, engines: ReplayEngines, forms: Forms) -> float:
     """The least cosine that the golden inputs may show in these forms.
@@ -33,4 +36,4 @@ def canary_limit(bundle: Bundle, engines: ReplayEngines, forms: Forms) -> float:
         return head(np.stack(parts, axis=1))
 
     least = min(golden_cosines(bundle, embed).values())
-    return round(1 - 2 * (1 - least) - 1e-3, 6)
+    return max(round(1 - 2 * (1 - least) - 1e-3, 6), LEAST)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denet.console import print_json, print_whole, progress, reported, say
-from denet.options import BatchOpt, BundleArg, JsonOpt, RuntimeOptions, ThreadsOpt, grouped
+from denet.options import (
+    BatchOpt,
+    BundleArg,
+    JsonOpt,
+    RangesOpt,
+    RuntimeOptions,
+    ThreadsOpt,
+    grouped,
+)
+from runtime.commands import say_unsigned
 
 if TYPE_CHECKING:
     from calibration.outcome import Outcome
@@ -82,6 +91,7 @@ def calibrate(
     from calibration.facts import outcome_facts
     from calibration.page import check_report, write_report
     from calibration.request import calibration_request
+    from runtime.bundle.signature import has_signature
 
     asked = calibration_request(
         data,
@@ -98,6 +108,7 @@ def calibrate(
     )
     if report is not None:
         check_report(report, replace=force)
+    was_signed = has_signature(bundle)
     outcome = run_calibration(bundle, asked)
     if report is not None:
         write_report(outcome, report, replace=force)
@@ -107,6 +118,7 @@ def calibrate(
     print_outcome(outcome)
     default = outcome.bundle.manifest.default_precision
     say(f"{bundle}: runs in {default} from now on")
+    say_unsigned(bundle, was_signed=was_signed)
     if report is not None:
         say(f"{report}: the report")
 
@@ -185,6 +197,7 @@ def project(
     """Make embeddings shorter: put a projection, fitted on data, into the bundle."""
     from calibration.project import SAMPLES, ProjectionRequest
     from calibration.projection import projection_facts, projection_table
+    from runtime.bundle.signature import has_signature
 
     request = ProjectionRequest(
         data=data,
@@ -195,6 +208,7 @@ def project(
         batch=batch,
         threads=threads,
     )
+    was_signed = has_signature(bundle)
     made = run_projection(bundle, request)
     if as_json:
         print_json({"bundle": str(bundle), **projection_facts(made.choice)})
@@ -203,6 +217,7 @@ def project(
     for note in made.samples.notes:
         say(note)
     say(f"{bundle}: embeddings of {dim} from now on")
+    say_unsigned(bundle, was_signed=was_signed)
 
 
 def run_projection(bundle: Path, request: ProjectionRequest) -> Projected:
@@ -223,17 +238,21 @@ def calibrate_scores(
     ],
     to: Annotated[Path, typer.Option("--out", help="The file of scores to write (.json).")],
     *,
+    ranges: RangesOpt = None,
     running: RuntimeOptions,
     batch: BatchOpt = 16,
     as_json: JsonOpt = False,
 ) -> None:
     """Measure how alike strangers look in each pair of missing states, for search --scores."""
     from calibration.scores import check_scores_file, measure_scores
+    from runtime.bundle.bundle import Bundle
     from runtime.gallery.describe import scores_facts, scores_table
-    from runtime.loading import loaded
+    from runtime.loading import loaded, read_ranges
 
     check_scores_file(to)
-    with loaded(bundle, running, batch) as runtime, progress("measuring") as notify:
+    whole = Bundle.open(bundle)
+    known = read_ranges(ranges, whole.graph)
+    with loaded(whole, running, batch, ranges=known) as runtime, progress("measuring") as notify:
         scores = measure_scores(
             runtime, data, to, lambda done, total: notify("measuring", done, total)
         )

@@ -31,6 +31,7 @@ from calibration.tables import effect_cells, limit_text, scale_of, worst_text
 from denet.figures.drawing import Drawing
 from denet.figures.style import render
 from denet.graph import State, kind_of
+from denet.marks import REPORT
 from denet.outputs import check_output, write_output
 from denet.page import templates
 from runtime.bundle.forms import FORMS, Platform, variant
@@ -76,7 +77,7 @@ def check_report(path: Path, *, replace: bool) -> None:
     Raises:
         CalibrationError: it cannot, or is there and `replace` is false.
     """
-    check_output(path, ".html", CalibrationError, replace=replace)
+    check_output(path, REPORT, CalibrationError, replace=replace)
 
 
 def write_report(outcome: Outcome, path: Path, *, replace: bool) -> None:
@@ -85,8 +86,7 @@ def write_report(outcome: Outcome, path: Path, *, replace: bool) -> None:
     Raises:
         CalibrationError: it cannot be written, or is there and `replace` is false.
     """
-    check_report(path, replace=replace)
-    write_output(path, report_html(outcome).encode(), CalibrationError)
+    write_output(path, report_html(outcome).encode(), REPORT, CalibrationError, replace=replace)
 
 
 def report_html(outcome: Outcome) -> str:

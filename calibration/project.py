@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from calibration.errors import CalibrationError
 from calibration.projection import ProjectionChoice, check_axes, choose_projection, mean_map
 from calibration.request import POINTS, Notify
 from calibration.samples import Samples, choose_samples
+from calibration.write import AS_IT_WAS, check_in_place, check_writable
 from denet.data.records import open_data
 from denet.evaluate import Split
 from denet.files import replaced_folder
+from denet.outputs import writing
 from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import Projection
 from runtime.bundle.writing import link, link_folder, npz, store, store_manifest
+from runtime.canary import read_golden
 from runtime.head import normalized
 from runtime.runtime import CanaryError, Runtime
 
@@ -82,9 +86,11 @@ def project(root: Path, request: ProjectionRequest, notify: Notify = lambda *_: 
         CalibrationError: it cannot be done as asked; the bundle is as it was.
         BundleError, DataError, SampleError: bundle or data are damaged.
         BackendError: FP32 or the threads cannot be had.
+        CanaryError: the bundle gives wrong embeddings here.
     """
     bundle = Bundle.open(root)
     _check(bundle, request)
+    check_writable(bundle)
     bundle.verify()
     samples = choose_samples(bundle.manifest, request.data, None, request.samples, request.seed)
     if not samples.labelled:
@@ -102,7 +108,12 @@ def project(root: Path, request: ProjectionRequest, notify: Notify = lambda *_: 
         notify("embedding", done, total)
 
     with Runtime.load(
-        bundle, "auto", "fp32", threads=request.threads, max_batch=request.batch
+        bundle,
+        "auto",
+        "fp32",
+        check=True,
+        threads=request.threads,
+        max_batch=request.batch,
     ) as runtime:
         fitted = embed_states(runtime, samples.calibration.records, states, count)
         judged = embed_states(runtime, samples.judged.records, states, count)
@@ -183,7 +194,10 @@ def _write(
     arrays = {} if head.affine is None else bundle.read_arrays(head.affine)
     arrays |= {"mean": choice.mean, "matrix": choice.matrix}
     try:
-        with replaced_folder(bundle.root) as root:
+        with (
+            writing(bundle.root, CalibrationError, AS_IT_WAS),
+            replaced_folder(bundle.root, partial(check_in_place, bundle.root)) as root,
+        ):
             made_anew = {manifest.canary.file, head.affine}
             for file in set(manifest.files()) - made_anew:
                 link(bundle.root, root, file)
@@ -213,10 +227,6 @@ def _write(
                 ),
             )
             Runtime.load(root, "ort-cpu", "fp32", check=True, threads=request.threads).close()
-    except OSError as error:
-        raise CalibrationError(
-            f"{bundle.root}: cannot be written: {error.strerror or error}; it is as it was"
-        ) from None
     except CanaryError as error:
         raise CalibrationError(f"{bundle.root}: not projected: {error}") from None
     return Bundle.open(bundle.root)
@@ -224,7 +234,7 @@ def _write(
 
 def _projected_canary(bundle: Bundle, choice: ProjectionChoice) -> dict[str, NDArray[Any]]:
     """The golden inputs with what PyTorch made of them, projected in float64."""
-    arrays = bundle.read_arrays(bundle.manifest.canary.file)
+    arrays = read_golden(bundle)
     for name in (f"embedding_{state}" for state in bundle.graph.states):
         short = (arrays[name] - choice.mean.astype(np.float64)) @ choice.matrix
         arrays[name] = normalized(short).astype(np.float32)

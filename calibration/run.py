@@ -18,13 +18,14 @@ from calibration.request import COSINE, POINTS, CalibrationRequest, Notify
 from calibration.samples import choose_samples
 from calibration.table import RangeTable, obtain_table, weights_digest
 from calibration.timing import engine_times
-from calibration.write import write
+from calibration.write import check_writable, write
 from denet.graph import Graph
 from denet.progress import counted
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import INT8, Form, Forms, Platform, Precision, cpu_platforms, variant
 from runtime.bundle.manifest import Mixed, StateEvidence
 from runtime.head import Head
+from runtime.runtime import Runtime
 
 Times = dict[str, dict[Form, float]]
 """Milliseconds of each engine in each form."""
@@ -42,6 +43,7 @@ def calibrate(root: Path, request: CalibrationRequest, notify: Notify = lambda *
         CalibrationError: it cannot be done as asked; the bundle is as it was.
         BundleError, DataError, ImageError, SampleError: bundle or data are damaged.
         BackendError: the threads cannot be had.
+        CanaryError: the bundle gives wrong embeddings here.
     """
     work = _Calibration(root, request, notify)
     table = work.observe()
@@ -89,7 +91,12 @@ class _Calibration:
     def __init__(self, root: Path, request: CalibrationRequest, notify: Notify) -> None:
         self.bundle = Bundle.open(root)
         weights_digest(self.bundle.manifest)  # refuses a bundle without FP32
+        # An INT8 engine is a quarter of one in FP32, and not every engine becomes one.
+        floats = (e.files["fp32"].bytes for e in self.bundle.manifest.engines.values())
+        check_writable(self.bundle, size=sum(floats) // 8)
         self.bundle.verify()
+        # What FP32 gets wrong here would be the measure of all else.
+        Runtime.load(self.bundle, "ort-cpu", "fp32", check=True, threads=request.threads).close()
         self.request = request
         self.graph = self.bundle.graph
         self.platforms = _platforms(request)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
 from denet.data.records import DataError, ImageRef, Record, open_data, unmatched
-from denet.folders import modality_of
+from denet.folders import is_folder, modality_folders
 from denet.graph import Graph, Modality, State
 from runtime.bundle.manifest import Manifest
-from runtime.preprocess import Preprocessor
+from runtime.preprocess import Preprocessor, to_pillow
 from runtime.samples import find_samples
 
 LEAST = 16
@@ -73,7 +73,8 @@ class ChosenSamples:
                 for m in self.state.available
             }
             for row, record in enumerate(rows):
-                for modality, image in record.within(self.state).open().items():
+                for modality, stored in record.within(self.state).open().items():
+                    image = to_pillow(stored, self.preprocess.ranges[modality])
                     low, high = image.convert("L").getextrema()
                     uniform[modality] += low == high
                     if uniform[modality] > allowed:
@@ -172,7 +173,7 @@ def choose_samples(
 
 def _training(data: Path) -> tuple[tuple[Record, ...], bool]:
     """The samples to take from, and whether their identities are known."""
-    if data.is_dir() and any(modality_of(p.name) for p in data.iterdir() if p.is_dir()):
+    if is_folder(data, DataError) and modality_folders(data, DataError):
         return tuple(
             Record(s.name, 0, 0, {m: ImageRef(path) for m, path in s.files.items()})
             for s in find_samples(data)

@@ -6,11 +6,11 @@ it was trained on are told apart too well.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,11 +19,16 @@ from calibration.errors import CalibrationError
 from denet.data.records import Record, open_data
 from denet.evaluate import Split
 from denet.graph import Graph, State
+from denet.marks import OutputKind, document
 from denet.outputs import check_output, write_output
 from denet.testset import all_samples, open_split
-from runtime.gallery.scores import LEAST_ERRORS, Pair, Scores, ScoreTable, rates_for
+from runtime.gallery.scores import LEAST_ERRORS, Pair, Scores, ScoreTable, rates_for, scores_text
 from runtime.gallery.space import Space
 from runtime.runtime import Runtime
+
+SCORES = OutputKind(
+    ".json", "scores are", "a file of scores", document("denet-scores"), private=True
+)
 
 
 def measure_scores(
@@ -60,14 +65,13 @@ def measure_scores(
         dim=space.dim,
         checkpoint=space.checkpoint,
         projection=space.projection,
-        data=str(data),
+        data=os.fsencode(data).decode(errors="replace"),
         variant=runtime.variant,
         identities=len({r.identity for r in records}),
         rates=tuple(rates_for(len(split.query) * len(split.gallery)).tolist()),
         pairs=measure_pairs(split, queries, gallery),
     )
-    encoded = msgspec.json.format(msgspec.json.encode(table, order="deterministic"), indent=1)
-    write_output(out, encoded + b"\n", CalibrationError)
+    write_output(out, scores_text(table), SCORES, CalibrationError)
     return Scores(table, str(out))
 
 
@@ -77,7 +81,7 @@ def check_scores_file(out: Path) -> None:
     Raises:
         CalibrationError: they cannot.
     """
-    check_output(out, ".json", CalibrationError, replace=True, what="scores are")
+    check_output(out, SCORES, CalibrationError, replace=True)
 
 
 def measure_pairs(

@@ -17,10 +17,13 @@ from calibration.observe import observe
 from calibration.ranges import Ranges
 from calibration.request import CalibrationRequest
 from calibration.samples import Samples
+from denet.reading import read_file, reading
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.manifest import Manifest
+from runtime.bundle.manifest import Count, Manifest, Sha256
 
 PATH = "calibration.json"
+
+NO_TABLE = "not a calibration table"
 
 
 class RangeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,11 +40,11 @@ class RangeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """
 
     schema: Literal[1] = 1
-    weights: str
-    preprocessing: str
+    weights: Sha256
+    preprocessing: Sha256
     data: str
     source: str
-    samples: int
+    samples: Count
     seed: int
     engines: dict[str, dict[str, Ranges]]
 
@@ -80,10 +83,8 @@ def read_table(bundle: Bundle) -> RangeTable | None:
     if calibration is None:
         return None
     path = bundle.root / calibration.table.path
-    try:
+    with reading(path, CalibrationError, NO_TABLE):
         table = msgspec.json.decode(bundle.read(calibration.table), type=RangeTable)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{path}: not a calibration table: {error}") from None
     check_table(table, bundle, str(path))
     return table
 
@@ -92,8 +93,11 @@ def check_table(table: RangeTable, bundle: Bundle, name: str) -> None:
     """See that a table belongs to a bundle.
 
     Raises:
-        CalibrationError: it was made from another model or preprocessing; says which.
+        CalibrationError: it was made from another model or preprocessing, or is of an engine that
+            there is not; says which.
     """
+    if unknown := sorted(set(table.engines) - set(bundle.graph.engines)):
+        raise CalibrationError(f"{name}: has ranges of an unknown engine {unknown[0][:80]}")
     if table.weights != weights_digest(bundle.manifest):
         raise CalibrationError(
             f"{name}: was made from other weights than those of {bundle.root}: calibrate it with "
@@ -127,12 +131,9 @@ def obtain_table(
         DataError: a sample cannot be read.
     """
     if request.table is not None:
-        try:
-            given = msgspec.json.decode(request.table.read_bytes(), type=RangeTable)
-        except OSError as error:
-            raise CalibrationError(f"{request.table}: cannot be read: {error.strerror}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise CalibrationError(f"{request.table}: not a calibration table: {error}") from None
+        content = read_file(request.table, CalibrationError)
+        with reading(request.table, CalibrationError, NO_TABLE):
+            given = msgspec.json.decode(content, type=RangeTable)
         check_table(given, bundle, str(request.table))
         return given
     digest = samples.calibration.digest()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -10,11 +12,38 @@ from calibration.emit import Emitted
 from calibration.errors import CalibrationError
 from calibration.table import PATH
 from denet.files import replaced_folder
+from denet.outputs import SIZE, check_place, writing
 from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.contents import check_replaced
 from runtime.bundle.forms import Form, Platform, Precision
 from runtime.bundle.manifest import Calibration, Engine, File, Manifest, Mixed
 from runtime.bundle.writing import link, link_folder, store, store_manifest
+
+AS_IT_WAS = "; it is as it was"
+
+
+def check_in_place(root: Path) -> None:
+    """See that nothing is lost where the bundle at `root` is replaced by what it becomes.
+
+    Raises:
+        CalibrationError: it holds files that are not its own; names one.
+    """
+    check_replaced(root, CalibrationError, replace=True)
+
+
+def check_writable(bundle: Bundle, size: int = SIZE) -> None:
+    """See that a bundle can be replaced by what it becomes, before the work for that is done.
+
+    Args:
+        bundle: to replace; what stays of it takes no room again.
+        size: bytes that are new, at least.
+
+    Raises:
+        CalibrationError: it cannot be, or holds files that are not its own; names one.
+    """
+    check_in_place(bundle.root)
+    check_place(bundle.root, CalibrationError, size=max(SIZE, size))
 
 
 def write(
@@ -45,41 +74,39 @@ def write(
         CalibrationError: it cannot be written; the bundle is as it was.
     """
     manifest = bundle.manifest
-    try:
-        with replaced_folder(bundle.root) as root:
-            kept = {name: {"fp32": e.files["fp32"]} for name, e in manifest.engines.items()}
-            for file in (*(f["fp32"] for f in kept.values()), manifest.canary.file):
-                link(bundle.root, root, file)
-            if manifest.head.affine is not None:
-                link(bundle.root, root, manifest.head.affine)
-            # Engines that were built of what stays the same are still good.
-            link_folder(bundle.root / BUILT, root / BUILT)
-            engines: dict[str, Engine] = {}
-            for name, engine in manifest.engines.items():
-                files: dict[Form, File] = {"fp32": engine.files["fp32"]}
-                stored: dict[bytes, File] = {}
-                for form in emitted.forms(name):
-                    model = emitted.models[name, form]
-                    if model not in stored:
-                        stored[model] = store(root, f"onnx/{form}/{name}.onnx", model)
-                    files[form] = stored[model]
-                engines[name] = msgspec.structs.replace(engine, files=files)
-            limits = {"fp32": manifest.canary.min_cosine["fp32"], **min_cosine}
-            new: Manifest = msgspec.structs.replace(
-                manifest,
-                engines=engines,
-                default_precision=default,
-                canary=msgspec.structs.replace(manifest.canary, min_cosine=limits),
-                calibration=msgspec.convert(
-                    {"table": msgspec.to_builtins(store(root, PATH, table)), **calibration},
-                    Calibration,
-                ),
-                mixed=dict(mixed),
-            )
-            store_manifest(root, new)
-            Bundle.open(root).verify()
-    except OSError as error:
-        raise CalibrationError(
-            f"{bundle.root}: cannot be written: {error.strerror or error}; it is as it was"
-        ) from None
+    with (
+        writing(bundle.root, CalibrationError, AS_IT_WAS),
+        replaced_folder(bundle.root, partial(check_in_place, bundle.root)) as root,
+    ):
+        kept = {name: {"fp32": e.files["fp32"]} for name, e in manifest.engines.items()}
+        for file in (*(f["fp32"] for f in kept.values()), manifest.canary.file):
+            link(bundle.root, root, file)
+        if manifest.head.affine is not None:
+            link(bundle.root, root, manifest.head.affine)
+        # Engines that were built of what stays the same are still good.
+        link_folder(bundle.root / BUILT, root / BUILT)
+        engines: dict[str, Engine] = {}
+        for name, engine in manifest.engines.items():
+            files: dict[Form, File] = {"fp32": engine.files["fp32"]}
+            stored: dict[bytes, File] = {}
+            for form in emitted.forms(name):
+                model = emitted.models[name, form]
+                if model not in stored:
+                    stored[model] = store(root, f"onnx/{form}/{name}.onnx", model)
+                files[form] = stored[model]
+            engines[name] = msgspec.structs.replace(engine, files=files)
+        limits = {"fp32": manifest.canary.min_cosine["fp32"], **min_cosine}
+        new: Manifest = msgspec.structs.replace(
+            manifest,
+            engines=engines,
+            default_precision=default,
+            canary=msgspec.structs.replace(manifest.canary, min_cosine=limits),
+            calibration=msgspec.convert(
+                {"table": msgspec.to_builtins(store(root, PATH, table)), **calibration},
+                Calibration,
+            ),
+            mixed=dict(mixed),
+        )
+        store_manifest(root, new)
+        Bundle.open(root).verify()
     return Bundle.open(bundle.root)

@@ -1,23 +1,38 @@
 """Checkpoints: one safetensors file, with the model's configuration in its header.
 
-Nothing is ever unpickled: a checkpoint from a stranger cannot run code.
+Nothing is ever unpickled: a checkpoint from a stranger cannot run code. The header has the digest
+of configuration and weights, so a flipped bit does not become another model.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from denet.config import ConfigError, ModelConfig
 from denet.errors import DenetError
 from denet.files import written_whole
+from denet.marks import OutputKind, tensors
 from denet.model import DENet
+from denet.outputs import check_kept, check_output, writing
+from denet.reading import reading
 
 FORMAT = "denet-checkpoint"
-SCHEMA = 1
+SCHEMA = 2
+
+WITHOUT_DIGEST = 1
+"""The schema before: still read, since a training cannot be repeated like an export, if its weights
+are numbers."""
+
+CHECKPOINT = OutputKind("", "a checkpoint is", "a whole checkpoint of denet", tensors(FORMAT))
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -28,10 +43,20 @@ class Header(msgspec.Struct, frozen=True):
 
     schema: int
     config: msgspec.Raw
+    digest: str = ""
 
 
 class CheckpointError(DenetError):
     """A checkpoint that cannot be read or written; the message names the file."""
+
+
+def check_checkpoint(path: Path, *, replace: bool) -> None:
+    """See that a checkpoint can be written to `path`, before the work for it is done.
+
+    Raises:
+        CheckpointError: it cannot, or something is there that is none, or `replace` is false.
+    """
+    check_output(path, CHECKPOINT, CheckpointError, replace=replace)
 
 
 def save_checkpoint(model: DENet, path: Path, *, replace: bool = False) -> None:
@@ -40,21 +65,21 @@ def save_checkpoint(model: DENet, path: Path, *, replace: bool = False) -> None:
     Args:
         model: what to store.
         path: where, by custom `NAME.safetensors`.
-        replace: replace a file that is there.
+        replace: replace a checkpoint that is there.
 
     Raises:
-        CheckpointError: the file is there already, or cannot be written.
+        CheckpointError: a file is there already, or it cannot be written.
     """
-    if path.exists() and not replace:
-        raise CheckpointError(f"{path}: exists already: choose another name, or use --force")
     config = msgspec.json.encode(model.config, order="deterministic")
-    header = msgspec.json.encode(Header(SCHEMA, msgspec.Raw(config)))
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    try:
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    header = msgspec.json.encode(Header(SCHEMA, msgspec.Raw(config), digest(config, weights)))
+    with writing(path, CheckpointError):
+        check_kept(path, CHECKPOINT, CheckpointError, replace=replace)
         with written_whole(path) as temporary:
-            save_file(tensors, temporary, {FORMAT: header.decode()})
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot write the checkpoint: {error}") from None
+            try:
+                save_file(weights, temporary, {FORMAT: header.decode()})
+            except SafetensorError as error:
+                raise CheckpointError(f"{path}: cannot be written: {error}") from None
 
 
 def load_checkpoint(path: Path) -> DENet:
@@ -65,26 +90,51 @@ def load_checkpoint(path: Path) -> DENet:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such checkpoint (make one with `denet init`)")
-    try:
-        with safe_open(path, "pt") as stored:
-            metadata = stored.metadata() or {}
-            if FORMAT not in metadata:
-                raise CheckpointError(f"{path}: a safetensors file, but not a DENet checkpoint")
-            header = msgspec.json.decode(metadata[FORMAT], type=Header)
-            if header.schema != SCHEMA:
-                raise CheckpointError(
-                    f"{path}: checkpoint schema {header.schema}, but this version of denet reads "
-                    f"schema {SCHEMA}"
-                )
+    with (
+        reading(path, CheckpointError, "cannot read the checkpoint"),
+        safe_open(path, "pt") as stored,
+    ):
+        metadata = stored.metadata() or {}
+        if FORMAT not in metadata:
+            raise CheckpointError(f"{path}: a safetensors file, but not a DENet checkpoint")
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    with reading(path, CheckpointError, "the configuration inside is wrong"):
+        header = msgspec.json.decode(metadata[FORMAT], type=Header)
+        if header.schema not in (SCHEMA, WITHOUT_DIGEST):
+            raise CheckpointError(
+                f"{path}: checkpoint schema {header.schema}, but this version of denet reads "
+                f"schema {SCHEMA}"
+            )
+        _check_content(path, header, tensors)
+        try:
             model = DENet(msgspec.json.decode(header.config, type=ModelConfig))
-            names = stored.keys()
-            model.load_state_dict({name: stored.get_tensor(name) for name in names})
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot read the checkpoint: {error}") from None
-    except (msgspec.DecodeError, ConfigError) as error:
-        raise CheckpointError(f"{path}: the configuration inside is wrong: {error}") from None
-    except RuntimeError as error:  # load_state_dict: missing, unexpected or misshapen tensors
-        raise CheckpointError(
-            f"{path}: the weights do not fit the configuration: {error}"
-        ) from None
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: the configuration inside is wrong: {error}") from None
+    with reading(path, CheckpointError, "the weights do not fit the configuration"):
+        model.load_state_dict(tensors)
     return model.eval()
+
+
+def digest(config: bytes, tensors: Mapping[str, Tensor]) -> str:
+    """The sha256 of a configuration as JSON and of tensors, in any order, with their names, types
+    and shapes."""
+    found = hashlib.sha256(config)
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        found.update(plain.view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _check_content(path: Path, header: Header, tensors: Mapping[str, Tensor]) -> None:
+    """See that configuration and weights are as they were written."""
+    if header.schema == SCHEMA:
+        if not hmac.compare_digest(header.digest, digest(bytes(header.config), tensors)):
+            raise CheckpointError(
+                f"{path}: damaged: its digest is not that of its content: take it from where it "
+                "came once more"
+            )
+        return
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: damaged: {name} has values that are no numbers")

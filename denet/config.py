@@ -27,13 +27,15 @@ class ConfigError(DenetError):
 class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the pixels of one modality become network input.
 
-    `mean` and `std` are per channel, for values in [0, 1]. `range16` is the pair of 16-bit
-    values that become black and white (a thermal camera's raw counts seldom use all 16 bits).
+    `mean` and `std` are per channel, for values in [0, 1]. `range16` is the pair of values that
+    become black and white in images of more than 8 bits, in the sensor's own units: a thermal
+    camera's raw counts seldom use all 16 bits, and images of 32 bits, such as of temperatures in
+    kelvin, have no usual range.
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    range16: tuple[int, int] = (0, 65535)
+    range16: tuple[int | float, int | float] = (0, 65535)
 
     def __post_init__(self) -> None:
         if not all(isfinite(value) for value in self.mean):
@@ -41,10 +43,8 @@ class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not all(isfinite(value) and value > 0 for value in self.std):
             raise ValueError(f"std must be positive and finite, not {list(self.std)}")
         low, high = self.range16
-        if not 0 <= low < high <= 65535:
-            raise ValueError(
-                f"range16 must be two rising values in 0..65535, not {list(self.range16)}"
-            )
+        if not (isfinite(low) and isfinite(high) and low < high):
+            raise ValueError(f"range16 must be two rising values, not {list(self.range16)}")
 
 
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -8,12 +8,12 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch.utils.data import DataLoader
 
 from denet.data.dataset import EvaluationSet
 from denet.data.records import Record
 from denet.graph import Modality, State
+from denet.images import Decoded
 from denet.model import DENet
 
 
@@ -58,7 +58,7 @@ class LoadedModel(Protocol):
     dim: int
     max_batch: int
 
-    def embed_batch(self, samples: Sequence[Mapping[Modality, Image.Image]]) -> NDArray[np.float32]:
+    def embed_batch(self, samples: Sequence[Mapping[Modality, Decoded]]) -> NDArray[np.float32]:
         """Samples (their images by modality) to L2-normalized embeddings (N, dim)."""
 
 

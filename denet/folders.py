@@ -1,15 +1,21 @@
-"""Folders of images: which modality a folder is of, and the image files that are in it."""
+"""Folders of images: which modality a folder is of, the image files in it, and their names.
+
+What cannot be read is an error, never missing. Hidden files are nobody's images.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import stat
+import unicodedata
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-from PIL import Image
-
+from denet.errors import DenetError
 from denet.graph import Modality
+from denet.images import EXTENSIONS, FOREIGN
+from denet.reading import reading
 
 FOLDERS: dict[Modality, tuple[str, ...]] = {
     "rgb": ("rgb",),
@@ -31,26 +37,120 @@ def modality_of(folder: str) -> Modality | None:
     return next((modality for modality, names in FOLDERS.items() if name in names), None)
 
 
-def image_files(folder: Path, *, deep: bool = False) -> list[Path]:
-    """The image files in `folder`, by their extensions, in order; other files are passed over.
+def sample_name(path: Path) -> str:
+    """What the file of a sample is called, extension aside, in the composed form of Unicode (NFC):
+    file systems and archives store the same name in several."""
+    return unicodedata.normalize("NFC", path.stem)
 
-    Symbolic links are followed, but for those that lead back to where they are in.
 
-    Args:
-        folder: where to look.
-        deep: also in all folders within it. One that must not be read is passed over.
+def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
+    """The key by which names are sorted: numbers in them by their value, as a person would.
+
+    `frame_2` comes before `frame_10`, and `frame_2` before `frame_02`.
     """
-    extensions = Image.registered_extensions()
+    parts = re.split("([0-9]+)", name)
+    # Texts and numbers alternate. Of numbers without leading zeros, the longer is greater.
+    numbers = [part.lstrip("0") if i % 2 else part for i, part in enumerate(parts)]
+    return [(len(n) if i % 2 else 0, n) for i, n in enumerate(numbers)], name
+
+
+def is_folder(path: Path, error: type[DenetError]) -> bool:
+    """Whether there is a folder at `path`; links are followed.
+
+    Raises:
+        error: it cannot be told, or `path` is a link that leads nowhere.
+    """
+    with reading(path, error):
+        try:
+            return stat.S_ISDIR(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            if path.is_symlink():
+                raise error(f"{path}: is a link that leads nowhere") from None
+            return False
+
+
+def modality_folders(root: Path, error: type[DenetError]) -> dict[Modality, Path]:
+    """The folder of each modality in `root`, in the order of `FOLDERS`; links are followed.
+
+    Raises:
+        error: `root` cannot be read; or a folder is there twice, or leads nowhere, cannot be read,
+            or is a link back to where it is in.
+    """
+    found: dict[Modality, Path] = {}
+    with reading(root, error), os.scandir(root) as entries:
+        names = sorted(entry.name for entry in entries)
+    for name in names:
+        modality, path = modality_of(name), root / name
+        if modality is None or not is_folder(path, error):
+            continue
+        if modality in found:
+            raise error(f"{path}: the same modality as {found[modality]}: keep one of them")
+        if _leads_back(path):
+            raise error(f"{path}: is a link to a folder that it is in")
+        found[modality] = path
+    return {m: found[m] for m in FOLDERS if m in found}
+
+
+def image_files(folder: Path, error: type[DenetError]) -> list[Path]:
+    """The image files in `folder`, by their extensions, in the order of their numbers.
+
+    Links are followed. Hidden files, folders, and files of other kinds are passed over.
+
+    Raises:
+        error: the folder cannot be read.
+    """
+    with reading(folder, error), os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if _named_as_image(entry)]
+    return [folder / name for name in sorted(names, key=natural_order)]
+
+
+def stray_images(root: Path, error: type[DenetError]) -> Iterator[Path]:
+    """The image files below `root` that are in no folder of a modality, or deeper in one.
+
+    Links are followed, but for those that lead back to where they are in. A folder of no modality
+    that must not be read is passed over.
+
+    Raises:
+        error: a folder cannot be read.
+    """
 
     def walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
         here = above | {folder.resolve()}
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                path = folder / entry.name
-                if path.suffix.lower() in extensions:
+        parts = folder.relative_to(root).parts
+        inside = bool(parts) and modality_of(parts[0]) is not None
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: natural_order(entry.name))
+        except PermissionError:
+            if parts and not inside:
+                return
+            raise
+        for entry in found:
+            path = folder / entry.name
+            if _named_as_image(entry):
+                if len(parts) != 1 or not inside:
                     yield path
-                if deep and entry.is_dir() and path.resolve() not in here:
-                    with suppress(PermissionError):
-                        yield from walk(path, here)
+            elif _visible_folder(entry) and path.resolve() not in here:
+                with reading(path, error):
+                    yield from walk(path, here)
 
-    return sorted(walk(folder, frozenset()))
+    with reading(root, error):
+        yield from walk(root, frozenset())
+
+
+def _named_as_image(entry: os.DirEntry[str]) -> bool:
+    extension = Path(entry.name).suffix.lower()
+    known = extension in EXTENSIONS or extension in FOREIGN
+    return known and not entry.name.startswith(".") and not _visible_folder(entry)
+
+
+def _visible_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return not entry.name.startswith(".") and entry.is_dir()
+    except OSError:  # a link that leads nowhere, or in a circle: opening it says why
+        return False
+
+
+def _leads_back(path: Path) -> bool:
+    target, home = path.resolve(), path.parent.resolve()
+    return target == home or target in home.parents

@@ -38,6 +38,10 @@ PrecisionOpt = Annotated[
     ),
 ]
 ThreadsOpt = Annotated[int | None, typer.Option(min=1, help="CPU threads (default: cores).")]
+KeyOpt = Annotated[
+    Path | None,
+    typer.Option(metavar="PUB", help="Demand a bundle that is signed by this public key."),
+]
 BatchOpt = Annotated[int, typer.Option(min=1, help="Samples run at once, at most.")]
 WorkersOpt = Annotated[
     int, typer.Option(min=0, help="Processes that load images, for a checkpoint.")
@@ -48,6 +52,15 @@ PresetOpt = Annotated[
 ]
 ConfigOpt = Annotated[
     Path | None, typer.Option(help="TOML with [model], [train], [augment] to override it.")
+]
+RangesOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--range",
+        metavar="MODALITY=BLACK:WHITE",
+        help="Which values of images of more than 8 bits are black and white, as tir=7000:9000, "
+        "where the sensor is another than the bundle was trained for.",
+    ),
 ]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
@@ -72,6 +85,7 @@ class RuntimeOptions:
     backend: BackendOpt = "auto"
     precision: PrecisionOpt = "auto"
     threads: ThreadsOpt = None
+    key: KeyOpt = None
 
 
 def _image_option(seen: str) -> Any:

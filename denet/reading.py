@@ -19,6 +19,9 @@ from denet.errors import DenetError
 TEXT_LIMIT = 64 << 20
 """Bytes that a file of settings, a manifest or a table may have; none of ours comes near."""
 
+DEEPEST = 32
+"""Levels of tables and lists in a file of settings."""
+
 Decoded = TypeVar("Decoded")
 
 
@@ -109,4 +112,27 @@ def read_toml(path: Path, error: type[DenetError], limit: int = TEXT_LIMIT) -> d
 
     content = read_text(path, error, limit)
     with reading(path, error, "not TOML"):
-        return msgspec.toml.decode(content, type=dict[str, Any])
+        document = msgspec.toml.decode(content, type=dict[str, Any])
+    _check_document(path, document, error)
+    return document
+
+
+def _check_document(path: Path, document: Any, error: type[DenetError]) -> None:
+    """See that a document is no deeper than settings are, and that its texts can be names."""
+    level: list[tuple[str, Any]] = [("", document)]
+    for _ in range(DEEPEST):
+        for key, value in level:
+            if isinstance(value, str) and "\0" in value:
+                raise error(f"{path}: {key}: has the character NUL in it")
+        level = [inner for key, value in level for inner in _inner(key, value)]
+        if not level:
+            return
+    raise error(f"{path}: nested deeper than {DEEPEST} levels, starting with {level[0][0][:40]}...")
+
+
+def _inner(key: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [(f"{key}.{name}".lstrip("."), each) for name, each in value.items()]
+    if isinstance(value, list):
+        return [(f"{key}[{i}]", each) for i, each in enumerate(value)]
+    return []

@@ -10,6 +10,7 @@ import msgspec
 from denet.adversarial import Adversary
 from denet.config import ConfigError, ModelConfig, Positive
 from denet.data.transforms import AugmentConfig
+from denet.reading import read_toml, reading
 
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -160,20 +161,13 @@ def read_recipe(preset: str | None, path: Path | None) -> Recipe:
     if path is not None:
         for table, values in _tables(path).items():
             document[table] |= values
-    try:
+    with reading(path or preset, ConfigError, "not a recipe"):
         return msgspec.convert(document, Recipe)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path or preset}: {error}") from None
 
 
 def _tables(path: Path) -> dict[str, dict[str, Any]]:
     """The tables of a recipe file, whose keys are not looked at yet."""
-    try:
-        given = msgspec.toml.decode(path.read_text(encoding="utf-8"), type=dict[str, Any])
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the configuration: {error}") from None
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{path}: not a TOML file: {error}") from None
+    given = read_toml(path, ConfigError)
     known = Recipe.__struct_fields__
     for name, values in given.items():
         if name not in known or not isinstance(values, dict):

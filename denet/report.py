@@ -17,12 +17,18 @@ from denet.examine import RATES, Examination, examine
 from denet.figures import Drawing, draw_figures
 from denet.files import file_digest
 from denet.graph import Graph, State
+from denet.marks import REPORT, OutputKind, document
 from denet.metrics import Ranking
 from denet.outputs import check_output, write_output
 from denet.page import templates
 from denet.recovery import mean_recovery
 from denet.subject import Subject
 from denet.tables import comparison_rows
+
+FORMAT = "denet-report"
+
+FACTS = OutputKind(".json", "the facts of a report are", "those of a report", document(FORMAT))
+"""The file beside the page."""
 
 
 class ReportError(DenetError):
@@ -90,8 +96,8 @@ def check_report(out: Path, *, replace: bool) -> None:
     Raises:
         ReportError: it cannot, or is there and `replace` is false.
     """
-    check_output(out, ".html", ReportError, replace=replace)
-    check_output(out.with_suffix(".json"), ".json", ReportError, replace=replace)
+    check_output(out, REPORT, ReportError, replace=replace)
+    check_output(out.with_suffix(".json"), FACTS, ReportError, replace=replace)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
@@ -225,6 +231,7 @@ def report_facts(report: Report) -> dict[str, Any]:
             "means": {row.name: means[row.name] for row in rows if row.mean},
         }
     return {
+        "format": FORMAT,
         "version": __version__,
         "data": {"root": str(report.data.root)} | _data_facts(report.data),
         "figures_of": report.shown,
@@ -274,9 +281,6 @@ def write_report(report: Report, out: Path) -> None:
     Raises:
         ReportError: one cannot be written.
     """
-    contents = {
-        out: report_html(report),
-        out.with_suffix(".json"): json.dumps(report_facts(report), indent=2) + "\n",
-    }
-    for path, content in contents.items():
-        write_output(path, content.encode(), ReportError)
+    facts = json.dumps(report_facts(report), indent=2) + "\n"
+    write_output(out, report_html(report).encode(), REPORT, ReportError)
+    write_output(out.with_suffix(".json"), facts.encode(), FACTS, ReportError)

@@ -34,13 +34,17 @@ from torch import Tensor
 from denet.checkpoint import save_checkpoint
 from denet.data.records import Record
 from denet.errors import DenetError
-from denet.files import file_digest, written_whole
+from denet.files import file_digest, sync_file, sync_folder, written_whole
 from denet.model import DENet
+from denet.outputs import SIZE, check_room, writing
 from denet.recipe import Recipe
+from denet.temporary import is_temporary, settle, settle_within
 
 RECIPE, STATE, LOG = "recipe.json", "state.pt", "log.csv"
 LAST, BEST = "last.safetensors", "best.safetensors"
 SAVING, SAVED = ".saving", ".saved"
+SAVES = (LAST, BEST, STATE, LOG)
+"""What a save replaces."""
 
 
 class TrainingError(DenetError):
@@ -171,49 +175,33 @@ class Run:
         """
         found = self.origin()
         if found is None:
-            if self.path.exists() and not self.path.is_dir():
-                raise TrainingError(f"{self.path}: is a file: choose another name")
-            if self.path.exists() and set(self.path.iterdir()) - set(self._torn()):
-                raise TrainingError(f"{self.path}: is not empty, and no run: choose another name")
-            return
-        if not resume:
-            raise TrainingError(
-                f"{self.path}: is not empty: choose another name, or continue with --resume"
-            )
-        if difference := _difference(found.recipe, origin.recipe):
-            raise TrainingError(
-                f"{self.path / RECIPE}: {difference}: a resumed run keeps its own recipe, so "
-                "resume without a preset or configuration, or begin another run"
-            )
-        if found.data != origin.data:
-            raise TrainingError(
-                f"{self.path}: was begun with other training data: resume with the same samples, "
-                "or begin another run"
-            )
-        if found.processes != origin.processes:
-            raise TrainingError(
-                f"{self.path}: was begun with {found.processes} processes, not "
-                f"{origin.processes}: resume with as many, or begin another run"
-            )
+            self._check_free()
+        else:
+            self._check_origin(found, origin, resume=resume)
+        check_room(self.path, TrainingError)
 
-    def begin(self, origin: Origin) -> None:
+    def begin(self, origin: Origin, size: int = SIZE) -> None:
         """Make the directory, or finish what an interruption left half done in it.
+
+        Args:
+            origin: what the run is begun with.
+            size: bytes that an epoch writes at least.
 
         Raises:
             TrainingError: it cannot be written.
         """
-        try:
+        check_room(self.path, TrainingError, size)
+        with writing(self.path, TrainingError):
             self.path.mkdir(parents=True, exist_ok=True)
             if (self.path / SAVED).is_dir():
                 self._move_in()
-            for torn in self._torn():
-                shutil.rmtree(torn) if torn.is_dir() else torn.unlink()
+            settle(self.path / RECIPE)
+            if self.origin() is not None:
+                self._remove_torn()
             if not (self.path / RECIPE).exists():
                 encoded = msgspec.json.encode(origin, order="deterministic")
                 with written_whole(self.path / RECIPE) as temporary:
                     temporary.write_bytes(msgspec.json.format(encoded, indent=2))
-        except OSError as error:
-            raise TrainingError(f"{self.path}: cannot be written: {error.strerror}") from None
 
     def save(self, model: DENet, rest: Mapping[str, Any], history: Sequence[EpochReport]) -> None:
         """Replace checkpoints, state and log by those after the last epoch of `history`.
@@ -242,10 +230,11 @@ class Run:
                 table.writeheader()
                 table.writerows(rows)
             # A machine that loses its power must not keep the name and lose the content.
-            for path in (*folder.iterdir(), folder):
-                _flush(path)
+            for path in self._saves(folder):
+                sync_file(path)
+            sync_folder(folder)
             folder.rename(self.path / SAVED)
-            _flush(self.path)
+            sync_folder(self.path)
             self._move_in()
         except (OSError, RuntimeError, DenetError) as error:  # torch.save: RuntimeError
             raise TrainingError(f"{self.path}: cannot be written: {error}") from None
@@ -275,17 +264,57 @@ class Run:
         except OSError as error:
             raise TrainingError(f"{path}: cannot be resumed from: {error.strerror}") from None
 
+    def _check_free(self) -> None:
+        with writing(self.path, TrainingError):
+            if self.path.exists() and not self.path.is_dir():
+                raise TrainingError(f"{self.path}: is a file: choose another name")
+            # A process that was killed may not have come to its recipe.
+            if self.path.exists() and not all(
+                is_temporary(entry.name, RECIPE) for entry in self.path.iterdir()
+            ):
+                raise TrainingError(f"{self.path}: is not empty, and no run: choose another name")
+
+    def _check_origin(self, found: Origin, origin: Origin, *, resume: bool) -> None:
+        if not resume:
+            raise TrainingError(
+                f"{self.path}: is not empty: choose another name, or continue with --resume"
+            )
+        if difference := _difference(found.recipe, origin.recipe):
+            raise TrainingError(
+                f"{self.path / RECIPE}: {difference}: a resumed run keeps its own recipe, so "
+                "resume without a preset or configuration, or begin another run"
+            )
+        if found.data != origin.data:
+            raise TrainingError(
+                f"{self.path}: was begun with other training data: resume with the same samples, "
+                "or begin another run"
+            )
+        if found.processes != origin.processes:
+            raise TrainingError(
+                f"{self.path}: was begun with {found.processes} processes, not "
+                f"{origin.processes}: resume with as many, or begin another run"
+            )
+
     def _move_in(self) -> None:
         saved = self.path / SAVED
-        for path in sorted(saved.iterdir()):
+        for path in self._saves(saved):
             path.replace(self.path / path.name)
+        settle_within(saved)
         saved.rmdir()
 
-    def _torn(self) -> list[Path]:
-        """What was being written when a process was killed."""
-        return [p for p in (self.path / SAVING,) if p.exists()] + list(
-            self.path.glob(f".{RECIPE}.*.tmp")
-        )
+    @staticmethod
+    def _saves(folder: Path) -> list[Path]:
+        return [folder / name for name in SAVES if (folder / name).exists()]
+
+    def _remove_torn(self) -> None:
+        """Remove what was being saved when a process was killed, if it is that and nothing else."""
+        folder = self.path / SAVING
+        if folder.is_symlink() or not folder.is_dir():
+            return
+        for path in folder.iterdir():
+            if path.name not in SAVES and not is_temporary(path.name, LAST):
+                raise TrainingError(f"{path}: is not of the run: move it elsewhere")
+        shutil.rmtree(folder)
 
 
 def _is_best(history: Sequence[EpochReport]) -> bool:
@@ -310,14 +339,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the entries of a folder, are on the disk."""
-    if path.is_dir() and os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ from denet.errors import DenetError
 from denet.evaluate import Embed
 from denet.graph import Graph, Modality
 from denet.model import DENet
+from denet.pixels import Range
 
 
 class SubjectError(DenetError):
@@ -66,8 +67,8 @@ class Subject:
         return self.config.graph
 
     @property
-    def ranges(self) -> dict[Modality, tuple[int, int]]:
-        """Of each modality, the values of 16-bit images that become black and white."""
+    def ranges(self) -> dict[Modality, Range]:
+        """Of each modality, the values that are black and white in 16-bit images."""
         return {m: self.config.normalization_of(m).range16 for m in self.graph.modalities}
 
 

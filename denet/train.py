@@ -129,7 +129,9 @@ def train(
     objective = Objective(model, len(labels), _weights(config))
     step = Step(model, objective)
 
-    in_first(fabric, lambda: run.begin(origin))
+    # A checkpoint, and as much for the optimizer, lie beside those of the epoch before.
+    size = 2 * sum(weight.nbytes for weight in model.parameters())
+    in_first(fabric, lambda: run.begin(origin, size))
     snapshot = run.restore()
     history = snapshot.history if snapshot is not None else []
     epochs = config.epochs + config.graph_epochs

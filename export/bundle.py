@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from denet.errors import DenetError
 from denet.files import replaced_folder
 from denet.graph import Graph
 from denet.model import DENet
-from denet.outputs import check_free, check_parent
+from denet.outputs import SIZE, writing
 from export.engines import Shape, engine_graphs
 from export.golden import make_canary
 from export.onnx import Traced, to_onnx
 from export.parity import ParityError, check_parity, parity_steps
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.contents import check_out as check_bundle_out
+from runtime.bundle.contents import check_replaced
 from runtime.bundle.manifest import (
-    MANIFEST,
+    SCHEMA,
     Canary,
     Engine,
     File,
@@ -87,9 +90,10 @@ def export_bundle(
         )
     if model.training:
         raise ExportError(f"{out}: the model is in training mode: call model.eval() first")
-    check_out(out, replace)
+    check_out(out, replace, size=sum(p.nbytes for p in model.parameters()))
+    replaceable = partial(check_replaced, out, ExportError, replace=replace)
     try:
-        with replaced_folder(out) as root:
+        with writing(out, ExportError), replaced_folder(out, replaceable) as root:
             _write(model, root, checkpoint_sha256, notify)
             with Runtime.load(root, "ort-cpu", "fp32", threads=threads) as runtime:
                 check_parity(model, runtime, notify=notify)
@@ -97,8 +101,6 @@ def export_bundle(
                 runtime.check()
             if finish is not None:
                 _finished(finish, root, out)
-    except OSError as error:
-        raise ExportError(f"{out}: cannot write the bundle: {error.strerror or error}") from None
     except (ParityError, CanaryError) as error:
         raise ExportError(f"{out}: not written: {error}") from None
     return Bundle.open(out)
@@ -111,17 +113,18 @@ def _finished(finish: Callable[[Path], object], root: Path, out: Path) -> None:
         raise type(error)(str(error).replace(str(root), str(out))) from None
 
 
-def check_out(out: Path, replace: bool) -> None:
-    """See that a bundle may be written to `out`, before the work for it is done.
+def check_out(out: Path, replace: bool, size: int = SIZE) -> None:
+    """See that a bundle may and can be written to `out`, before the work for it is done.
+
+    Args:
+        out: the directory to make.
+        replace: replace a bundle that is there.
+        size: bytes that it takes at least.
 
     Raises:
-        ExportError: it may not; says why.
+        ExportError: it may not or cannot; says why.
     """
-    if not out.exists():
-        return check_parent(out, ExportError)
-    if not (out / MANIFEST).is_file():
-        raise ExportError(f"{out}: exists and is not a bundle: choose another name")
-    return check_free(out, ExportError, replace=replace)
+    check_bundle_out(out, ExportError, replace=replace, size=size)
 
 
 def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[str], None]) -> None:
@@ -139,7 +142,7 @@ def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[s
     preprocessing = _preprocessing(model)
     manifest = Manifest(
         format="denet-bundle",
-        schema=1,
+        schema=SCHEMA,
         tools={
             "denet": denet.__version__,
             "torch": str(torch.__version__),

@@ -48,7 +48,7 @@ def to_onnx(graph: EngineGraph, traced: Traced) -> bytes:
     program = torch.onnx.ONNXProgram(traced[kind].model.clone(), None)
     tensors = _tensors(graph.module)
     program.apply_weights({name: tensors[name] for name in program.model.graph.initializers})
-    return _finish(program, graph.inputs, graph.outputs)
+    return _finish(program, graph.name, graph.inputs, graph.outputs)
 
 
 def to_onnx_model(
@@ -56,6 +56,8 @@ def to_onnx_model(
     example: Mapping[str, Tensor],
     inputs: Mapping[str, Shape],
     outputs: Mapping[str, Shape],
+    *,
+    name: str = "denet",
 ) -> bytes:
     """A module as a serialized ONNX model, weights inside.
 
@@ -68,12 +70,13 @@ def to_onnx_model(
         example: tensors for `inputs`, with a different size for each dynamic axis.
         inputs: names and shapes, with "B" and "T" for the dynamic axes.
         outputs: likewise.
+        name: that the graph has in it.
 
     Raises:
         AssertionError: the exporter changed a name or froze a dynamic axis.
         onnx.checker.ValidationError: the exporter made an invalid model.
     """
-    return _finish(_trace(module, example, inputs, outputs), inputs, outputs)
+    return _finish(_trace(module, example, inputs, outputs), name, inputs, outputs)
 
 
 def _trace(
@@ -109,12 +112,16 @@ def _trace(
 
 
 def _finish(
-    program: torch.onnx.ONNXProgram, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]
+    program: torch.onnx.ONNXProgram,
+    name: str,
+    inputs: Mapping[str, Shape],
+    outputs: Mapping[str, Shape],
 ) -> bytes:
     with _quiet():
         program.optimize()
     model = program.model_proto
     _strip(model)
+    model.graph.name = name  # by which a runtime knows an engine in another's place
     onnx.checker.check_model(model, full_check=True)
     _check_signature(model.graph.input, inputs)
     _check_signature(model.graph.output, outputs)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.graph import State
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import BundleError
 from runtime.cosine import row_cosines
 
 Embed = Callable[[Sequence[dict[Any, Any]]], NDArray[np.float32]]
+
+Arrays = dict[str, NDArray[Any]]
+
+UNIT = 1e-3
+"""By how much the norm of a golden embedding may differ from 1."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,21 @@ class CanaryReport:
         return f"{worst}; at least {self.min_cosine} is expected"
 
 
-def check_canary(bundle: Bundle, variant: str, embed: Embed) -> CanaryReport:
-    """Embed the golden inputs of `bundle` in every state and compare.
+def check_canary(
+    bundle: Bundle,
+    variant: str,
+    embed: Embed,
+    states: Iterable[State] | None = None,
+    samples: int | None = None,
+) -> CanaryReport:
+    """Embed golden inputs of `bundle` and compare.
 
-    The canary file holds `image_<modality>`, (n, H, W, 3) uint8, and `embedding_<state>`,
-    (n, dim) float32.
+    Args:
+        bundle: whose they are.
+        variant: that is run: "int8-vnni".
+        embed: runs it.
+        states: in which they are embedded; None for all.
+        samples: how many of them; None for all.
 
     Raises:
         BundleError: the canary is damaged or incomplete.
@@ -45,37 +61,64 @@ def check_canary(bundle: Bundle, variant: str, embed: Embed) -> CanaryReport:
     canary = bundle.manifest.canary
     if variant not in canary.min_cosine:
         raise BundleError(f"{bundle.root}: the canary has no limit for {variant}")
-    return CanaryReport(golden_cosines(bundle, embed), canary.min_cosine[variant])
+    found = golden_cosines(bundle, embed, states, samples)
+    return CanaryReport(found, canary.min_cosine[variant])
 
 
-def golden_cosines(bundle: Bundle, embed: Embed) -> dict[str, float]:
-    """The least cosine to the expected embeddings, by state. Raises: as `check_canary`."""
-    arrays = bundle.read_arrays(bundle.manifest.canary.file)
-    _check_shapes(bundle, arrays)
+def golden_cosines(
+    bundle: Bundle,
+    embed: Embed,
+    states: Iterable[State] | None = None,
+    samples: int | None = None,
+) -> dict[str, float]:
+    """The least cosine to the expected embeddings, by state. Arguments and raises: as
+    `check_canary`."""
+    arrays = read_golden(bundle)
     cosines: dict[str, float] = {}
-    for state in bundle.graph.states:
-        expected = arrays[f"embedding_{state}"]
-        samples = [
+    for state in bundle.graph.states if states is None else states:
+        expected = arrays[f"embedding_{state}"][:samples]
+        golden = [
             {m: arrays[f"image_{m}"][i] for m in state.available} for i in range(len(expected))
         ]
-        cosines[state.name] = float(np.min(row_cosines(embed(samples), expected)))
+        cosines[state.name] = float(np.min(row_cosines(embed(golden), expected)))
     return cosines
 
 
-def _check_shapes(bundle: Bundle, arrays: dict[str, NDArray[Any]]) -> None:
+def read_golden(bundle: Bundle) -> Arrays:
+    """The golden inputs: `image_<modality>`, (n, H, W, 3) uint8, and `embedding_<state>`, (n, dim)
+    float32 of norm 1.
+
+    Raises:
+        BundleError: the file is damaged or incomplete.
+    """
+    arrays = bundle.read_arrays(bundle.manifest.canary.file)
     modalities, states = bundle.graph.modalities, bundle.graph.states
-    first = f"image_{modalities[0]}"
-    count = len(arrays[first]) if first in arrays else 0
-    expected: dict[str, tuple[int | None, ...]] = {}
-    for m in modalities:
-        expected[f"image_{m}"] = (count, None, None, 3)
-    for state in states:
-        expected[f"embedding_{state}"] = (count, bundle.manifest.head.dim)
-    for name, shape in expected.items():
-        found = arrays[name].shape if name in arrays else ()
-        same = len(found) == len(shape) and all(
-            want in (None, have) for want, have in zip(shape, found, strict=True)
-        )
-        if not count or not same:
-            path = bundle.root / bundle.manifest.canary.file.path
-            raise BundleError(f"{path}: {name} is missing or of a wrong shape {found}")
+    first = arrays.get(f"image_{modalities[0]}")
+    count = len(first) if first is not None and first.ndim else 0
+    images = {f"image_{m}" for m in modalities}
+    for name in (*sorted(images), *(f"embedding_{state}" for state in states)):
+        shape = (count, None, None, 3) if name in images else (count, bundle.manifest.head.dim)
+        dtype = np.uint8 if name in images else np.float32
+        array = arrays.get(name)
+        if array is None or not count or not _has_shape(array, shape) or array.dtype != dtype:
+            found = "missing" if array is None else f"{array.dtype} of a wrong shape {array.shape}"
+            raise _wrong(bundle, f"{name} is {found}")
+        if name not in images and not _are_unit(array):
+            raise _wrong(bundle, f"{name} is not of norm 1")
+    return arrays
+
+
+def _has_shape(array: NDArray[Any], shape: tuple[int | None, ...]) -> bool:
+    return array.ndim == len(shape) and all(
+        have > 0 and want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+    )
+
+
+def _are_unit(embeddings: NDArray[np.float32]) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A NaN is at no distance.
+        return bool((abs(np.linalg.norm(embeddings, axis=1) - 1) <= UNIT).all())
+
+
+def _wrong(bundle: Bundle, what: str) -> BundleError:
+    return BundleError(f"{bundle.root / bundle.manifest.canary.file.path}: {what}")

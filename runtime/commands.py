@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import err, out, print_json, progress, reported, say
+from denet.console import out, print_json, progress, reported, say, status
 from denet.options import (
     BackendOpt,
     BatchOpt,
@@ -16,6 +16,7 @@ from denet.options import (
     ImagesArg,
     JsonOpt,
     PrecisionOpt,
+    RangesOpt,
     RuntimeOptions,
     grouped,
 )
@@ -40,6 +41,7 @@ def slim(
     """Copy one precision of a bundle, for a camera node."""
     from runtime.backends.choose import choose
     from runtime.bundle.bundle import Bundle
+    from runtime.bundle.signature import has_signature
     from runtime.bundle.slim import slim as run
 
     whole = Bundle.open(bundle)
@@ -47,6 +49,28 @@ def slim(
     made = run(whole, to, wanted, replace=force)
     sizes = [sum(file.bytes for file in b.manifest.files()) / 1e6 for b in (whole, made)]
     say(f"{to}: {wanted}, {sizes[1]:.1f} MB of {sizes[0]:.1f} MB")
+    say_unsigned(to, was_signed=has_signature(bundle))
+
+
+@reported()
+def sign(
+    bundle: BundleArg,
+    key: Annotated[
+        Path,
+        typer.Option(help="An Ed25519 key of OpenSSH: a private one, or one that the agent has."),
+    ],
+) -> None:
+    """Sign a bundle, and the TensorRT engines that were built for it here."""
+    from runtime.backends.tensorrt.trust import sign_engines
+    from runtime.bundle.bundle import Bundle
+    from runtime.bundle.signature import sign as run
+
+    opened = Bundle.open(bundle)
+    opened.verify()
+    run(opened, key)
+    engines = sign_engines(opened, key)
+    more = f", and so are {engines} TensorRT engines that were built here" if engines else ""
+    say(f"{bundle}: is signed{more}")
 
 
 @reported()
@@ -82,7 +106,7 @@ def doctor(
 
     from runtime.doctor import describe_diagnosis, diagnose
 
-    with err.status("looking"):
+    with status("looking"):
         found = diagnose(bundle, backend, precision)
     if as_json:
         print_json(to_builtins(found))
@@ -106,24 +130,26 @@ def embed(
         bool, typer.Option("--every-state", help="Embed each sample in each state it allows.")
     ] = False,
     batch: BatchOpt = 16,
+    ranges: RangesOpt = None,
     running: RuntimeOptions,
-    check: Annotated[bool, typer.Option("--check", help="Run the canary first.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Run the whole canary first.")] = False,
     as_json: JsonOpt = False,
 ) -> None:
     """Embed images with a bundle, each in the missing state it is in."""
     from runtime.bundle.bundle import Bundle
     from runtime.describe import embedded_facts, embedded_table
     from runtime.embeddings import check_output, embed_files, save_embeddings
-    from runtime.loading import loaded
+    from runtime.loading import loaded, read_ranges
     from runtime.samples import choose_samples, missing_everywhere
 
     opened = Bundle.open(bundle)
     samples = choose_samples(
         images, single.files, state=state, every_state=every_state, graph=opened.graph
     )
+    known = read_ranges(ranges, opened.graph)
     check_output(to)
-    with loaded(opened, running, batch, check=check) as runtime:
-        runtime.prepare({runtime.graph.state(sample.files) for sample in samples})
+    states = {opened.graph.state(sample.files) for sample in samples}
+    with loaded(opened, running, batch, states=states, check=check, ranges=known) as runtime:
         with progress("embedding", len(samples)) as notify:
             more = counted(notify, "embedding", len(samples))
             result = embed_files(runtime, samples, notify=more)
@@ -149,6 +175,12 @@ def embed(
         print_choice(runtime)
         if to is not None:
             say(f"{to}: {len(samples)} embeddings of {runtime.dim}")
+
+
+def say_unsigned(bundle: Path, *, was_signed: bool) -> None:
+    """What to do where a bundle was made of one that was signed."""
+    if was_signed:
+        say(f"{bundle}: is another bundle than was signed: sign it again (`denet sign`)")
 
 
 def print_choice(runtime: Runtime) -> None:

@@ -14,12 +14,23 @@ from denet import outputs
 from denet.errors import DenetError
 from denet.files import written_whole
 from denet.graph import Graph, State
+from denet.marks import OutputKind, arrays
+from runtime.npz import with_digest
 from runtime.runtime import Runtime
 from runtime.samples import ImageFiles
 
 
 class OutputError(DenetError):
     """A file that cannot be written; the message names it."""
+
+
+EMBEDDINGS = OutputKind(
+    ".npz",
+    "embeddings are",
+    "a file of embeddings",
+    arrays("embeddings", "names", "states", "checkpoint", "projection", "precision", "backend"),
+    private=True,
+)
 
 
 @dataclass(frozen=True)
@@ -88,30 +99,30 @@ def check_output(out: Path | None) -> None:
         OutputError: they cannot.
     """
     if out is not None:
-        outputs.check_output(out, ".npz", OutputError, replace=True, what="embeddings are")
+        outputs.check_output(out, EMBEDDINGS, OutputError, replace=True)
 
 
 def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
-    """Write `result` as an npz file, under a temporary name first.
+    """Write `result` as an npz file, whole, which only its owner may read: it holds people.
 
     Arrays: `embeddings` (N, dim) float32, `names` and `states` (N,) strings, and, to tell later
     whether two files can be compared, `checkpoint` (the sha256 of the model), `projection` (that of
-    what projects its embeddings, or empty), `precision` and `backend`.
+    what projects its embeddings, or empty), `precision` and `backend`; and `digest`, see
+    `runtime.npz`.
 
     Raises:
         OutputError: it cannot be written.
     """
-    try:
-        with written_whole(out) as temporary, temporary.open("wb") as stream:
-            np.savez(
-                stream,
-                embeddings=result.embeddings,
-                names=np.array(result.names),
-                states=np.array([state.name for state in result.states]),
-                checkpoint=np.array(runtime.bundle.manifest.checkpoint_sha256),
-                projection=np.array(runtime.bundle.manifest.projection_digest),
-                precision=np.array(runtime.precision),
-                backend=np.array(runtime.backend),
-            )
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written: {error.strerror or error}") from None
+    found = {
+        "embeddings": result.embeddings,
+        "names": np.array(result.names),
+        "states": np.array([state.name for state in result.states]),
+        "checkpoint": np.array(runtime.bundle.manifest.checkpoint_sha256),
+        "projection": np.array(runtime.bundle.manifest.projection_digest),
+        "precision": np.array(runtime.precision),
+        "backend": np.array(runtime.backend),
+    }
+    with outputs.writing(out, OutputError):
+        outputs.check_kept(out, EMBEDDINGS, OutputError, replace=True)
+        with written_whole(out, private=True) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **with_digest(found))

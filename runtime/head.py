@@ -58,8 +58,6 @@ def projected(vectors: Floats, mean: Floats, matrix: Floats) -> Floats:
 def _read(bundle: Bundle) -> dict[str, Floats]:
     """The head's numbers by name: `scale` and `shift`, `mean` and `matrix`, both or neither."""
     head, wide = bundle.manifest.head, bundle.graph.parts * bundle.manifest.channels
-    if head.projection is None and head.dim != wide:
-        raise BundleError(f"{bundle.root}: nothing projects {wide} numbers to {head.dim}")
     stored = {} if head.affine is None else bundle.read_arrays(head.affine)
     expected: dict[str, tuple[int, ...]] = {}
     if "scale" in stored or (head.affine is not None and head.projection is None):
@@ -67,7 +65,9 @@ def _read(bundle: Bundle) -> dict[str, Floats]:
     if head.projection is not None:
         expected |= {"mean": (wide,), "matrix": (wide, head.dim)}
     for name, shape in expected.items():
+        path = bundle.root / (head.affine.path if head.affine else "")
         if name not in stored or stored[name].shape != shape:
-            path = bundle.root / (head.affine.path if head.affine else "")
             raise BundleError(f"{path}: has no {name!r} of shape {shape}")
-    return {name: np.asarray(stored[name], np.float32) for name in expected}
+        if stored[name].dtype != np.float32 or not np.isfinite(stored[name]).all():
+            raise BundleError(f"{path}: {name!r} is not of float32 numbers")
+    return {name: stored[name] for name in expected}

@@ -7,17 +7,20 @@ and numpy; the tests compare it with torchvision bit by bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from denet import pixels
 from denet.errors import DenetError
 from denet.graph import Modality
+from denet.images import Decoded, read_image, size_of
+from denet.pixels import Range
 from runtime.bundle.manifest import NormalizationSpec, Preprocessing
 
 ImageLike = Union[str, "PathLike[str]", Image.Image, NDArray[Any]]
@@ -33,12 +36,24 @@ class ImageError(DenetError):
 
 
 class Preprocessor:
-    """Images of one model's modalities to its network input."""
+    """Images of one model's modalities to its network input.
 
-    def __init__(self, spec: Preprocessing) -> None:
+    Attributes:
+        shape: (3, height, width) of a network input.
+        ranges: of each modality, the values that are black and white in images of more than 8
+            bits.
+
+    Args:
+        spec: of the model.
+        ranges: of the sensors that are known to have others than those that the model was trained
+            with.
+    """
+
+    def __init__(self, spec: Preprocessing, ranges: Mapping[Modality, Range] | None = None) -> None:
         self.shape = (3, spec.height, spec.width)
         self._statistics = {m: _statistics(n) for m, n in spec.modalities.items()}
-        self._ranges = {m: n.range16 for m, n in spec.modalities.items()}
+        self.ranges: dict[Modality, Range] = {m: n.range16 for m, n in spec.modalities.items()}
+        self.ranges |= ranges or {}
 
     def __call__(
         self, image: ImageLike, modality: Modality, out: NDArray[np.float32] | None = None
@@ -49,7 +64,7 @@ class Preprocessor:
             ImageError: the image cannot be read, is empty, or is of no known kind.
         """
         _, height, width = self.shape
-        pillow = to_pillow(image, self._ranges[modality])
+        pillow = to_pillow(image, self.ranges[modality])
         if pillow.size != (width, height):
             pillow = pillow.resize((width, height), Image.Resampling.BILINEAR)
         # One channel has been resized once; here it becomes three.
@@ -72,44 +87,37 @@ def _statistics(
     return mean, std
 
 
-def to_pillow(image: ImageLike, range16: tuple[int, int]) -> Image.Image:
+def to_pillow(image: ImageLike, range16: Range) -> Image.Image:
     """`image` as an 8-bit Pillow image, RGB or of one channel.
 
     Args:
         image: what to convert.
-        range16: the values of a 16-bit image that become 0 and 255; values outside are clipped.
+        range16: the values that become 0 and 255 in an image of more than 8 bits; values outside
+            are clipped.
 
     Raises:
-        ImageError: the image cannot be read, is empty, or is of no known kind.
+        ImageError: the image cannot be read, is empty, is of no known kind, or holds values of
+            which nobody has said what they mean.
     """
+    found: Decoded
     if isinstance(image, Image.Image):
-        pillow, name = image, "image"
+        found, name = image, getattr(image, "filename", "") or "image"
     elif isinstance(image, np.ndarray):
-        pillow, name = _from_array(image, range16), "array"
+        found, name = _from_array(image, range16), "array"
     else:
-        pillow, name = _read(image), str(image)
-    if pillow.width == 0 or pillow.height == 0:
-        raise ImageError(f"{name}: has no pixels ({pillow.width}x{pillow.height})")
+        found, name = read_image(Path(image), ImageError), str(image)
+    width, height = size_of(found)
+    if width == 0 or height == 0:
+        raise ImageError(f"{name}: has no pixels ({width}x{height})")
     try:
-        return pixels.to_grey_or_rgb(pillow, range16)
+        return pixels.to_grey_or_rgb(found, range16)
+    except pixels.PixelError as error:
+        raise ImageError(str(error)) from None
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{name}: cannot be decoded: {error}") from None
 
 
-def _read(path: str | PathLike[str]) -> Image.Image:
-    try:
-        with Image.open(path) as file:
-            file.load()
-            return file.copy() if file.mode == "P" else file
-    except FileNotFoundError:
-        raise ImageError(f"{path}: there is no such image") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{path}: not an image") from None
-    except Exception as error:  # each decoder has its own kinds for a damaged file
-        raise ImageError(f"{path}: cannot be read: {error}") from None
-
-
-def _from_array(array: NDArray[Any], range16: tuple[int, int]) -> Image.Image:
+def _from_array(array: NDArray[Any], range16: Range) -> Image.Image:
     shape: Sequence[int] = array.shape
     if array.ndim == 3 and shape[2] == 1:
         array = array[:, :, 0]

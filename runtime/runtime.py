@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from denet.errors import DenetError
 from denet.graph import Modality, State
-from runtime.backends import Choice, choose
+from denet.pixels import Range
+from runtime.backends import BackendError, Choice, choose
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.signature import check_signed
 from runtime.canary import CanaryReport, check_canary
 from runtime.composer import Composer
 from runtime.head import Head
@@ -45,7 +48,13 @@ class Runtime:
         dim: the length of an embedding.
     """
 
-    def __init__(self, bundle: Bundle, choice: Choice, max_batch: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        choice: Choice,
+        max_batch: int,
+        ranges: Mapping[Modality, Range] | None = None,
+    ) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.graph = bundle.graph
@@ -56,7 +65,7 @@ class Runtime:
         self.reason = choice.reason
         self.dim = manifest.head.dim
         self.max_batch = min(max_batch, choice.backend.largest_batch or max_batch)
-        self.preprocess = Preprocessor(manifest.preprocessing)
+        self.preprocess = Preprocessor(manifest.preprocessing, ranges)
         self.composer = Composer(choice.backend, manifest)
         self._head = Head(bundle)
         self._lock = threading.Lock()
@@ -76,6 +85,8 @@ class Runtime:
         threads: int | None = None,
         max_batch: int = 16,
         cuda_context: Any = "own",
+        key: Path | str | None = None,
+        ranges: Mapping[Modality, Range] | None = None,
     ) -> Runtime:
         """Load a bundle.
 
@@ -99,19 +110,33 @@ class Runtime:
             cuda_context: for the backend "tensorrt": "own", a CUDA context of its own; "primary",
                 the device's, which PyTorch, CuPy and ONNX Runtime use; or a PyCUDA context of the
                 application.
+            key: a file of public keys, by one of which the bundle has to be signed. TensorRT
+                engines that others built are taken if one has signed for them.
+            ranges: of sensors of more than 8 bits, the values that are black and white; by default
+                those of the sensors that the bundle was trained for.
 
         Raises:
-            BundleError: the bundle is damaged, foreign, or of a future schema.
+            BundleError: the bundle is damaged, foreign, of a future schema, or not signed as
+                demanded.
             BackendError: the backend or precision cannot be had here.
             CanaryError: `check` found embeddings that are not the expected ones.
         """
         if max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, not {max_batch}")
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        trusted = None if key is None else Path(key)
+        if trusted is not None:
+            check_signed(opened, trusted)
         choice = choose(
-            opened, backend, precision, threads, max_batch=max_batch, cuda_context=cuda_context
+            opened,
+            backend,
+            precision,
+            threads,
+            max_batch=max_batch,
+            cuda_context=cuda_context,
+            key=trusted,
         )
-        runtime = cls(opened, choice, max_batch)
+        runtime = cls(opened, choice, max_batch, ranges)
         if preload or check:
             runtime._verification.result()
         if preload:
@@ -129,6 +154,7 @@ class Runtime:
         """The embeddings (N, dim) of N samples, L2-normalized; their states may be mixed.
 
         Raises:
+            BackendError: the engines make values that are no numbers.
             BundleError: a file of the bundle is damaged.
             ImageError: an image cannot be read or is of no known kind.
             ValueError: a sample has no modality, or an unknown one.
@@ -159,8 +185,19 @@ class Runtime:
         return parts
 
     def head(self, parts: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Parts (N, P, C) -> embeddings (N, dim)."""
-        return self._head(parts)
+        """Parts (N, P, C) -> embeddings (N, dim).
+
+        Raises:
+            BackendError: the engines made values that are no numbers.
+        """
+        embeddings = self._head(parts)
+        # The sum is no number where one of the values is none.
+        if not math.isfinite(embeddings.sum()):
+            raise BackendError(
+                f"{self.bundle.root}: on {self.backend} in {self.variant} the engines made values "
+                "that are no numbers: run `denet verify` on it"
+            )
+        return embeddings
 
     def prepare(self, states: Iterable[State]) -> None:
         """Load the engines of `states` now. Otherwise each is loaded when it is first needed.
@@ -177,13 +214,23 @@ class Runtime:
         if self._verification.done():
             self._verification.result()
 
-    def check(self) -> CanaryReport:
-        """Run the bundle's golden inputs in all states, and compare with what PyTorch made.
+    def check(
+        self, states: Iterable[State] | None = None, samples: int | None = None
+    ) -> CanaryReport:
+        """Run the bundle's golden inputs, and compare with what PyTorch made of them.
+
+        Args:
+            states: in which they are embedded; None for all.
+            samples: how many golden inputs; None for all that the bundle has.
 
         Raises:
             CanaryError: an embedding is not the expected one; names the state.
         """
-        report = check_canary(self.bundle, self.variant, self.embed_batch)
+
+        def embed(golden: Sequence[Sample]) -> NDArray[np.float32]:
+            return self._head(self.parts(golden))  # a NaN is for the report
+
+        report = check_canary(self.bundle, self.variant, embed, states, samples)
         if report.failed:
             raise CanaryError(
                 f"{self.bundle.root}: refused: on {self.backend} in {self.variant} the golden "

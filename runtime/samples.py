@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denet.errors import DenetError
-from denet.folders import image_files, modality_of
+from denet.folders import (
+    image_files,
+    is_folder,
+    modality_folders,
+    natural_order,
+    sample_name,
+    stray_images,
+)
 from denet.graph import RGB_NIR_TIR, Graph, Modality, State
 
 
@@ -78,15 +85,15 @@ def missing_everywhere(samples: Sequence[ImageFiles], graph: Graph) -> list[Moda
 
 
 def _common_name(files: Mapping[Modality, Path]) -> str:
-    return next(iter(files.values())).stem
+    return sample_name(next(iter(files.values())))
 
 
 def find_samples(root: Path, graph: Graph = RGB_NIR_TIR) -> list[ImageFiles]:
-    """The samples in `root`, ordered by name.
+    """The samples in `root`, ordered by name, numbers in it by their value.
 
     `root` holds one folder for each modality (`RGB`, `NI` or `NIR`, `TI` or `TIR`, in any
     case). Images with the same name, extension aside, are one sample; one that is absent from a
-    folder is missing there. Symbolic links are followed.
+    folder is missing there. Symbolic links are followed, hidden files passed over.
 
     Args:
         root: the folder.
@@ -94,28 +101,28 @@ def find_samples(root: Path, graph: Graph = RGB_NIR_TIR) -> list[ImageFiles]:
 
     Raises:
         SampleError: `root` is no such folder, holds no image, or holds one whose modality
-            cannot be told.
+            cannot be told; or a folder in it cannot be read.
     """
-    if not root.is_dir():
+    if not is_folder(root, SampleError):
         raise SampleError(f"{root}: there is no such folder of images")
+    stray = next(stray_images(root, SampleError), None)
+    if stray is not None:
+        raise SampleError(
+            f"{stray}: in no known modality folder: images are expected in "
+            f"{root}/RGB, {root}/NI or {root}/TI"
+        )
     found: dict[str, dict[Modality, Path]] = {}
-    for path in image_files(root, deep=True):
-        parts = path.relative_to(root).parts
-        modality = modality_of(parts[0])
-        if len(parts) != 2 or modality is None:
-            raise SampleError(
-                f"{path}: in no known modality folder: images are expected in "
-                f"{root}/RGB, {root}/NI or {root}/TI"
-            )
+    for modality, folder in modality_folders(root, SampleError).items():
         if modality not in graph.modalities:
             continue
-        files = found.setdefault(path.stem, {})
-        if modality in files:
-            raise SampleError(f"{path}: the same sample as {files[modality]}: keep one of them")
-        files[modality] = path
+        for path in image_files(folder, SampleError):
+            files = found.setdefault(sample_name(path), {})
+            if modality in files:
+                raise SampleError(f"{path}: the same sample as {files[modality]}: keep one of them")
+            files[modality] = path
     if not found:
         raise SampleError(f"{root}: holds no images (expected in RGB/, NI/ and TI/)")
     return [
         ImageFiles(name, {m: files[m] for m in graph.modalities if m in files})
-        for name, files in sorted(found.items())
+        for name, files in sorted(found.items(), key=lambda item: natural_order(item[0]))
     ]

@@ -71,7 +71,10 @@ import numpy as np
 names = set(np.load(sys.argv[1]).files)
 assert names == set(sys.argv[2:]), names
 """
-EMBEDDED = ("embeddings", "names", "states", "checkpoint", "projection", "precision", "backend")
+EMBEDDED = (
+    *("embeddings", "names", "states", "checkpoint", "projection", "precision", "backend"),
+    "digest",
+)
 
 MODALITIES = ("rgb", "nir", "tir")
 

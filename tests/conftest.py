@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,15 @@ SMALL = ModelConfig(backbone="resnet18", image_size=(64, 32), cmft_width=32, dem
 
 TINY = ModelConfig(backbone="timm:test_resnet", image_size=(32, 16), cmft_width=4, dem_channels=4)
 """Is trained in seconds."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Not that of whoever runs the tests: there is the key of a machine's engines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.delenv("STATE_DIRECTORY", raising=False)
+        yield
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

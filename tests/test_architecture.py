@@ -21,12 +21,17 @@ from tests.paths import ROOT
 PACKAGES = ("calibration", "denet", "export", "runtime")
 
 SHARED = (
+    "denet.arrays",
     "denet.console",
     "denet.errors",
+    "denet.mishaps",
+    "denet.exchange",
     "denet.files",
     "denet.folders",
     "denet.graph",
+    "denet.images",
     "denet.lazy",
+    "denet.marks",
     "denet.missing",
     "denet.options",
     "denet.outputs",
@@ -35,6 +40,7 @@ SHARED = (
     "denet.progress",
     "denet.reading",
     "denet.secrets",
+    "denet.temporary",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 

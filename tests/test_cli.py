@@ -23,6 +23,7 @@ from denet.model import DENet
 from runtime import Bundle, Runtime
 from tests.command import denet, refused
 from tests.paths import ROOT, SAMPLES
+from tests.runtime.bundle.damage import edit_manifest, set_path
 
 STATES = RGB_NIR_TIR.states
 MODALITIES = RGB_NIR_TIR.modalities
@@ -281,9 +282,9 @@ def test_a_bundle_that_cannot_be_used(
     if damage == "missing engine":
         (path / "onnx/fp32/dem_tir2nir.onnx").unlink()
     elif damage == "escape":
-        with_manifest(path, "onnx/fp32/cmft_rgb2nir.onnx", "../fp32/cmft_rgb2nir.onnx")
+        edit_manifest(path, set_path("../fp32/branch_rgb.onnx"))
     elif damage == "future":
-        with_manifest(path, '"schema": 1', '"schema": 9')
+        with_manifest(path, '"schema": 2', '"schema": 9')
     elif damage == "foreign":
         with_manifest(path, "denet-bundle", "other-bundle")
     more = (SAMPLES, "--out", "e.npz") if command == "embed" else ()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import err, out, print_json, say, say_aside
+from denet.console import out, print_json, say, say_aside, status
 from denet.options import BatchOpt, WorkersOpt
 
 if TYPE_CHECKING:
@@ -89,16 +89,18 @@ def evaluate(
 
     missing_rate = asked.missing_rate
     if asked.figures is not None:
-        from denet.figures import check_folder
-
-        check_folder(asked.figures, replace=asked.force)
         missing_rate = missing_rate or RATES
     rates = parse_rates(missing_rate) if missing_rate else []
     data = open_data(root)
     split = open_split(data)
+    if asked.figures is not None:
+        from denet.figures import check_folder
+        from denet.figures.captions import captions
+
+        check_folder(asked.figures, captions(split.graph), replace=asked.force)
     subject = open_subject()
     pictures: list[Path] = []
-    with err.status("evaluating") as status:
+    with status("evaluating") as notify:
         found = examine(
             subject,
             split,
@@ -110,7 +112,7 @@ def evaluate(
             workers=asked.workers,
         )
         if asked.figures is not None:
-            pictures = draw(asked.figures, subject, found, asked.seed, status.update)
+            pictures = draw(asked.figures, subject, found, asked.seed, notify)
     if asked.figures is not None and subject.model is None:
         from denet.figures import NOT_OF_A_BUNDLE
 
@@ -183,7 +185,7 @@ def report(
     split = open_split(data)
     subjects = {name: open_subject(model) for name, model in zip(names, models, strict=True)}
     shown = choose_shown(subjects, asked.figures_of)
-    with err.status("evaluating") as status:
+    with status("evaluating") as notify:
         made = make_report(
             data,
             split,
@@ -192,7 +194,7 @@ def report(
             seed=asked.seed,
             batch=asked.batch,
             workers=asked.workers,
-            notify=status.update,
+            notify=notify,
         )
         write_report(made, asked.to)
     title = f"{data.name} ({len(split.query)} queries)"

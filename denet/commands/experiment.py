@@ -31,13 +31,13 @@ def experiment(
     """Run the paper's experiments; finished runs are shared and kept."""
     from denet.data.records import open_data
     from denet.experiments import catalog, study, tables
-    from denet.files import written_whole
     from denet.recipe import read_recipe
 
     names = name.split(",")
     chosen = [catalog.experiment(each) for each in names]
     recipe = read_recipe(preset, config)
     data = open_data(root)
+    study.check_out(to, names)
     todo = study.jobs_of(chosen, recipe, seeds, to)
     with progress("training", len(todo)) as notify:
         more = counted(notify, "training", len(todo))
@@ -45,6 +45,4 @@ def experiment(
     grids = [(each, tables.tabulate(each, todo, data.name)) for each in chosen]
     for each, (_, grid) in zip(names, grids, strict=True):
         out.print(grid.for_terminal())
-        with written_whole(to / f"{each}.md") as temporary:
-            temporary.write_text(grid.markdown(), encoding="utf-8")
-        say(f"{to / each}.md")
+        say(str(study.write_table(to, each, grid.markdown())))

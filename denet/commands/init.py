@@ -23,13 +23,16 @@ def init(
         bool, typer.Option("--pretrained", help="ImageNet weights for the backbones.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a checkpoint that is there.")
+    ] = False,
 ) -> None:
     """Write an untrained checkpoint, for trying things."""
-    from denet.checkpoint import save_checkpoint
+    from denet.checkpoint import check_checkpoint, save_checkpoint
     from denet.initialize import initial_model
     from denet.recipe import model_config
 
+    check_checkpoint(checkpoint, replace=force)
     model = initial_model(model_config(preset, config, backbone), seed=seed, pretrained=pretrained)
     save_checkpoint(model, checkpoint, replace=force)
     say(f"{checkpoint}: untrained {model.config.backbone}")

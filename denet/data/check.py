@@ -12,6 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from denet.data.depth import Depths
 from denet.data.records import (
     DataError,
     DataSet,
@@ -22,6 +23,7 @@ from denet.data.records import (
     unmatched,
 )
 from denet.graph import Modality
+from denet.images import size_of
 
 SHOWN = 20
 """How many problems and how many notes a printed report lists."""
@@ -88,12 +90,13 @@ def check_data(root: Path, notify: Callable[[int, int], None] = lambda *_: None)
     reports: list[SplitReport] = []
     problems: list[str] = []
     notes: list[str] = []
+    depths = Depths()
     for name, records in splits.items():
         sizes: list[Size] = []
         for record in records:
             if lacking := record.missing(data.graph):
                 problems.append(f"{_where(name, record)}: no {' and '.join(lacking)}")
-            found = _sizes(record, problems)
+            found = _sizes(record, depths, problems)
             if len(set(found.values())) > 1:
                 shown = ", ".join(f"{m} {_text(size)}" for m, size in found.items())
                 notes.append(f"{_where(name, record)}: sizes differ: {shown}")
@@ -111,7 +114,9 @@ def check_data(root: Path, notify: Callable[[int, int], None] = lambda *_: None)
                 _range(sizes),
             )
         )
-    return DataReport(data.name, root, tuple(reports), [*_of_protocol(data), *problems], notes)
+    problems = [*_of_protocol(data), *problems]
+    notes = [*depths.notes(data.graph.modalities), *notes]
+    return DataReport(data.name, root, tuple(reports), problems, notes)
 
 
 def report_table(report: DataReport) -> Group:
@@ -153,7 +158,7 @@ def _splits(data: DataSet) -> dict[str, tuple[Record, ...]]:
     return {name: records for name, records in ({"train": data.train} | tested).items() if records}
 
 
-def _sizes(record: Record, problems: list[str]) -> dict[Modality, Size]:
+def _sizes(record: Record, depths: Depths, problems: list[str]) -> dict[Modality, Size]:
     """The size of each image of `record` that can be decoded; adds those that cannot."""
     found: dict[Modality, Size] = {}
     by_file: dict[Path, dict[Modality, ImageRef]] = {}
@@ -162,7 +167,10 @@ def _sizes(record: Record, problems: list[str]) -> dict[Modality, Size]:
     for path, refs in by_file.items():
         try:
             whole = read_image(path)
-            found |= {modality: ref.part_of(whole).size for modality, ref in refs.items()}
+            parts = {modality: ref.part_of(whole) for modality, ref in refs.items()}
+            for modality, part in parts.items():
+                depths.add(modality, part)
+                found[modality] = size_of(part)
         except DataError as error:
             problems.append(str(error))
     return found

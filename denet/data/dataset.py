@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from random import Random
 
 import torch
@@ -14,7 +15,7 @@ from denet.data.records import DataError, Record, complete
 from denet.data.sampler import Draw
 from denet.data.transforms import TrainingTransform, evaluation_transform
 from denet.graph import Modality
-from denet.pixels import to_rgb
+from denet.pixels import PixelError, to_rgb
 
 
 class TrainingSet(Dataset[tuple[dict[Modality, Tensor], int, int]]):
@@ -71,7 +72,8 @@ class TrainingSet(Dataset[tuple[dict[Modality, Tensor], int, int]]):
         record = self._records[draw.sample]
         # The seed of a Random may be a text, all of which counts.
         drawn = Random(f"{self._seed} {draw.epoch} {draw.place} {draw.sample}").getrandbits(63)
-        images = self._transform(record.open(), torch.Generator().manual_seed(drawn))
+        with _named():
+            images = self._transform(record.open(), torch.Generator().manual_seed(drawn))
         return images, self.labels[draw.sample], record.camera
 
 
@@ -98,6 +100,16 @@ class EvaluationSet(Dataset[tuple[dict[Modality, Tensor], int]]):
             DataError: an image cannot be read; names it, from a worker too.
         """
         images = self._records[index].open()
-        return {
-            m: self._transforms[m](to_rgb(i, self._ranges[m])) for m, i in images.items()
-        }, index
+        with _named():
+            return {
+                m: self._transforms[m](to_rgb(i, self._ranges[m])) for m, i in images.items()
+            }, index
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Pixels without a meaning, as an error that survives the way from a worker."""
+    try:
+        yield
+    except PixelError as error:
+        raise DataError(str(error)) from None

@@ -17,13 +17,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from denet.errors import DenetError
-from denet.folders import image_files, modality_of
+from denet.folders import image_files, is_folder, modality_folders, natural_order, sample_name
 from denet.graph import RGB_NIR_TIR, Graph, Modality, State
+from denet.images import Decoded, cropped, size_of
+from denet.images import read_image as read_any
 
 COLUMNS: tuple[Modality, ...] = RGB_NIR_TIR.modalities
 """What a wide image shows, from left to right."""
@@ -49,22 +50,13 @@ class DataError(DenetError):
         super().__init__(message.rpartition(mark)[2].strip())
 
 
-def read_image(path: Path) -> Image.Image:
-    """The image in the file `path`, decoded, in the mode that it is stored in.
+def read_image(path: Path) -> Decoded:
+    """The image in the file `path`, decoded, as it is stored.
 
     Raises:
-        DataError: the file is absent, is no image, or is damaged.
+        DataError: the file is absent, is no image that is read, or is damaged.
     """
-    try:
-        with Image.open(path) as file:
-            # A crop is decoded and detached from the file, and any palette goes with it.
-            return file.crop((0, 0, *file.size))
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such image") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: not an image: replace or remove it") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be read: {error}: replace or remove it") from None
+    return read_any(path, DataError)
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ class ImageRef:
     path: Path
     column: int | None = None
 
-    def open(self) -> Image.Image:
+    def open(self) -> Decoded:
         """The image, decoded.
 
         Raises:
@@ -87,7 +79,7 @@ class ImageRef:
         """
         return self.part_of(read_image(self.path))
 
-    def part_of(self, image: Image.Image) -> Image.Image:
+    def part_of(self, image: Decoded) -> Decoded:
         """What this refers to in `image`, the content of the whole file.
 
         Raises:
@@ -95,13 +87,15 @@ class ImageRef:
         """
         if self.column is None:
             return image
-        width, rest = divmod(image.width, len(COLUMNS))
+        whole, height = size_of(image)
+        width, rest = divmod(whole, len(COLUMNS))
         if rest:
             raise DataError(
-                f"{self.path}: its width {image.width} is no multiple of 3: expected RGB, NI and "
+                f"{self.path}: its width {whole} is no multiple of 3: expected RGB, NI and "
                 "TI side by side, as wide as each other"
             )
-        return image.crop((self.column * width, 0, (self.column + 1) * width, image.height))
+        left = self.column * width
+        return cropped(image, (left, 0, left + width, height))
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ class Record:
             raise DataError(f"{self.name}: has no {' and '.join(lacking)} image, as {state} needs")
         return replace(self, images={m: self.images[m] for m in state.available})
 
-    def open(self) -> dict[Modality, Image.Image]:
+    def open(self) -> dict[Modality, Decoded]:
         """The images, decoded; a wide image is read once for all its columns.
 
         Raises:
@@ -184,19 +178,20 @@ def open_data(root: Path) -> DataSet:
         DataError: no layout is recognized, a folder holds no images, or a file's name tells no
             identity, or is in a folder twice; names the file.
     """
-    if not root.is_dir():
+    there = partial(is_folder, error=DataError)
+    if not there(root):
         raise DataError(f"{root}: there is no such folder of data")
     for base in (root / "rgbir", root):
-        if (base / "bounding_box_train").is_dir() or (base / "bounding_box_test").is_dir():
+        if any(there(base / name) for name in ("bounding_box_train", "bounding_box_test")):
             train, query, gallery = (
                 _split(base / name, _wide_records)
                 for name in ("bounding_box_train", "query", "bounding_box_test")
             )
             return _paired(DataSet("RGBNT100", root, train, query, gallery))
-    training = next((f for f in (root / "train_171", root / "train") if f.is_dir()), None)
+    training = next(filter(there, (root / "train_171", root / "train")), None)
     train = () if training is None else _records(training)
-    if (root / "query").is_dir() or (root / "gallery").is_dir():
-        if (root / "test").is_dir():
+    if there(root / "query") or there(root / "gallery"):
+        if there(root / "test"):
             raise DataError(f"{root}: has test beside query or gallery: keep one of both")
         query, gallery = (_split(root / name, _records) for name in ("query", "gallery"))
         return _paired(DataSet("Market1501-MM", root, train, query, gallery))
@@ -241,7 +236,7 @@ def unmatched(queries: Sequence[Record], gallery: Sequence[Record]) -> list[Reco
 
 
 def _split(folder: Path, records: Callable[[Path], tuple[Record, ...]]) -> tuple[Record, ...]:
-    return records(folder) if folder.is_dir() else ()
+    return records(folder) if is_folder(folder, DataError) else ()
 
 
 def _paired(data: DataSet) -> DataSet:
@@ -254,14 +249,7 @@ def _paired(data: DataSet) -> DataSet:
 
 def _records(split: Path) -> tuple[Record, ...]:
     """The samples of a folder that has a folder for each modality."""
-    folders: dict[Modality, Path] = {}
-    for path in sorted(split.iterdir()):
-        modality = modality_of(path.name)
-        if modality is None or not path.is_dir():
-            continue
-        if modality in folders:
-            raise DataError(f"{path}: the same modality as {folders[modality]}: keep one of them")
-        folders[modality] = path
+    folders = modality_folders(split, DataError)
     if not folders:
         raise DataError(f"{split}: has no folder of images: expected RGB, NI and TI")
     found: dict[str, dict[Modality, ImageRef]] = {}
@@ -285,10 +273,11 @@ def _wide_records(split: Path) -> tuple[Record, ...]:
 def _images(folder: Path) -> dict[str, Path]:
     """The image files of a folder by name, extension aside; other files are passed over."""
     found: dict[str, Path] = {}
-    for path in image_files(folder):
-        if path.stem in found:
-            raise DataError(f"{path}: the same sample as {found[path.stem]}: keep one of them")
-        found[path.stem] = path
+    for path in image_files(folder, DataError):
+        name = sample_name(path)
+        if name in found:
+            raise DataError(f"{path}: the same sample as {found[name]}: keep one of them")
+        found[name] = path
     if not found:
         raise DataError(f"{folder}: holds no images: fill or remove this folder")
     return found
@@ -298,7 +287,7 @@ def _identified(images: Mapping[str, Mapping[Modality, ImageRef]]) -> tuple[Reco
     """Records of the samples whose names tell an identity other than junk, ordered by name."""
     records: list[Record] = []
     strays: list[Path] = []
-    for name in sorted(images):
+    for name in sorted(images, key=natural_order):
         match = next(filter(None, (pattern.fullmatch(name) for pattern in NAMES.values())), None)
         if match is None:
             strays += dict.fromkeys(ref.path for ref in images[name].values())

@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional
 
 from denet.config import ConfigError, ModelConfig
 from denet.graph import Modality
+from denet.images import Decoded
 from denet.pixels import to_rgb
 
 ERASED_RATIO = (0.3, 1 / 0.3)
@@ -120,11 +121,14 @@ class TrainingTransform:
         self._normalize = {m: evaluation_transform(config, m) for m in modalities}
 
     def __call__(
-        self, images: Mapping[Modality, Image.Image], generator: torch.Generator
+        self, images: Mapping[Modality, Decoded], generator: torch.Generator
     ) -> dict[Modality, Tensor]:
         """Network input (3, H, W) float32 for each of `images`, which may be of any size.
 
         What is drawn depends on `generator` alone, not on which modalities are given.
+
+        Raises:
+            PixelError: nobody has said what the values of an image mean.
         """
         (height, width), augment = self._size, self._augment
         modalities = self.graph.modalities

@@ -20,11 +20,17 @@ from denet.data.records import DataSet, open_data
 from denet.experiments.catalog import Changes, Experiment, ExperimentError, TrainingVariant
 from denet.experiments.figure import RATES, Facts
 from denet.files import written_whole
+from denet.marks import TABLE, OutputKind, is_table
+from denet.outputs import check_kept, check_room, write_output, writing
+from denet.reading import read_json, reading
 from denet.recipe import Recipe
 from denet.run import Run, data_digest
 
 RESULT = "result.json"
 """In the directory of a run: what was measured of it."""
+
+
+TABLE_FILE = OutputKind(".md", "a table is", "a table of denet", is_table)
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,37 @@ def jobs_of(experiments: Sequence[Experiment], recipe: Recipe, seeds: int, out: 
         for variant in experiment.variants
     }
     return list(jobs.values())
+
+
+def check_out(out: Path, names: Sequence[str]) -> None:
+    """See that runs and tables can be written to `out`, before the work for them is done.
+
+    Args:
+        out: a folder, which is made if need be.
+        names: of the experiments.
+
+    Raises:
+        ExperimentError: they cannot, or another file is in the place of a table.
+    """
+    with writing(out, ExperimentError):
+        for name in names:
+            check_kept(_table_path(out, name), TABLE_FILE, ExperimentError, replace=True)
+    check_room(out, ExperimentError)
+
+
+def write_table(out: Path, name: str, markdown: str) -> Path:
+    """Write the table of an experiment, whole; its path.
+
+    Raises:
+        ExperimentError: it cannot be written, or another file is in its place.
+    """
+    path = _table_path(out, name)
+    write_output(path, TABLE + markdown.encode(), TABLE_FILE, ExperimentError)
+    return path
+
+
+def _table_path(out: Path, name: str) -> Path:
+    return out / f"{name}.md"
 
 
 def run_jobs(
@@ -150,7 +187,7 @@ def run_job(job: Job, root: Path, threads: int) -> None:
         "queries": len(split.query),
         "facts": examined.facts(),
     }
-    with written_whole(job.result) as temporary:
+    with writing(job.result, ExperimentError), written_whole(job.result) as temporary:
         temporary.write_text(json.dumps(result, indent=1))
 
 
@@ -177,8 +214,6 @@ def _finished(job: Job, digest: str) -> bool:
 
 
 def _read(job: Job) -> Mapping[str, Any]:
-    try:
-        read = json.loads(job.result.read_text())
+    with reading(job.result, ExperimentError, "is no result: remove it"):
+        read = read_json(job.result, ExperimentError)
         return {"recipe": read["recipe"], "facts": read["facts"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{job.result}: cannot be read: {error!r}: remove it") from None

@@ -19,6 +19,7 @@ from denet.figures.style import render
 from denet.graph import Modality, State
 from denet.metrics import Ranking
 from denet.model import DENet
+from denet.pixels import Range
 
 QUERIES = 2
 """Queries whose ranking lists are shown, each in all of `shown_states`."""
@@ -42,7 +43,7 @@ def draw_figures(
     rates: Mapping[float, Ranking],
     *,
     model: DENet | None,
-    ranges: Mapping[Modality, tuple[int, int]],
+    ranges: Mapping[Modality, Range],
     seed: int,
     notify: Callable[[str], None] = lambda _: None,
 ) -> list[Drawing]:

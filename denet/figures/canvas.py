@@ -15,7 +15,7 @@ from PIL import Image
 from denet.data.records import Record
 from denet.figures.style import DOTS, PIXELS_PER_INCH
 from denet.graph import Modality
-from denet.pixels import to_rgb
+from denet.pixels import Range, to_rgb
 
 LONG_SIDE = 92
 """Of a thumbnail, in pixels."""
@@ -90,14 +90,15 @@ def thumbnail_size(pixels: Pixels) -> tuple[int, int]:
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def pixels_of(record: Record, ranges: Mapping[Modality, tuple[int, int]]) -> dict[Modality, Pixels]:
+def pixels_of(record: Record, ranges: Mapping[Modality, Range]) -> dict[Modality, Pixels]:
     """The images that a record has, as a person can look at them.
 
     Args:
         record: a sample.
-        ranges: of each modality, the values of a 16-bit image that become black and white.
+        ranges: of each modality, the values that are black and white in 16-bit images.
 
     Raises:
         DataError: an image cannot be read.
+        PixelError: nobody has said what its values mean.
     """
     return {m: np.asarray(to_rgb(image, ranges[m])) for m, image in record.open().items()}

@@ -7,25 +7,37 @@ from pathlib import Path
 
 from denet.errors import DenetError
 from denet.figures.drawing import Drawing
-from denet.files import written_whole
+from denet.marks import OutputKind, is_picture
+from denet.outputs import check_kept, check_parent, check_room, write_output, writing
+
+FIGURE = OutputKind(".png", "a figure is", "a figure of denet", is_picture)
 
 
 class FigureError(DenetError):
     """Figures that cannot be written; the message names the folder or file."""
 
 
-def check_folder(folder: Path, *, replace: bool) -> None:
+def check_folder(folder: Path, names: Iterable[str], *, replace: bool) -> None:
     """See that figures may be written to `folder`, before the work for them is done.
 
+    Args:
+        folder: where to.
+        names: of the figures that there may be.
+        replace: figures that are there. Other files stay in any case.
+
     Raises:
-        FigureError: it is a file, holds something and `replace` is false, or cannot be made.
+        FigureError: it is a file, holds something and `replace` is false, has something else under
+            the name of a figure, or cannot be made or written to.
     """
-    if folder.exists() and not folder.is_dir():
-        raise FigureError(f"{folder}: is a file: figures need a folder")
-    if folder.is_dir() and not replace and any(folder.iterdir()):
-        raise FigureError(f"{folder}: is not empty: choose another folder, or use --force")
-    if not folder.absolute().parent.is_dir():
-        raise FigureError(f"{folder}: is in a folder that does not exist")
+    with writing(folder, FigureError):
+        if folder.exists() and not folder.is_dir():
+            raise FigureError(f"{folder}: is a file: figures need a folder")
+        if folder.is_dir() and not replace and any(folder.iterdir()):
+            raise FigureError(f"{folder}: is not empty: choose another folder, or use --force")
+        check_parent(folder, FigureError)
+        for name in names:
+            check_kept(folder / f"{name}.png", FIGURE, FigureError, replace=replace)
+    check_room(folder, FigureError)
 
 
 def write_figures(folder: Path, drawings: Iterable[Drawing]) -> list[Path]:
@@ -35,13 +47,10 @@ def write_figures(folder: Path, drawings: Iterable[Drawing]) -> list[Path]:
         FigureError: one cannot be written.
     """
     paths: list[Path] = []
-    try:
+    with writing(folder, FigureError):
         folder.mkdir(exist_ok=True)
-        for drawing in drawings:
-            path = folder / f"{drawing.name}.png"
-            with written_whole(path) as temporary:
-                temporary.write_bytes(drawing.png)
-            paths.append(path)
-    except OSError as error:
-        raise FigureError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    for drawing in drawings:
+        path = folder / f"{drawing.name}.png"
+        write_output(path, drawing.png, FIGURE, FigureError)
+        paths.append(path)
     return paths

@@ -13,6 +13,7 @@ from denet.evaluate import Embed, Split
 from denet.figures.canvas import GAP, Canvas, Pixels, pixels_of, thumbnail_size
 from denet.figures.style import INK, MUTED, RIGHT, WRONG
 from denet.graph import Modality, State
+from denet.pixels import Range
 
 TOP = 10
 
@@ -72,9 +73,7 @@ def ranked_lists(
     return lists
 
 
-def ranking_figure(
-    lists: Sequence[RankedList], ranges: Mapping[Modality, tuple[int, int]]
-) -> Figure:
+def ranking_figure(lists: Sequence[RankedList], ranges: Mapping[Modality, Range]) -> Figure:
     """Each list: a row for each available modality, the query and then what it finds.
 
     Green frames are right, red ones wrong.

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from matplotlib import style
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from denet.marks import SOFTWARE
 
 INK = "#1f2933"
 MUTED = "#66727f"
@@ -53,8 +56,9 @@ def render(draw: Callable[[], Figure]) -> bytes:
         dots = DOTS * PIXELS_PER_INCH
         draw().savefig(drawn, format="png", dpi=dots, pil_kwargs={"compress_level": 0})
     # Once more by Pillow: without an alpha channel, and without matplotlib's version inside.
-    file = io.BytesIO()
-    Image.open(drawn).convert("RGB").save(file, format="png")
+    file, made = io.BytesIO(), PngInfo()
+    made.add_text(*SOFTWARE)
+    Image.open(drawn).convert("RGB").save(file, format="png", pnginfo=made)
     return file.getvalue()
 
 

@@ -17,6 +17,8 @@ import msgspec
 import denet
 from denet.errors import DenetError
 from denet.files import written_whole
+from denet.outputs import SIZE, check_place
+from denet.temporary import settle_within
 from export.tensorrt import process
 from export.tensorrt.check import check_engines
 from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, parse_batch
@@ -42,6 +44,7 @@ from runtime.backends.tensorrt.machine import (
     load_tensorrt,
     this_machine,
 )
+from runtime.backends.tensorrt.trust import is_own, with_code
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import PRECISIONS, Form, Forms, Precision, cpu_platforms
 from runtime.bundle.writing import store
@@ -225,10 +228,10 @@ def build_engines(
     folder = bundle.root / FOLDER / machine.name
     try:
         with _alone(folder):
-            for left in folder.rglob(".*.tmp"):  # of a build that was killed
-                left.unlink()
+            settle_within(folder)  # what builds left that were killed
             specs = [_spec(bundle, name, form, machine, options) for name, form in forms.items()]
             known = {spec.engine: _up_to_date(bundle, spec, rebuild) for spec in specs}
+            _check_place(bundle, folder, [spec for spec in specs if known[spec.engine] is None])
             engines: dict[str, Result] = {}
             for number, spec in enumerate(specs):
                 what = f"{spec.engine} {spec.form}"
@@ -244,6 +247,13 @@ def build_engines(
     except OSError as error:
         raise BuildError(f"{folder}: cannot be written: {error.strerror or error}") from None
     return Build(bundle, machine, precision, chosen, folder, engines, unchecked)
+
+
+def _check_place(bundle: Bundle, folder: Path, missing: list[BuildSpec]) -> None:
+    """See that these engines can be written, before an hour of building."""
+    engines = bundle.manifest.engines
+    sizes = (engines[spec.engine].files[spec.form].bytes for spec in missing)
+    check_place(folder / "engine", BuildError, size=max(SIZE, sum(sizes) // 2))
 
 
 def _check(
@@ -281,7 +291,7 @@ def _check(
                 f"{checked.cosine:.5f}, at least {checked.least} is wanted: it will not be used. "
                 "Try another --opt-level"
             )
-        facts = msgspec.structs.replace(engine.facts, cosine=round(checked.cosine, 7))
+        facts = with_code(msgspec.structs.replace(engine.facts, cosine=round(checked.cosine, 7)))
         with written_whole(facts_path(engine.path)) as temporary:
             _write_facts(temporary, facts)
         engines[name] = Result(BuiltEngine(engine.path, facts), engines[name].built)
@@ -312,6 +322,8 @@ def _up_to_date(bundle: Bundle, spec: BuildSpec, rebuild: bool) -> BuiltEngine |
     try:
         engine = open_engine(path)
         reason = why_stale(engine.facts, spec)
+        if reason is None and not is_own(engine.facts):
+            reason = "it was not built on this machine"
         if reason is None:
             engine.read()
             return engine
@@ -350,13 +362,15 @@ def _build(
             except BuildError as error:
                 where = f"{bundle.root}: {spec.engine} ({spec.form})"
                 raise BuildError(f"{where}: not built: {error}") from None
-        facts = EngineFacts(
-            spec=spec,
-            sha256=built.sha256,
-            bytes=built.bytes,
-            layers=built.layers,
-            seconds=round(time.monotonic() - began, 3),
-            tools={"denet": denet.__version__},
+        facts = with_code(
+            EngineFacts(
+                spec=spec,
+                sha256=built.sha256,
+                bytes=built.bytes,
+                layers=built.layers,
+                seconds=round(time.monotonic() - began, 3),
+                tools={"denet": denet.__version__},
+            )
         )
         _write_facts(facts_temporary, facts)
     return BuiltEngine(path, facts)

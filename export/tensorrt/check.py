@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from denet.graph import Call, Graph, State, execute, image_value, stacked, unstacked
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
+from runtime.backends.onnxruntime.tensors import check_tensors
 from runtime.backends.tensorrt.backend import TensorRTBackend
 from runtime.backends.tensorrt.device import Device
 from runtime.backends.tensorrt.files import BuiltEngine
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Form, Forms
+from runtime.canary import read_golden
 from runtime.composer import Composer
 from runtime.cosine import row_cosines
 from runtime.preprocess import Preprocessor
@@ -117,6 +119,7 @@ class _Reference:
         form = self._forms[call.engine]
         model = self._bundle.read_engine(call.engine, form)
         session = open_session(model, CPU, call.engine, literal=form == "int8-trt")
+        check_tensors(session, call.engine, self._bundle.manifest.engines[call.engine])
         names = list(call.outputs)
         return dict(zip(names, session.run(names, inputs), strict=True))
 
@@ -124,7 +127,7 @@ class _Reference:
 def _golden_images(bundle: Bundle, batch: int) -> Arrays:
     """The golden images as values of a plan, (batch, 3, H, W)."""
     preprocess = Preprocessor(bundle.manifest.preprocessing)
-    golden = bundle.read_arrays(bundle.manifest.canary.file)
+    golden = read_golden(bundle)
     images: Arrays = {}
     for m in bundle.graph.modalities:
         given = golden[f"image_{m}"]

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from denet.errors import DenetError
@@ -52,6 +53,7 @@ class _Wish:
     threads: int | None
     max_batch: int
     cuda_context: Any
+    key: Path | None
 
     def note(self, backend: str, chosen: Precision) -> str:
         """What to say where "auto" did not come to the bundle's default."""
@@ -69,6 +71,7 @@ def choose(
     *,
     max_batch: int = 16,
     cuda_context: Any = "own",
+    key: Path | None = None,
 ) -> Choice:
     """Make the backend called `backend` for `bundle`.
 
@@ -83,13 +86,15 @@ def choose(
         threads: CPU threads of the process-wide pool; None leaves the choice to ONNX Runtime.
         max_batch: the largest batch that is wanted.
         cuda_context: that the backend "tensorrt" runs in: a `CudaContext` of its `cuda` module.
+        key: a file of public keys; TensorRT engines that others built are taken if one has signed
+            for them.
 
     Raises:
         BackendError: it cannot be had here, or the bundle lacks the precision.
     """
     if backend not in BACKENDS:
         raise BackendError(f"unknown backend {backend!r}: choose from {', '.join(BACKENDS)}")
-    wish = _Wish(bundle, precision, threads, max_batch, cuda_context)
+    wish = _Wish(bundle, precision, threads, max_batch, cuda_context, key)
     if backend != "auto":
         return _make(wish, backend, "asked for by name")
     *on_a_gpu, last = AUTO
@@ -125,14 +130,16 @@ def _ort(wish: _Wish, name: str, reason: str) -> Choice:
 def _tensorrt(wish: _Wish, reason: str) -> Choice:
     from runtime.backends.tensorrt.backend import TensorRTBackend
     from runtime.backends.tensorrt.machine import load_tensorrt, this_machine
+    from runtime.backends.tensorrt.trust import trusted_by
 
     bundle = wish.bundle
     if not (bundle.root / FOLDER).is_dir():
         raise BackendError(f"{bundle.root}: no TensorRT engine was built for it: {_build(bundle)}")
     here = this_machine(load_tensorrt())
+    trusted = trusted_by(bundle, wish.key)
     incomplete: list[Found] = []
     for chosen, platform, forms in _forms(wish, ("trt",)):
-        found = find_engines(bundle, here, forms)
+        found = find_engines(bundle, here, forms, trusted)
         if not found.missing:
             device = partial(_cuda_device, wish.cuda_context)
             backend = TensorRTBackend(found.engines, bundle.manifest.engines, device)

@@ -121,26 +121,31 @@ class OutputOptions:
 
     def check(self) -> None:
         """See that everything can be written, before the work for it is done."""
+        from denet.marks import REPORT
         from denet.outputs import check_output
         from runtime.benchmark.errors import BenchmarkError
         from runtime.benchmark.page import check_page
+        from runtime.benchmark.result import RESULT
 
         if self.to is not None:
-            check_output(self.to, ".json", BenchmarkError, replace=self.force)
+            check_output(self.to, RESULT, BenchmarkError, replace=self.force)
         if self.report is not None:
-            check_output(self.report, ".html", BenchmarkError, replace=self.force)
+            check_output(self.report, REPORT, BenchmarkError, replace=self.force)
             check_page()
 
     def write(self, found: BenchmarkReport, encoded: bytes) -> None:
         """Write what was found."""
+        from denet.marks import REPORT
         from denet.outputs import write_output
         from runtime.benchmark.errors import BenchmarkError
         from runtime.benchmark.page import page
+        from runtime.benchmark.result import RESULT
 
         if self.to is not None:
-            write_output(self.to, encoded, BenchmarkError)
+            write_output(self.to, encoded, RESULT, BenchmarkError, replace=self.force)
         if self.report is not None:
-            write_output(self.report, page(found).encode(), BenchmarkError)
+            html = page(found).encode()
+            write_output(self.report, html, REPORT, BenchmarkError, replace=self.force)
 
 
 def bench_commands(*, export_graphs: ExportGraphs) -> typer.Typer:
@@ -255,10 +260,10 @@ def print_report(found: BenchmarkReport) -> None:
 
 def print_sheet(sheet: Sheet) -> None:
     """A table of a benchmark, its title above and what it means below."""
-    out.print(sheet.title, style="bold", highlight=False, markup=False)
+    out.print(sheet.title, style="bold", highlight=False)
     print_whole(sheet.for_terminal())
     if sheet.note:
-        out.print(sheet.note, style="dim", highlight=False, markup=False)
+        out.print(sheet.note, style="dim", highlight=False)
     out.print()
 
 

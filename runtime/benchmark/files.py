@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from denet.reading import read_json, reading
 from runtime.benchmark.errors import BenchmarkError
 from runtime.benchmark.result import FORMAT, SCHEMA, BenchmarkReport
 
@@ -16,14 +17,9 @@ def read_report(path: Path) -> BenchmarkReport:
     Raises:
         BenchmarkError: there is none, or of another schema.
     """
-    try:
-        document = msgspec.json.decode(path.read_bytes())
-    except FileNotFoundError:
-        raise BenchmarkError(
-            f"{path}: there is no such report (make one with `denet bench --out`)"
-        ) from None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BenchmarkError(f"{path}: cannot be read as a report: {error}") from None
+    if not path.exists():
+        raise BenchmarkError(f"{path}: there is no such report (make one with `denet bench --out`)")
+    document = read_json(path, BenchmarkError)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise BenchmarkError(f"{path}: not the report of a benchmark (`denet bench --out`)")
     if document.get("schema") != SCHEMA:
@@ -31,7 +27,5 @@ def read_report(path: Path) -> BenchmarkReport:
             f"{path}: report schema {document.get('schema')!r}, but this version of denet reads "
             f"schema {SCHEMA}: measure again, or install the denet that wrote it"
         )
-    try:
+    with reading(path, BenchmarkError):
         return msgspec.convert(document, BenchmarkReport, strict=False)
-    except msgspec.ValidationError as error:
-        raise BenchmarkError(f"{path}: {error}") from None

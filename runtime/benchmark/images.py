@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import Modality, State
+from denet.pixels import Range
 from runtime.benchmark.costs import ImageCost
 from runtime.benchmark.inputs import Files, opened, usual_size
 from runtime.benchmark.states import Runtimes, graph_of
@@ -24,7 +25,7 @@ Images = Mapping[Modality, ImageLike]
 def image_cost(
     preprocess: Preprocessor,
     samples: Sequence[Files],
-    ranges: Mapping[Modality, tuple[int, int]],
+    ranges: Mapping[Modality, Range],
     rounds: int,
     clock: Clock,
     notify: Notify,

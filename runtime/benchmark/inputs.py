@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from denet.graph import Graph, Modality, State
+from denet.images import MOST_BYTES, open_image
+from denet.reading import read_file
 from runtime.benchmark.errors import BenchmarkError
 from runtime.bundle.manifest import Preprocessing
 from runtime.samples import find_samples
@@ -80,18 +82,19 @@ def read_files(folder: Path, graph: Graph) -> list[Files]:
     ]
     if not complete:
         raise BenchmarkError(f"{folder}: no sample has an image of each modality")
-    try:
-        return [
-            {m: path.read_bytes() for m, path in sample.files.items()}
-            for sample in complete[:MOST_SAMPLES]
-        ]
-    except OSError as error:
-        raise BenchmarkError(f"{folder}: cannot be read: {error}") from None
+    return [
+        {m: read_file(path, BenchmarkError, MOST_BYTES) for m, path in sample.files.items()}
+        for sample in complete[:MOST_SAMPLES]
+    ]
 
 
 def opened(files: Files, modalities: Iterable[Modality]) -> dict[Modality, Image.Image]:
-    """The images of some modalities, not yet decoded."""
-    return {m: Image.open(io.BytesIO(files[m])) for m in modalities}
+    """The images of some modalities, not yet decoded.
+
+    Raises:
+        BenchmarkError: one is no image that is read.
+    """
+    return {m: open_image(io.BytesIO(files[m]), f"{m} image", BenchmarkError) for m in modalities}
 
 
 def usual_size(samples: Sequence[Files]) -> tuple[int, int]:

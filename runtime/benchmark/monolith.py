@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import Graph, State
+from denet.reading import read_file
 from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.providers import PROVIDERS
 from runtime.benchmark.bound import Bound
@@ -18,10 +19,14 @@ from runtime.benchmark.errors import BenchmarkError
 from runtime.benchmark.inputs import Tensors, limited
 from runtime.benchmark.stats import joined, ratio, timing
 from runtime.benchmark.turns import Clock, Notify, Side, in_turn, shared_out
+from runtime.bundle.self_contained import check_self_contained
 from runtime.cosine import row_cosines
 from runtime.runtime import Runtime
 
 STRETCHES = 5
+
+LARGEST = 1 << 31
+"""Bytes that an ONNX file with its weights inside may have."""
 
 BATCHES = (1, 8)
 """At which a state is compared with its graph."""
@@ -109,10 +114,9 @@ def monolith_costs(
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BenchmarkError(f"{path}: cannot be read: {error.strerror or error}") from None
+    content = read_file(path, BenchmarkError, LARGEST)
+    check_self_contained(content, path, BenchmarkError)
+    return content
 
 
 def graph_side(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from denet.marks import OutputKind, document
 from runtime.benchmark.costs import (
     BatchCost,
     DropoutCost,
@@ -25,6 +26,9 @@ from runtime.benchmark.stats import Timing
 
 FORMAT = "denet-benchmark"
 SCHEMA = 1
+
+RESULT = OutputKind(".json", "a report is", "a report of `denet bench`", document(FORMAT))
+"""The file of a report."""
 
 
 class Measured(Strict, frozen=True):

@@ -57,7 +57,8 @@ def bench(
 
     Raises:
         BenchmarkError: something that was asked for by name cannot be measured.
-        BundleError, BackendError: the bundle, or a backend or precision, cannot be used.
+        BundleError, BackendError, CanaryError: the bundle, or a backend or precision, cannot be
+            used.
         SampleError, ImageError: the images cannot be used.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -158,6 +159,7 @@ def _load(
                     "measured already: name each once"
                 )
             runtime.prepare(runtime.graph.states)
+            runtime.check()  # how fast something wrong is says nothing
             runtimes[name] = runtime
     return runtimes
 

@@ -1,21 +1,21 @@
 """What a bundle's manifest holds: `manifest.json` as strict structs.
 
-It is not trusted before it is checked: the format and the schema first, then every field, then that
-it lists the engines of its graph and a precision that they can run in.
+It is not trusted before it is checked: the format and the schema first, then the digest of its own
+bytes with which it ends, then every field; `meaning` beside it sees that they fit together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from denet.errors import DenetError
-from denet.folders import FOLDERS
-from denet.graph import Graph, Modality, component
+from denet.graph import Graph, Modality
+from denet.reading import reading
 from runtime.bundle.forms import (
     INT8,
     PLATFORMS,
@@ -28,8 +28,21 @@ from runtime.bundle.forms import (
 )
 
 FORMAT = "denet-bundle"
-SCHEMA = 1
+SCHEMA: Final = 2
 MANIFEST = "manifest.json"
+
+LIMIT = 4 << 20
+"""Bytes that a manifest may have; with all forms and their evidence it has less than 100,000."""
+
+_DIGEST, _END = b'"digest": "', b'"\n}\n'
+"""What stands before the digest and behind it, at the very end of a manifest."""
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+Pixels = Annotated[int, msgspec.Meta(ge=1, le=8192)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+FileSize = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+"""Bytes: no ONNX file with its weights inside has 2 GiB."""
 
 
 class BundleError(DenetError):
@@ -44,8 +57,8 @@ class File(_Strict, frozen=True):
     """A file of the bundle: its path relative to the bundle, its sha256 and its size in bytes."""
 
     path: str
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-    bytes: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: Sha256
+    bytes: FileSize
 
 
 class TensorSpec(_Strict, frozen=True):
@@ -65,23 +78,32 @@ class Engine(_Strict, frozen=True):
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    flops: int
+    flops: Count
     files: dict[Form, File]
 
 
-class NormalizationSpec(_Strict, frozen=True):
-    """Per channel mean and std for values in [0, 1]; the 16-bit values of black and white."""
+_Mean = Annotated[float, msgspec.Meta(ge=-1e3, le=1e3)]
+_Deviation = Annotated[float, msgspec.Meta(ge=1e-6, le=1e3)]
+_Edge = (
+    Annotated[int, msgspec.Meta(ge=-(1 << 31), le=1 << 32)]
+    | Annotated[float, msgspec.Meta(ge=-1e9, le=1e10)]
+)
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    range16: tuple[int, int]
+
+class NormalizationSpec(_Strict, frozen=True):
+    """Per channel mean and std for values in [0, 1]; the values of black and white in
+    images of more than 8 bits."""
+
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Deviation, _Deviation, _Deviation]
+    range16: tuple[_Edge, _Edge]
 
 
 class Preprocessing(_Strict, frozen=True):
     """How an image becomes the input of a branch; sizes in pixels."""
 
-    height: Annotated[int, msgspec.Meta(ge=1)]
-    width: Annotated[int, msgspec.Meta(ge=1)]
+    height: Pixels
+    width: Pixels
     interpolation: Literal["bilinear"]
     modalities: dict[Modality, NormalizationSpec]
 
@@ -100,10 +122,10 @@ class Projection(_Strict, frozen=True):
     """
 
     data: str
-    samples: int
+    samples: Count
     seed: int
     power: float
-    judged: int
+    judged: Count
     map: dict[str, tuple[float, float]]
 
 
@@ -114,7 +136,7 @@ class HeadSpec(_Strict, frozen=True):
     `mean` (PC) and `matrix` (PC, dim) where there is a `projection`.
     """
 
-    dim: int
+    dim: Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
     normalize: bool
     affine: File | None
     projection: Projection | None = None
@@ -128,7 +150,7 @@ class Canary(_Strict, frozen=True):
     """
 
     file: File
-    min_cosine: dict[str, float]
+    min_cosine: dict[str, Share]
 
 
 class StateEvidence(_Strict, frozen=True):
@@ -181,22 +203,22 @@ class Calibration(_Strict, frozen=True):
 
     table: File
     data: str
-    samples: int
+    samples: Count
     seed: int
     method: Literal["minmax", "percentile", "entropy"]
-    judged: int
+    judged: Count
 
 
 class Manifest(_Strict, frozen=True):
-    """What `manifest.json` says."""
+    """What `manifest.json` says, but for its digest."""
 
     format: Literal["denet-bundle"]
-    schema: Literal[1]
+    schema: Literal[2]
     tools: dict[str, str]
-    checkpoint_sha256: str
+    checkpoint_sha256: Sha256
     model: dict[str, Any]
-    channels: int
-    feature_size: tuple[int, int]
+    channels: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
+    feature_size: tuple[Pixels, Pixels]
     preprocessing: Preprocessing
     engines: dict[str, Engine]
     default_precision: Precision
@@ -256,67 +278,47 @@ class Manifest(_Strict, frozen=True):
             yield self.calibration.table
 
 
-def read_manifest(root: Path) -> Manifest:
-    """The manifest of the bundle at `root`.
+def sealed(document: Any) -> bytes:
+    """A manifest, or the same as plain data, as `manifest.json` has it, with the digest at its end.
+
+    The digest is of the bytes before it, not of what they mean: so no flipped bit goes unnoticed,
+    were it in the white space, and nothing depends on how somebody's JSON writes a number.
+    """
+    encoded = msgspec.json.format(msgspec.json.encode(document), indent=2)
+    body = encoded.removesuffix(b"\n}") + b",\n  " + _DIGEST
+    return body + hashlib.sha256(body).hexdigest().encode() + _END
+
+
+def _is_sealed(content: bytes) -> bool:
+    body, found = content[: -len(_END) - 64], content[-len(_END) - 64 :]
+    whole = hashlib.sha256(body).hexdigest().encode() + _END
+    return body.endswith(_DIGEST) and found == whole
+
+
+def parse_manifest(path: Path, content: bytes) -> Manifest:
+    """The manifest whose bytes are `content`.
+
+    Args:
+        path: its file, for messages.
+        content: of it.
 
     Raises:
-        BundleError: there is none of this schema, or it does not fit together; says why.
+        BundleError: it is none of this schema, or is not as it was written; says why.
     """
-    path = root / MANIFEST
-    if not root.exists():
-        raise BundleError(f"{root}: there is no such bundle (make one with `denet export`)")
-    if not path.is_file():
-        raise BundleError(f"{root}: not a bundle: it has no {MANIFEST}")
-    try:
-        document = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{path}: damaged: {error}") from None
+    with reading(path, BundleError):
+        document = msgspec.json.decode(content)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise BundleError(f"{path}: not the manifest of a denet bundle")
     if document.get("schema") != SCHEMA:
         raise BundleError(
-            f"{path}: bundle schema {document.get('schema')!r}, but this version of denet reads "
-            f"schema {SCHEMA}: export the bundle again, or install the denet that wrote it"
+            f"{path}: bundle schema {repr(document.get('schema'))[:20]}, but this version of denet "
+            f"reads schema {SCHEMA}: export the bundle again, or install the denet that wrote it"
         )
-    try:
-        manifest = msgspec.convert(document, Manifest)
-    except msgspec.ValidationError as error:
-        raise BundleError(f"{path}: {error}") from None
-    _check_graph(path, manifest)
-    for platform, mixed in manifest.mixed.items():
-        for name in manifest.graph.engines:
-            if mixed.engines.get(name) not in manifest.engines[name].files:
-                raise BundleError(f"{path}: mixed-{platform} has no engine {name} to run")
-    if not any(v.partition("-")[0] == manifest.default_precision for v in manifest.variants):
+    if not _is_sealed(content):
         raise BundleError(
-            f"{path}: default precision {manifest.default_precision}, but some engine lacks it"
+            f"{path}: damaged or edited: its digest is not that of its content: take the bundle "
+            "from where it came once more"
         )
-    return manifest
-
-
-def _check_graph(path: Path, manifest: Manifest) -> None:
-    """See that the engines are those of the graph of the modalities that have preprocessing."""
-    engines, modalities = manifest.engines, manifest.preprocessing.modalities
-    if unknown := [m for m in modalities if m not in FOLDERS]:
-        raise BundleError(
-            f"{path}: preprocessing for an unknown modality {', '.join(map(repr, unknown))}: "
-            f"choose from {', '.join(FOLDERS)}"
-        )
-    if missing := [m for m in _named(engines) if m not in modalities]:
-        raise BundleError(f"{path}: no preprocessing for {', '.join(missing)}")
-    if not modalities:
-        raise BundleError(f"{path}: no preprocessing for any modality")
-    expected = manifest.graph.engines
-    if missing := [name for name in expected if name not in engines]:
-        raise BundleError(f"{path}: lists no engine {', '.join(missing)}")
-    if unknown := sorted(set(engines) - set(expected)):
-        raise BundleError(f"{path}: lists an unknown engine {', '.join(unknown)}")
-
-
-def _named(engines: Iterable[str]) -> list[Modality]:
-    """The modalities that the names of engines tell, of those that are known."""
-    named: set[Modality] = set()
-    for engine in engines:
-        with suppress(ValueError):
-            named |= {component(engine).source, component(engine).target}
-    return [m for m in FOLDERS if m in named]
+    del document["digest"]
+    with reading(path, BundleError, "not what a manifest says"):
+        return msgspec.convert(document, Manifest)

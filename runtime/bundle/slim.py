@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from denet.files import replaced_folder
-from denet.outputs import check_free
+from denet.outputs import writing
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.contents import check_out, check_replaced
 from runtime.bundle.forms import PLATFORMS, PRECISIONS, Form, variant
-from runtime.bundle.manifest import MANIFEST, BundleError
+from runtime.bundle.manifest import BundleError
 from runtime.bundle.writing import link, store_manifest
 
 
@@ -35,9 +37,7 @@ def slim(bundle: Bundle, out: Path, wanted: str, *, replace: bool = False) -> Bu
     forms = None if precision is None else manifest.forms(precision, platform)
     if precision is None or forms is None:
         raise BundleError(f"{bundle.root}: has no {wanted!r}, only {', '.join(manifest.variants)}")
-    if out.exists() and not (out / MANIFEST).is_file():
-        raise BundleError(f"{out}: exists and is not a bundle: choose another name")
-    check_free(out, BundleError, replace=replace)
+    check_out(out, BundleError, replace=replace)
     bundle.verify(forms)
     engines = {}
     for name, engine in manifest.engines.items():
@@ -52,13 +52,11 @@ def slim(bundle: Bundle, out: Path, wanted: str, *, replace: bool = False) -> Bu
         ),
         mixed={platform: manifest.mixed[platform]} if precision == "mixed" and platform else {},
     )
-    try:
-        with replaced_folder(out) as root:
-            for file in slimmed.files():
-                if not (root / file.path).exists():
-                    link(bundle.root, root, file)
-            store_manifest(root, slimmed)
-            Bundle.open(root)
-    except OSError as error:
-        raise BundleError(f"{out}: cannot be written: {error.strerror or error}") from None
+    replaceable = partial(check_replaced, out, BundleError, replace=replace)
+    with writing(out, BundleError), replaced_folder(out, replaceable) as root:
+        for file in slimmed.files():
+            if not (root / file.path).exists():
+                link(bundle.root, root, file)
+        store_manifest(root, slimmed)
+        Bundle.open(root)
     return Bundle.open(out)

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from runtime.bundle.manifest import MANIFEST, File, Manifest
+from denet.files import sync_file
+from denet.temporary import SUFFIX
+from runtime.bundle.manifest import MANIFEST, File, Manifest, sealed
 
 
 def store(root: Path, path: str, content: bytes) -> File:
@@ -36,8 +37,7 @@ def npz(arrays: Mapping[str, Any]) -> bytes:
 
 def store_manifest(root: Path, manifest: Manifest) -> None:
     """Write the manifest of the bundle at `root`."""
-    encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    store(root, MANIFEST, encoded + b"\n")
+    store(root, MANIFEST, sealed(manifest))
 
 
 def link(source: Path, destination: Path, file: File) -> None:
@@ -46,17 +46,21 @@ def link(source: Path, destination: Path, file: File) -> None:
     The files of a bundle are never changed in place, so both may have it.
     """
     (destination / file.path).parent.mkdir(parents=True, exist_ok=True)
-    _linked(str(source / file.path), str(destination / file.path))
+    # What a link names, not the link, which may lead nowhere from another place.
+    _linked(str((source / file.path).resolve()), str(destination / file.path))
 
 
 def link_folder(source: Path, destination: Path) -> None:
     """Take a folder over as `link` takes a file; none where there is none."""
     if source.is_dir():
-        shutil.copytree(source, destination, copy_function=_linked)
+        unfinished = shutil.ignore_patterns(f".*{SUFFIX}")
+        shutil.copytree(source, destination, ignore=unfinished, copy_function=_linked)
 
 
 def _linked(source: str, destination: str) -> None:
+    source = os.path.realpath(source)  # a link that is relative leads elsewhere from there
     try:
         os.link(source, destination)
     except OSError:
         shutil.copyfile(source, destination)
+        sync_file(Path(destination))

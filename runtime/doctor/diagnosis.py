@@ -16,6 +16,7 @@ from runtime.backends.choose import AUTO
 from runtime.backends.onnxruntime.releases import why_no_int8
 from runtime.backends.tensorrt.files import find_engines
 from runtime.backends.tensorrt.machine import this_machine
+from runtime.backends.tensorrt.trust import trusted_by
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import PRECISIONS, cpu_platforms, variant
 from runtime.doctor.advice import Advice, advise, advise_bundle
@@ -199,11 +200,11 @@ def _find(bundle: Bundle, software: Software) -> dict[str, EngineStock]:
     module.__dict__.update(
         __version__=software.tensorrt.version, __backend__=software.tensorrt_backend
     )
-    here = this_machine(module)
+    here, trusted = this_machine(module), trusted_by(bundle, None)
     found = {}
     for precision in PRECISIONS:
         if (forms := bundle.manifest.forms(precision, "trt")) is not None:
-            engines = find_engines(bundle, here, forms)
+            engines = find_engines(bundle, here, forms, trusted)
             # A reason begins with the file that it is of.
             reasons = Counter(why.partition(": ")[2] for why in engines.missing.values())
             found[variant(precision, "trt")] = EngineStock(

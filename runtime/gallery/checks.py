@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from runtime.gallery.base import Enrolment
+from runtime.gallery.database import LARGEST_DIM
+from runtime.gallery.names import checked_name
 from runtime.gallery.space import GalleryError, Space
+
+LONGEST_TEXT = 1 << 20
+"""Characters of a source, or of metadata."""
 
 UNIT = 1e-3
 """How far the norm of an embedding may be from 1."""
@@ -35,32 +40,46 @@ def check_embeddings(space: Space, embeddings: ArrayLike, count: int) -> NDArray
     return array
 
 
-def check_enrolments(space: Space, enrolments: Sequence[Enrolment]) -> NDArray[np.float32]:
-    """The embeddings (N, dim) of what is to be enrolled.
+def check_enrolments(
+    space: Space, enrolments: Sequence[Enrolment]
+) -> tuple[list[str], NDArray[np.float32]]:
+    """The names and the embeddings (N, dim) of what is to be enrolled.
 
     Raises:
-        GalleryError: an embedding, a name or a time is none.
+        GalleryError: an embedding, a name, a time or a source is none.
     """
-    for enrolment in enrolments:
-        name, shape = enrolment.identity, np.shape(enrolment.embedding)
-        if not name.strip() or not name.isprintable():
-            raise GalleryError(f"identity {name!r}: give a name of printable characters")
+    if not 0 < space.dim <= LARGEST_DIM:
+        raise GalleryError(f"embeddings of {space.dim} numbers: a gallery takes 1 to {LARGEST_DIM}")
+    names = [checked_name(enrolment.identity) for enrolment in enrolments]
+    for name, enrolment in zip(names, enrolments, strict=True):
+        shape = np.shape(enrolment.embedding)
         if not isfinite(enrolment.time):
             raise GalleryError(f"identity {name!r}: {enrolment.time} is no time")
         if shape != (space.dim,):
             raise GalleryError(
                 f"identity {name!r}: an embedding of shape {shape}: expected {(space.dim,)}"
             )
-    return check_embeddings(space, np.stack([e.embedding for e in enrolments]), len(enrolments))
+        if len(enrolment.source) > LONGEST_TEXT:
+            raise GalleryError(
+                f"identity {name!r}: its source: more than {LONGEST_TEXT} characters"
+            )
+    return names, check_embeddings(
+        space, np.stack([e.embedding for e in enrolments]), len(enrolments)
+    )
 
 
-def metadata_text(enrolment: Enrolment) -> str:
-    """The metadata of an enrolment as JSON.
+def metadata_text(enrolment: Enrolment) -> bytes:
+    """The metadata of an enrolment as JSON in UTF-8.
 
     Raises:
-        GalleryError: JSON cannot hold it.
+        GalleryError: JSON cannot hold it, or it is too long.
     """
     try:
-        return msgspec.json.encode(dict(enrolment.metadata)).decode()
-    except (TypeError, ValueError) as error:
+        text = msgspec.json.encode(dict(enrolment.metadata))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise GalleryError(f"identity {enrolment.identity!r}: its metadata: {error}") from None
+    if len(text) > LONGEST_TEXT:
+        raise GalleryError(
+            f"identity {enrolment.identity!r}: its metadata: more than {LONGEST_TEXT} characters"
+        )
+    return text

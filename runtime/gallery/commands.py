@@ -14,6 +14,7 @@ from denet.options import (
     ImageOptions,
     ImagesArg,
     JsonOpt,
+    RangesOpt,
     RuntimeOptions,
     grouped,
 )
@@ -75,6 +76,7 @@ def enrol(
             "[b]int8[/b]."
         ),
     ] = None,
+    ranges: RangesOpt = None,
     running: RuntimeOptions,
     batch: BatchOpt = 16,
     as_json: JsonOpt = False,
@@ -83,7 +85,7 @@ def enrol(
     from runtime.gallery.opening import check_setting, open_gallery
 
     check_setting(setting, storage)
-    seen = sightings(samples, single, running, batch)
+    seen = sightings(samples, single, running, batch, ranges)
     enrolments = seen.enrolments(identity)
     with open_gallery(setting, create=True, storage=storage) as opened:
         ids = opened.enrol(seen.space, enrolments)
@@ -122,6 +124,7 @@ def search(
             "pass, of each comparison; needs --scores."
         ),
     ] = None,
+    ranges: RangesOpt = None,
     running: RuntimeOptions,
     batch: BatchOpt = 16,
     as_json: JsonOpt = False,
@@ -133,7 +136,7 @@ def search(
 
     check_limits(threshold, fmr, scored=scores is not None)
     with open_gallery(setting) as opened:
-        seen = sightings(samples, single, running, batch)
+        seen = sightings(samples, single, running, batch, ranges)
         table = None if scores is None else read_scores(scores, seen.space)
         least = least_score(table, threshold, fmr)
         found = opened.search(seen.space, seen.embeddings, seen.states, top=top, scores=table)
@@ -184,12 +187,16 @@ def remove(
 
 
 def sightings(
-    samples: SampleOptions, single: ImageOptions, running: RuntimeOptions, batch: int
+    samples: SampleOptions,
+    single: ImageOptions,
+    running: RuntimeOptions,
+    batch: int,
+    ranges: list[str] | None,
 ) -> Sightings:
     """Embeddings to enrol or to search for: of images, or of a file."""
     from runtime.bundle.bundle import Bundle
     from runtime.gallery.sightings import check_given, of_images, read_sightings
-    from runtime.loading import loaded
+    from runtime.loading import loaded, read_ranges
     from runtime.samples import choose_samples
 
     folder, bundle = samples.images, samples.through
@@ -199,8 +206,11 @@ def sightings(
     assert bundle is not None
     opened = Bundle.open(bundle)
     chosen = choose_samples(folder, single.files, state=None, every_state=False, graph=opened.graph)
-    with loaded(opened, running, batch) as runtime:
-        runtime.prepare({runtime.graph.state(sample.files) for sample in chosen})
-        with progress("embedding", len(chosen)) as notify:
-            more = counted(notify, "embedding", len(chosen))
-            return of_images(runtime, chosen, str(folder or "given"), more)
+    states = {opened.graph.state(sample.files) for sample in chosen}
+    known = read_ranges(ranges, opened.graph)
+    with (
+        loaded(opened, running, batch, states=states, ranges=known) as runtime,
+        progress("embedding", len(chosen)) as notify,
+    ):
+        more = counted(notify, "embedding", len(chosen))
+        return of_images(runtime, chosen, str(folder or "given"), more)

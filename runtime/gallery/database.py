@@ -1,18 +1,21 @@
-"""The SQLite file of a gallery: its tables, its settings, and its errors in plain words."""
+"""The tables of a gallery in SQLite, what they say of themselves, and errors in plain words."""
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+import struct
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime import sqlite
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import STORAGES, Storage
-from runtime.sqlite import DISK_REFUSES, keep_log, make_private, mark, pragma, transaction
+from runtime.sqlite import DISK_REFUSES, mark, row_digest, transaction
 
-SCHEMA = 1
+SCHEMA = 2
 
 APPLICATION = 0x444E4742
 """Marks the file as a gallery ("DNGB") in SQLite's header."""
@@ -20,58 +23,104 @@ APPLICATION = 0x444E4742
 PATIENCE = 5.0
 """Seconds that a writer waits for another."""
 
-TABLES = """
-CREATE TABLE gallery (
+TABLES = (
+    """CREATE TABLE gallery (
     one INTEGER PRIMARY KEY CHECK (one = 1),
+    id BLOB NOT NULL,
     storage TEXT NOT NULL,
     dim INTEGER NOT NULL,
     checkpoint TEXT NOT NULL,
     projection TEXT NOT NULL,
-    removals INTEGER NOT NULL
-);
-CREATE TABLE identities (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE
-);
-CREATE TABLE entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    identity INTEGER NOT NULL REFERENCES identities,
+    removals INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    total BLOB NOT NULL,
+    digest BLOB NOT NULL
+)""",
+    """CREATE TABLE entries (
+    id INTEGER PRIMARY KEY,
+    identity TEXT NOT NULL,
     state TEXT NOT NULL,
     embedding BLOB NOT NULL,
     time REAL NOT NULL,
     source TEXT NOT NULL,
-    metadata TEXT NOT NULL
-);
-CREATE INDEX entries_of_identity ON entries (identity);
-"""
-"""`gallery` has its row, and with it the space and the storage, from the first enrolment on.
-`removals` counts, so that other processes notice. AUTOINCREMENT: no id is ever used twice."""
+    metadata TEXT NOT NULL,
+    digest BLOB NOT NULL
+)""",
+)
+"""`gallery` has one row, `Holding`. A digest is over all else in its row; that of an entry is
+salted with the gallery's id. There is no index: what is found through one is not to be trusted."""
+
+MEND = "restore a backup"
+"""What to do with a gallery that is damaged."""
 
 REASONS = {
     "locked": f"another process is writing to it and was not done in {PATIENCE:.0f} s: try again",
     "full": "the disk is full: make room and try again",
     "disk i/o": DISK_REFUSES,
-    "readonly": "it is read-only: a gallery needs a file and a folder that can be written",
+    "readonly": "it is read-only: enrolling needs a file and a folder that can be written",
     "unable to open": "it cannot be opened: its folder must exist and be writable",
     "not a database": "it is not a gallery",
-    "malformed": "it is damaged: restore a copy",
+    "malformed": f"it is damaged: {MEND}",
+    "could not decode": f"it is damaged: {MEND}",
+    "too big": f"it is damaged: {MEND}",
 }
 """What SQLite's messages mean, by a part of each."""
+
+LARGEST_DIM = 1 << 20
+
+NOTHING = bytes(sqlite.DIGEST)
 
 
 @dataclass(frozen=True)
 class Holding:
-    """What all entries of a gallery have in common; there is none before the first enrolment.
+    """What a gallery says of its entries.
 
     Attributes:
-        space: what they can be compared with.
+        id: 16 bytes by chance: no two galleries have the same; a copy has that of its original.
+        space: what the entries can be compared with; of 0 numbers before the first enrolment.
         storage: how embeddings are stored.
         removals: how often something was removed.
+        last: the greatest id that an entry ever had.
+        count: how many entries there are.
+        total: their digests, joined by exclusive or: what is lost or there twice shows.
     """
 
+    id: bytes
     space: Space
     storage: Storage
-    removals: int
+    removals: int = 0
+    last: int = 0
+    count: int = 0
+    total: bytes = NOTHING
+
+    @property
+    def bare(self) -> bool:
+        """Whether nobody was ever enrolled."""
+        return self.space.dim == 0
+
+    def with_more(self, last: int, digests: list[bytes]) -> Holding:
+        """After an enrolment."""
+        return replace(
+            self, last=last, count=self.count + len(digests), total=joined(self.total, *digests)
+        )
+
+    def with_less(self, digests: list[bytes]) -> Holding:
+        """After a removal."""
+        return replace(
+            self,
+            removals=self.removals + 1,
+            count=self.count - len(digests),
+            total=joined(self.total, *digests),
+        )
+
+
+def joined(*digests: bytes) -> bytes:
+    """The exclusive or of digests."""
+    number = 0
+    for digest in digests:
+        number ^= int.from_bytes(digest, "big")
+    return number.to_bytes(sqlite.DIGEST, "big")
 
 
 def in_plain_words(path: Path) -> AbstractContextManager[None]:
@@ -83,84 +132,107 @@ def in_plain_words(path: Path) -> AbstractContextManager[None]:
     return sqlite.in_plain_words(path, REASONS, GalleryError)
 
 
-def connect(path: Path, *, create: bool) -> sqlite3.Connection:
-    """Open the file of a gallery, or make it.
-
-    Args:
-        path: the file.
-        create: make it where it is not there.
-
-    Raises:
-        GalleryError: it is not there, no gallery, of a future schema, or cannot be opened.
-    """
-    if path.is_dir():
-        raise GalleryError(f"{path}: is a folder: name a file, such as {path / 'gallery.db'}")
-    if not path.exists():
-        if not create:
-            raise GalleryError(
-                f"{path}: there is no such gallery (make one with `denet gallery enrol`)"
-            )
-        try:
-            make_private(path)
-        except OSError as error:
-            raise GalleryError(f"{path}: cannot be made: {error.strerror or error}") from None
-    with in_plain_words(path):
-        # Calls take turns under the gallery's lock.
-        return sqlite.connect(path, lambda new: _prepare(new, path, create), patience=PATIENCE)
+@contextmanager
+def writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """All changes within, or none; waits for other writers."""
+    with patient(connection), transaction(connection, "IMMEDIATE"):
+        # The first page is to be the first that the journal keeps: see `beside`.
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        yield
 
 
-def read_holding(connection: sqlite3.Connection, path: Path) -> Holding | None:
-    """What the entries have in common; None before the first enrolment.
+@contextmanager
+def patient(connection: sqlite3.Connection) -> Iterator[None]:
+    """Wait for others within; without, what is locked fails at once."""
+    connection.execute(f"PRAGMA busy_timeout = {int(1000 * PATIENCE)}").fetchall()
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA busy_timeout = 0").fetchall()
+
+
+def is_locked(error: sqlite3.OperationalError) -> bool:
+    """Whether another connection is in the way."""
+    return "locked" in str(error)
+
+
+def read_holding(connection: sqlite3.Connection, path: Path) -> Holding:
+    """What a gallery says of its entries.
 
     Raises:
-        GalleryError: they are stored in a way that this version does not know.
+        GalleryError: that is damaged.
     """
-    row = connection.execute(
-        "SELECT dim, checkpoint, projection, storage, removals FROM gallery"
-    ).fetchone()
-    if row is None:
-        return None
-    storage = next((known for known in STORAGES if known == row[3]), None)
-    if storage is None:
-        raise GalleryError(f"{path}: is damaged: stores embeddings as {row[3]!r}")
-    return Holding(Space(*row[:3]), storage, row[4])
+    rows = connection.execute(
+        "SELECT id, CAST(storage AS BLOB), dim, CAST(checkpoint AS BLOB), "
+        "CAST(projection AS BLOB), removals, last, count, total, digest FROM gallery"
+    ).fetchmany(2)
+    try:
+        ((chance, stored, dim, checkpoint, projection, removals, last, count, total, digest),) = (
+            rows
+        )
+        storage = next(known for known in STORAGES if known.encode() == stored)
+        space = Space(dim, checkpoint.decode(), projection.decode())
+        holding = Holding(chance, space, storage, removals, last, count, total)
+        if _digest(holding) != digest or not 0 <= dim <= LARGEST_DIM:
+            raise ValueError
+    except (ValueError, TypeError, AttributeError, StopIteration, struct.error):
+        raise GalleryError(
+            f"{path}: is damaged: what it says of its entries is not what was written: {MEND}"
+        ) from None
+    return holding
 
 
 def write_holding(connection: sqlite3.Connection, holding: Holding) -> None:
-    """Say what the entries have in common, within the transaction of the first of them."""
+    """Say what the entries are, within the transaction that changes them."""
     space = holding.space
     connection.execute(
-        "INSERT INTO gallery (one, dim, checkpoint, projection, storage, removals) "
-        "VALUES (1, ?, ?, ?, ?, ?)",
-        (space.dim, space.checkpoint, space.projection, holding.storage, holding.removals),
+        "INSERT OR REPLACE INTO gallery VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            holding.id,
+            holding.storage,
+            space.dim,
+            space.checkpoint,
+            space.projection,
+            holding.removals,
+            holding.last,
+            holding.count,
+            holding.total,
+            _digest(holding),
+        ),
     )
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
-    if _is_empty(connection):
-        if not create:
-            raise GalleryError(f"{path}: is empty: nobody is enrolled yet")
-        keep_log(connection, PATIENCE)
-        with transaction(connection, "IMMEDIATE"):
-            if _is_empty(connection):  # still: another process may have been faster
-                for statement in TABLES.split(";\n"):
-                    connection.execute(statement)
-                mark(connection, APPLICATION, SCHEMA)
-    if pragma(connection, "application_id") != APPLICATION:
-        raise GalleryError(f"{path}: is not a gallery, but another program's SQLite file")
-    if (schema := pragma(connection, "user_version")) != SCHEMA:
-        raise GalleryError(
-            f"{path}: gallery schema {schema}, but this version of denet reads {SCHEMA}: install "
-            "the denet that wrote it"
-        )
-    # WAL with FULL syncs at every commit: what is acknowledged lasts.
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    # What is removed is overwritten, not only unlinked.
-    connection.execute("PRAGMA secure_delete = ON")
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    return pragma(connection, "page_count") == 0 or (
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+def _digest(holding: Holding) -> bytes:
+    space = holding.space
+    numbers = (space.dim, holding.removals, holding.last, holding.count)
+    return row_digest(
+        b"",
+        holding.id,
+        holding.storage.encode(),
+        space.checkpoint.encode(),
+        space.projection.encode(),
+        struct.pack("<4q", *numbers),
+        holding.total,
     )
+
+
+def make_tables(connection: sqlite3.Connection, holding: Holding) -> None:
+    """The tables and the marks of a gallery, within a transaction."""
+    for statement in TABLES:
+        connection.execute(statement)
+    write_holding(connection, holding)
+    mark(connection, APPLICATION, SCHEMA)
+    set_apart(connection)
+
+
+def set_apart(connection: sqlite3.Connection) -> None:
+    """Tell this file from any other in SQLite's header, so that no journal is taken for its own.
+
+    SQLite only asks that the number changes when tables do.
+    """
+    connection.execute(f"PRAGMA schema_version = {1 + secrets.randbelow(1 << 30)}")
+
+
+def new_holding() -> Holding:
+    """What a gallery says in which nobody is enrolled yet."""
+    return Holding(secrets.token_bytes(16), Space(0, "", ""), "float16")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from runtime.gallery.base import Entry, Match
@@ -28,11 +27,11 @@ def match_table(
     table.add_column("in state")
     for name, state, matches in zip(sightings.names, sightings.states, found, strict=True):
         if not matches:
-            table.add_row(escape(name), state.name, "no match")
+            table.add_row(name, state.name, "no match")
         for rank, match in enumerate(matches):
             table.add_row(
-                *((escape(name), state.name) if rank == 0 else ("", "")),
-                escape(match.identity),
+                *((name, state.name) if rank == 0 else ("", "")),
+                match.identity,
                 *((_rate(match, scores),) if scores else ()),
                 f"{match.cosine:.3f}",
                 str(match.entry),
@@ -80,7 +79,7 @@ def identity_table(entries: Sequence[Entry]) -> Table:
     for identity, mine in grouped.items():
         states = Counter(entry.state.name for entry in mine)
         table.add_row(
-            escape(identity),
+            identity,
             str(len(mine)),
             ", ".join(f"{name} ({count})" for name, count in states.items()),
             _moment(max(entry.time for entry in mine)),
@@ -97,10 +96,10 @@ def entry_table(entries: Sequence[Entry]) -> Table:
     for entry in entries:
         table.add_row(
             str(entry.id),
-            escape(entry.identity),
+            entry.identity,
             entry.state.name,
             _moment(entry.time),
-            escape(entry.source),
+            entry.source,
         )
     return table
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -18,63 +20,82 @@ from runtime.gallery.base import Enrolment, Entry, Match
 from runtime.gallery.checks import check_embeddings, check_enrolments, metadata_text
 from runtime.gallery.database import Holding
 from runtime.gallery.mirror import Mirror
+from runtime.gallery.mirrored import MirroredFile
+from runtime.gallery.names import spelled
 from runtime.gallery.ranking import rank
+from runtime.gallery.rows import Content, Rows, check_all, entry_digest, read_rows
 from runtime.gallery.scores import Scores
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import Storage, encode
-from runtime.sqlite import transaction
-from runtime.states import read_state
 
 DEFAULT: Storage = "float16"
 
 QUERIES = 64
 """Searched at once."""
 
-UNREAD = -1
-"""No version of a file: memory is behind it."""
-
 
 class FileGallery:
     """A `base.Gallery` in a file.
 
     The file holds what must last. Memory holds the embeddings; before a search it takes over what
-    this or another process has written since.
+    this or another process has written since. If another file is put in its place, that one is the
+    gallery.
 
     Args:
         path: the file.
         create: make it where it is not there.
         storage: how embeddings are stored; None for what the file has, or `DEFAULT`.
+        upgrade: take over a file of an earlier denet.
 
     Raises:
         GalleryError: the file cannot be used, or stores otherwise.
     """
 
-    def __init__(self, path: Path, *, create: bool = False, storage: Storage | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        storage: Storage | None = None,
+        upgrade: bool = True,
+    ) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._wanted = storage
-        self._mirror: Mirror | None = None
-        self._version = UNREAD
-        self._connection = database.connect(path, create=create)
+        self._file = MirroredFile(path, create=create, upgrade=upgrade)
         try:
-            with self._turn():
-                self._check_storage(database.read_holding(self._connection, path))
+            with self._turn(), self._file.reading() as (_, holding):
+                self._check_storage(holding)
         except BaseException:
-            self._connection.close()
+            self._file.close()
             raise
 
     def enrol(self, space: Space, enrolments: Sequence[Enrolment]) -> list[int]:
         """See `base.Gallery`."""
         if not enrolments:
             return []
-        vectors = check_enrolments(space, enrolments)
+        names, vectors = check_enrolments(space, enrolments)
         metadata = [metadata_text(enrolment) for enrolment in enrolments]
-        with self._turn():
-            with transaction(self._connection, "IMMEDIATE"):
-                blobs = encode(vectors, self._adopt(space).storage)
-                ids = [self._insert(*e) for e in zip(enrolments, blobs, metadata, strict=True)]
-            self._version = UNREAD  # a connection is not told of its own changes
-            return ids
+        with self._turn(), self._file.writing() as (connection, found):
+            holding = self._adopted(found, space)
+            ids = range(holding.last + 1, holding.last + 1 + len(enrolments))
+            rows = [
+                (
+                    number,
+                    name.encode(),
+                    enrolment.state.name.encode(),
+                    blob,
+                    float(enrolment.time),
+                    enrolment.source.encode(),
+                    about,
+                )
+                for number, name, enrolment, blob, about in zip(
+                    ids, names, enrolments, encode(vectors, holding.storage), metadata, strict=True
+                )
+            ]
+            digests = [_insert(connection, holding, row) for row in rows]
+            database.write_holding(connection, holding.with_more(ids[-1], digests))
+        return list(ids)
 
     def search(
         self,
@@ -92,7 +113,7 @@ class FileGallery:
         if scores is not None:
             scores.space.require(space, scores.name)
         with self._turn():
-            mirror = self._refreshed()
+            mirror = self._file.mirror()
             if mirror is None:
                 return [[] for _ in states]
             mirror.holding.space.require(space, str(self.path))
@@ -106,62 +127,40 @@ class FileGallery:
 
     def entries(self, identity: str | None = None) -> list[Entry]:
         """See `base.Gallery`."""
-        with self._turn(), transaction(self._connection, "DEFERRED"):
-            holding = database.read_holding(self._connection, self.path)
-            rows = self._connection.execute(
-                "SELECT entries.id, name, state, time, source, metadata "
-                "FROM entries JOIN identities ON identities.id = identity "
-                "WHERE :name IS NULL OR name = :name ORDER BY entries.id",
-                {"name": identity},
-            ).fetchall()
-        if holding is None:
-            return []
-        return [
-            Entry(
-                id=number,
-                identity=name,
-                state=read_state(state),
-                time=time,
-                source=source,
-                metadata=msgspec.json.decode(metadata),
-                space=holding.space,
-            )
-            for number, name, state, time, source, metadata in rows
-        ]
+        name = None if identity is None else spelled(identity).encode()
+        with self._turn(), self._file.reading() as (connection, holding):
+            digests: list[NDArray[np.uint64]] = [np.empty((0, 2), np.uint64)]
+            found: list[Entry] = []
+            for rows in read_rows(connection, holding, self.path):
+                digests.append(rows.digests)
+                found += _entries(rows, holding.space, name)
+            check_all(holding, np.concatenate(digests), self.path)
+            return found
 
     def remove(self, identity: str, entry: int | None = None) -> int:
         """See `base.Gallery`."""
-        with self._turn():
-            with transaction(self._connection, "IMMEDIATE"):
-                gone = self._connection.execute(
-                    "DELETE FROM entries WHERE (:entry IS NULL OR id = :entry) "
-                    "AND identity = (SELECT id FROM identities WHERE name = :name)",
-                    {"name": identity, "entry": entry},
-                ).rowcount
-                if not gone:
-                    which = "" if entry is None else f" with an entry {entry}"
-                    raise GalleryError(
-                        f"{self.path}: has no identity {identity!r}{which}: `denet gallery list` "
-                        "shows whom it has"
-                    )
-                self._connection.execute(
-                    "DELETE FROM identities WHERE name = ? "
-                    "AND NOT EXISTS (SELECT 1 FROM entries WHERE identity = identities.id)",
-                    (identity,),
+        name = spelled(identity)
+        with self._turn(), self._file.writing() as (connection, holding):
+            gone = connection.execute(
+                "SELECT id, digest FROM entries "
+                "WHERE identity = :name AND (:entry IS NULL OR id = :entry)",
+                {"name": name, "entry": entry},
+            ).fetchall()
+            if not gone:
+                which = "" if entry is None else f" with an entry {entry}"
+                raise GalleryError(
+                    f"{self.path}: has no identity {name!r}{which}: `denet gallery list` "
+                    "shows whom it has"
                 )
-                self._connection.execute("UPDATE gallery SET removals = removals + 1")
-            self._version = UNREAD
-            # What was removed is overwritten in the file now, and is out of its log.
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            return gone
+            connection.executemany("DELETE FROM entries WHERE id = ?", [(n,) for n, _ in gone])
+            left = holding.with_less([digest for _, digest in gone])
+            database.write_holding(connection, left)
+        return len(gone)
 
     def close(self) -> None:
         """See `base.Gallery`."""
         with self._lock:
-            self._connection.close()
-            if self._mirror is not None:
-                self._mirror.index.close()
-                self._mirror = None
+            self._file.close()
 
     def __enter__(self) -> FileGallery:
         return self
@@ -179,55 +178,48 @@ class FileGallery:
         with self._lock, database.in_plain_words(self.path):
             yield
 
-    def _refreshed(self) -> Mirror | None:
-        """The embeddings as they are in the file now; None before the first enrolment."""
-        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        if version != self._version:
-            with transaction(self._connection, "DEFERRED"):
-                holding = database.read_holding(self._connection, self.path)
-                if holding is None:
-                    return None
-                if self._mirror is None:
-                    self._mirror = Mirror(holding, self.path)
-                self._mirror.update(self._connection, holding)
-            self._version = version
-        return self._mirror
-
-    def _adopt(self, space: Space) -> Holding:
-        """What the entries have in common, with the new ones."""
-        holding = database.read_holding(self._connection, self.path)
-        if holding is None:
-            holding = Holding(space, self._wanted or DEFAULT, 0)
-            database.write_holding(self._connection, holding)
+    def _adopted(self, holding: Holding, space: Space) -> Holding:
+        """What the gallery holds with entries of `space` in it."""
+        if holding.bare:
+            return replace(holding, space=space, storage=self._wanted or DEFAULT)
         self._check_storage(holding)
         holding.space.require(space, str(self.path))
         return holding
 
-    def _check_storage(self, holding: Holding | None) -> None:
-        if holding is not None and self._wanted not in (None, holding.storage):
+    def _check_storage(self, holding: Holding) -> None:
+        if not holding.bare and self._wanted not in (None, holding.storage):
             raise GalleryError(
                 f"{self.path}: stores {holding.storage}, not {self._wanted}: leave that out, or "
                 "enrol into another file"
             )
 
-    def _insert(self, enrolment: Enrolment, blob: bytes, metadata: str) -> int:
-        self._connection.execute(
-            "INSERT OR IGNORE INTO identities (name) VALUES (?)", (enrolment.identity,)
+
+def _insert(connection: sqlite3.Connection, holding: Holding, row: Content) -> bytes:
+    digest = entry_digest(holding.id, row)
+    connection.execute(
+        "INSERT INTO entries VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, "
+        "CAST(? AS TEXT), CAST(? AS TEXT), ?)",
+        (*row, digest),
+    )
+    return digest
+
+
+def _entries(rows: Rows, space: Space, name: bytes | None) -> list[Entry]:
+    return [
+        Entry(
+            id=number,
+            identity=identity.decode(),
+            state=state,
+            time=time,
+            source=source.decode(),
+            metadata=msgspec.json.decode(metadata),
+            space=space,
         )
-        done = self._connection.execute(
-            "INSERT INTO entries (identity, state, embedding, time, source, metadata) "
-            "VALUES ((SELECT id FROM identities WHERE name = ?), ?, ?, ?, ?, ?)",
-            (
-                enrolment.identity,
-                enrolment.state.name,
-                blob,
-                enrolment.time,
-                enrolment.source,
-                metadata,
-            ),
+        for (number, identity, _, _, time, source, metadata, _), state in zip(
+            rows.stored, rows.states, strict=True
         )
-        assert done.lastrowid is not None
-        return done.lastrowid
+        if name in (None, identity)
+    ]
 
 
 def _matches(

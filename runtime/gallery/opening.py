@@ -16,18 +16,22 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)")
 """Of two characters at least: `C:\\gallery.db` is a path."""
 
 
-def open_gallery(setting: str, *, create: bool = False, storage: str | None = None) -> Gallery:
+def open_gallery(
+    setting: str, *, create: bool = False, storage: str | None = None, upgrade: bool = True
+) -> Gallery:
     """The gallery at `setting`.
 
     Args:
         setting: "file:gallery.db", "file:///var/lib/denet/gallery.db", or a plain path.
         create: make it where it is not there.
         storage: "float32", "float16" or "int8"; None for what it has, or float16 for a new one.
+        upgrade: take over one that an earlier denet made; else it is refused, and stays as it is.
 
     Raises:
         GalleryError: there is no such kind of gallery or storage, or it cannot be used.
     """
-    return FileGallery(_path(setting), create=create, storage=_storage(storage))
+    path = _path(setting)
+    return FileGallery(path, create=create, storage=_storage(storage), upgrade=upgrade)
 
 
 def check_setting(setting: str, storage: str | None) -> None:

@@ -32,7 +32,7 @@ def rank(
 
     Args:
         index: the gallery's rows.
-        cosines: (rows,) of the query.
+        cosines: (rows,) of the query; beyond -1 and 1 by rounding at most.
         query: the state of the query.
         top: identities, at most.
         scores: what makes cosines to entries of different states comparable; without, the score
@@ -43,7 +43,7 @@ def rank(
     """
     if scores is None:
         rows = best_rows(index.identities, cosines, np.arange(len(index)), top)
-        return [Hit(row, float(cosines[row]), float(cosines[row])) for row in rows]
+        return [Hit(row, _cosine(cosines[row]), _cosine(cosines[row])) for row in rows]
     hits: list[Hit] = []
     # Within one state a score rises with the cosine, so the best by score are among these.
     for number in np.unique(index.states):
@@ -51,7 +51,7 @@ def rank(
         rows = best_rows(index.identities, cosines, mine, top)
         found = scores.score(query, index.known[number], cosines[rows])
         hits += [
-            Hit(row, float(cosines[row]), float(s)) for row, s in zip(rows, found, strict=True)
+            Hit(row, _cosine(cosines[row]), float(s)) for row, s in zip(rows, found, strict=True)
         ]
     hits.sort(key=lambda hit: (-hit.score, -hit.cosine, hit.row))
     best: dict[int, Hit] = {}
@@ -80,7 +80,12 @@ def best_rows(
         within = np.flatnonzero(mine >= least)
         order = rows[within[np.argsort(-mine[within], kind="stable")]]
         _, first = np.unique(identities[order], return_index=True)
-        if len(first) >= top or len(within) == len(rows):
+        # All were tried. (Not as many as there are would be within if one were not a number.)
+        if len(first) >= top or reach == len(rows) or len(within) == len(rows):
             return [int(row) for row in order[np.sort(first)[:top]]]
         reach = min(len(rows), 4 * reach)
     return []
+
+
+def _cosine(found: np.float32) -> float:
+    return min(1.0, max(-1.0, float(found)))

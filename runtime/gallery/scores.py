@@ -10,6 +10,8 @@ whatever the states.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import State, StateError
+from denet.reading import read_file, reading
 from runtime.gallery.space import GalleryError, Space
 from runtime.states import read_state
 
@@ -27,6 +30,9 @@ LEAST_ERRORS = 30
 """Pairs of strangers that must lie above a threshold for its rate to be told: with 30 of them, the
 rate is within 30 % of the true one at 90 % confidence (Doddington's rule of 30), if the pairs are
 independent. Those of one person are not quite, so take it as the least."""
+
+UNIT = 1e-3
+"""How far beyond 1 a cosine may be by rounding."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -58,10 +64,12 @@ class ScoreTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         identities: how many people.
         rates: false-match rates, falling from 1.
         pairs: by the name of the query's state, then of the entry's.
+        schema: 1 of files from before there was a digest.
+        digest: sha256 of all else, see `sealed`.
     """
 
     format: Literal["denet-scores"] = "denet-scores"
-    schema: Literal[1] = 1
+    schema: Literal[1, 2] = 2
     dim: int
     checkpoint: str
     projection: str
@@ -70,6 +78,22 @@ class ScoreTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     identities: int
     rates: tuple[Share, ...]
     pairs: dict[str, dict[str, Pair]]
+    digest: str = ""
+
+
+def sealed(table: ScoreTable) -> ScoreTable:
+    """A table with the digest of what it holds: of its JSON without `digest`, with sorted keys and
+    nothing between, as Python's `json` writes it."""
+    facts = msgspec.to_builtins(table)
+    del facts["digest"]
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return msgspec.structs.replace(table, digest=hashlib.sha256(text.encode()).hexdigest())
+
+
+def scores_text(table: ScoreTable) -> bytes:
+    """The file of a table."""
+    encoded = msgspec.json.encode(sealed(table), order="deterministic")
+    return msgspec.json.format(encoded, indent=1) + b"\n"
 
 
 class Scores:
@@ -88,6 +112,7 @@ class Scores:
         self.space = Space(table.dim, table.checkpoint, table.projection)
         self.name = name
         try:
+            _check_rates(table.rates)
             self._curves = {
                 (read_state(q), read_state(g)): _curve(table.rates, pair)
                 for q, row in table.pairs.items()
@@ -191,26 +216,34 @@ def read_scores(path: Path, space: Space) -> Scores:
     Raises:
         GalleryError: it cannot be read, is damaged, or is of another space.
     """
-    try:
-        table = msgspec.json.decode(path.read_bytes(), type=ScoreTable)
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    content = read_file(path, GalleryError)
+    with reading(path, GalleryError, "not a file of scores of `denet gallery calibrate`"):
+        table = msgspec.json.decode(content, type=ScoreTable)
+    if table.schema > 1 and table != sealed(table):
         raise GalleryError(
-            f"{path}: not a file of scores ({error}): make one with `denet gallery calibrate`"
-        ) from None
+            f"{path}: damaged or changed: it is not what was written: take a copy, or measure "
+            "again with `denet gallery calibrate`"
+        )
     scores = Scores(table, str(path))
     scores.space.require(space, str(path))
     return scores
 
 
+def _check_rates(rates: tuple[float, ...]) -> None:
+    if not rates or rates[0] != 1 or min(rates) <= 0 or np.any(np.diff(rates) >= 0):
+        raise ValueError("rates do not fall from 1")
+
+
 def _curve(rates: tuple[float, ...], pair: Pair) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Cosines, rising, and the score at each."""
-    if not len(rates) >= len(pair.cosines) == len(pair.found) or min(rates) <= 0:
+    if not len(rates) >= len(pair.cosines) == len(pair.found):
         raise ValueError("rates and cosines do not fit")
     cosines = np.asarray(pair.cosines)
-    if np.any(np.diff(cosines) < 0) or not np.all(np.isfinite(cosines)):
-        raise ValueError("cosines do not rise")
+    # NaN, which JSON cannot hold anyway, is in no range.
+    if np.any(np.diff(cosines) < 0) or not np.all(np.abs(cosines) <= 1 + UNIT):
+        raise ValueError("cosines do not rise from -1 to 1")
+    if np.any(np.diff(pair.found) > 0):
+        raise ValueError("shares that are found do not fall")
     # Where impostors are alike, one cosine has several rates: the greatest of them is true.
     kept, first = np.unique(cosines, return_index=True)
     return kept, -np.log10(np.asarray(rates)[first])

@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import Modality, State, StateError
+from denet.graph import Modality, State
+from denet.reading import reading
 from runtime.embeddings import embed_files
 from runtime.gallery.base import Enrolment
 from runtime.gallery.checks import check_embeddings
+from runtime.gallery.names import spelled
 from runtime.gallery.space import GalleryError, Space
+from runtime.npz import read_arrays
 from runtime.runtime import Runtime
 from runtime.samples import ImageFiles
 from runtime.states import read_state
+
+NOT_ONE = "not a file of embeddings of `denet embed --out`"
+
+LONGEST = 128
+"""Characters of a digest, at most."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Sightings:
         """
         return [
             Enrolment(
-                name.partition("_")[0] if identity is None else identity,
+                spelled(name.partition("_")[0] if identity is None else identity),
                 state,
                 embedding,
                 source=f"{self.source}: {name}",
@@ -108,30 +116,22 @@ def read_sightings(path: Path) -> Sightings:
     Raises:
         GalleryError: it cannot be read, or is no such file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+    arrays = read_arrays(path, GalleryError, NOT_ONE)
+    with reading(path, GalleryError, NOT_ONE):
+        for name in ("names", "states"):
+            if arrays[name].dtype.kind != "U" or arrays[name].ndim != 1:
+                raise TypeError(f"{name} are no texts")
+        embeddings, texts = arrays["embeddings"], arrays["names"]
+        if embeddings.dtype != np.float32 or embeddings.ndim != 2:
+            raise TypeError(f"embeddings of {embeddings.dtype} in {embeddings.ndim} axes")
+        names = tuple(map(str, texts.tolist()))
+        states = tuple(read_state(name) for name in arrays["states"].tolist())
         # Files of before there were projections do not tell of any.
-        projection = str(arrays.get("projection", ""))
-        embeddings, checkpoint = arrays["embeddings"], str(arrays["checkpoint"])
-        names = tuple(map(str, arrays["names"]))
-        states = tuple(read_state(str(name)) for name in arrays["states"])
-        space = Space(int(embeddings.shape[1]), checkpoint, projection)
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (
-        AttributeError,
-        BadZipFile,
-        EOFError,
-        IndexError,
-        KeyError,
-        StateError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise GalleryError(
-            f"{path}: not a file of embeddings ({error}): make one with `denet embed --out`"
-        ) from None
+        checkpoint, projection = (
+            _text(name, arrays.get(name, default))
+            for name, default in (("checkpoint", None), ("projection", np.array("")))
+        )
+        space = Space(embeddings.shape[1], checkpoint, projection)
     if len(names) != len(states):
         raise GalleryError(f"{path}: damaged: {len(names)} names of {len(states)} states")
     try:
@@ -139,3 +139,12 @@ def read_sightings(path: Path) -> Sightings:
     except GalleryError as error:
         raise GalleryError(f"{path}: {error}") from None
     return Sightings(space, names, states, vectors, str(path))
+
+
+def _text(name: str, array: NDArray[Any] | None) -> str:
+    if array is None:
+        raise KeyError(name)
+    found = array.tolist()
+    if not isinstance(found, str) or not found.isprintable() or len(found) > LONGEST:
+        raise TypeError(f"its {name} is no digest")
+    return found

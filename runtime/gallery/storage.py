@@ -16,6 +16,9 @@ STORAGES: tuple[Storage, ...] = get_args(Storage)
 
 LARGEST = 127
 
+STORED_UNIT = 2e-3
+"""How far the norm of a stored embedding may be from 1: by what is allowed, and by rounding."""
+
 _NUMBERS: dict[Storage, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
     "float16": np.dtype("<f2"),
@@ -42,11 +45,29 @@ def encode(embeddings: NDArray[np.float32], storage: Storage) -> list[bytes]:
     return [row.tobytes() for row in embeddings.astype(_NUMBERS[storage])]
 
 
-def decode(blobs: Sequence[bytes], storage: Storage, dim: int) -> NDArray[np.float32]:
-    """What `encode` made, as (N, dim) float32; what was rounded is L2-normalized again.
+def decode(
+    blobs: Sequence[bytes], storage: Storage, dim: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """What `encode` made.
 
-    Every blob must have `size` bytes.
+    Args:
+        blobs: N of `size` bytes each.
+        storage: how they are stored.
+        dim: numbers of an embedding.
+
+    Returns:
+        (N, dim) float32; what was rounded is L2-normalized again.
+        (N,) whether it is what `encode` makes of an embedding: not where a number is none, or the
+            norm is not 1.
     """
     numbers = np.frombuffer(b"".join(blobs), _NUMBERS[storage]).reshape(len(blobs), dim)
     vectors = numbers.astype(np.float32)
-    return vectors if storage == "float32" else normalized(vectors)
+    if storage == "int8":
+        largest = np.abs(numbers.astype(np.int16)).max(axis=1, initial=0)
+        return normalized(vectors), largest == LARGEST
+    with np.errstate(all="ignore"):
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        fine: NDArray[np.bool_] = np.abs(norms[:, 0] - 1) <= STORED_UNIT
+        if storage == "float16":
+            vectors /= norms
+    return vectors, fine

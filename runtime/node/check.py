@@ -4,34 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event as Flag
 from typing import TypeVar
 
+import msgspec
+import numpy as np
+
 from denet.errors import DenetError
 from denet.graph import Modality
+from denet.pixels import range_misfit
 from runtime.gallery import Gallery, open_gallery
 from runtime.node.boxes.finder import open_finder
 from runtime.node.boxes.homography import read_views
 from runtime.node.errors import NodeError
-from runtime.node.events import open_sinks
+from runtime.node.events import EventSettings, open_sinks
+from runtime.node.events.event_file import check_event_file
 from runtime.node.metrics import Metrics
 from runtime.node.notify import Notify
 from runtime.node.serving import first_serving
 from runtime.node.settings import NodeSettings
 from runtime.node.snapshot import NodeSnapshot
-from runtime.node.sources import SourceError, SourceSettings, open_source
+from runtime.node.sources import Frame, SourceError, SourceSettings, open_source
 from runtime.node.status import StatusPage
-from runtime.node.writable import check_writable
+from runtime.node.writable import check_outbox, check_writable
+from runtime.runtime import Runtime
 
 T = TypeVar("T")
+
+DAMAGED = {False: 3, True: 250}
+"""Pictures that may be damaged before one is not, of a recording and of a camera: a stream may be
+joined in the middle, and has a key frame every 10 s."""
 
 
 def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
     """All that is wrong, one line each.
 
-    Cameras are connected to, the bundle is loaded and its golden inputs are run, files are opened
-    to write; nothing is left behind.
+    Cameras are connected to, the bundle is loaded and its golden inputs are run, and it is tried
+    whether files can be written. Nothing that is named is changed, made or removed, be it another
+    program's or the node's own.
 
     Args:
         settings: the configuration.
@@ -50,8 +64,11 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
         return found
 
     with ExitStack() as opened:
+        first: dict[Modality, Frame] = {}
         for m, wanted in settings.sources.items():
-            tried(f"sources.{m}", lambda m=m, wanted=wanted: _first_frame(m, wanted))  # type: ignore[misc]
+            look = partial(_first_frame, m, wanted)
+            if (found := tried(f"sources.{m}", look)) is not None:
+                first[m] = found
         boxes = settings.boxes
         tried("boxes", lambda: open_finder(boxes, settings.timing.tolerance))
         if boxes.calibration is not None:
@@ -60,11 +77,15 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
         gallery: Gallery | None = None
         if settings.gallery is not None:
             url = settings.gallery.url
-            gallery = tried("gallery", lambda: opened.enter_context(open_gallery(url)))
+            gallery = tried(
+                "gallery", lambda: opened.enter_context(open_gallery(url, upgrade=False))
+            )
         serving = tried("model", lambda: first_serving(settings, gallery))
         if serving is not None:
             opened.callback(serving.runtime.close)
-        tried("events", lambda: _opened_events(settings, notify))
+            for m, frame in first.items():
+                _check_range(m, frame, settings, serving.runtime, problems, notify)
+        tried("events", lambda: _try_events(settings, notify))
         if settings.metrics is not None:
             metrics = settings.metrics
             tried("metrics", lambda: Metrics(metrics, _no_snapshot).close())
@@ -75,16 +96,53 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
     return problems
 
 
-def _first_frame(modality: Modality, wanted: SourceSettings) -> None:
+def _first_frame(modality: Modality, wanted: SourceSettings) -> Frame:
     source = open_source(modality, wanted)
+    reason = "gives no frame"
     with closing(source.frames(Flag())) as frames:
-        if next(frames, None) is None:
-            raise SourceError(f"{source.name}: gives no frame")
+        for item in islice(frames, DAMAGED[source.live]):
+            if isinstance(item, Frame):
+                return item
+            reason = item.reason
+    raise SourceError(f"{source.name}: {reason}")
 
 
-def _opened_events(settings: NodeSettings, notify: Notify) -> None:
-    check_writable(settings.events)
-    open_sinks(settings.events, settings.name, notify).close(0.0)
+def _check_range(
+    modality: Modality,
+    frame: Frame,
+    settings: NodeSettings,
+    runtime: Runtime,
+    problems: list[str],
+    notify: Notify,
+) -> None:
+    """See that 16-bit pixels use enough of their range to be told apart.
+
+    One picture of an empty scene uses little of any range: where somebody has said it, this is only
+    told.
+    """
+    if frame.image.dtype != np.uint16:
+        return
+    misfit = range_misfit(frame.image, runtime.preprocess.ranges[modality])
+    if misfit is not None and modality in settings.ranges:
+        notify(f"sources.{modality}.range: {misfit}")
+    elif misfit is not None:
+        problems.append(
+            f"sources.{modality}: {misfit}, which is the bundle's: say which are black and white "
+            f"of this sensor: sources.{modality}.range"
+        )
+
+
+def _try_events(settings: NodeSettings, notify: Notify) -> None:
+    events = settings.events
+    check_writable(events)
+    if events.lines is not None:
+        check_event_file(events.lines)
+    if events.mqtt is not None:
+        check_outbox(Path(events.mqtt.outbox))
+        # What waits in the outbox stays there: the broker is tried with one that is empty.
+        with TemporaryDirectory() as folder:
+            mqtt = msgspec.structs.replace(events.mqtt, outbox=str(Path(folder) / "outbox.db"))
+            open_sinks(EventSettings(mqtt=mqtt), settings.name, notify).close(0.0)
 
 
 def _no_snapshot() -> NodeSnapshot:

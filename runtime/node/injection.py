@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from denet.reading import read_toml
 from runtime.node.errors import NodeError
 from runtime.node.faults import FaultSettings
 
@@ -23,14 +24,10 @@ def read_faults(setting: str) -> FaultSettings:
         NodeError: it is not of that form; says what is wrong.
     """
     path = Path(setting)
+    values = read_toml(path, NodeError) if path.suffix == ".toml" else None
     try:
-        if path.suffix == ".toml":
-            values = msgspec.toml.decode(path.read_text(encoding="utf-8"))
-        else:
-            values = _values(setting)
+        values = _values(setting) if values is None else values
         faults = msgspec.convert(values, FaultSettings, strict=False)
-    except OSError as error:
-        raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # of TOML, of msgspec, and of the faults
         raise NodeError(f"--inject {setting!r}: {error}: write {FORM}") from None
     return faults

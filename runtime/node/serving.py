@@ -13,7 +13,6 @@ import numpy as np
 
 from denet.graph import Graph, State
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.manifest import MANIFEST
 from runtime.gallery import Gallery, GalleryError, Space
 from runtime.node.errors import NodeError
 from runtime.node.matching import Matcher
@@ -74,7 +73,7 @@ def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
         gallery: whom the node knows.
 
     Raises:
-        BundleError: it is damaged, or no bundle.
+        BundleError: it is damaged, or no bundle, or not signed as demanded.
         NodeError: it is of a model without a modality that the node has a source of.
         BackendError: the backend or precision cannot be had.
         CanaryError: it gives wrong embeddings here.
@@ -83,7 +82,7 @@ def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
     root = Path(settings.model.bundle).resolve()
     bundle = Bundle.open(root)
     _check_sources(settings, bundle)
-    digest = hashlib.sha256((root / MANIFEST).read_bytes()).hexdigest()
+    digest = hashlib.sha256(bundle.content).hexdigest()
     model = settings.model
     runtime = Runtime.load(
         bundle,
@@ -93,6 +92,8 @@ def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
         max_batch=settings.batches.largest,
         preload=True,
         check=True,
+        key=model.key,
+        ranges=settings.ranges,
     )
     try:
         _warm(runtime)

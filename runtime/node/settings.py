@@ -12,6 +12,8 @@ from msgspec.structs import force_setattr
 
 from denet.folders import FOLDERS
 from denet.graph import Modality
+from denet.pixels import Range
+from denet.reading import read_toml
 from denet.secrets import redacted, remember_secrets_of
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
@@ -38,12 +40,14 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     Attributes:
         bundle: its path, which is watched: what replaces it takes over.
         backend, precision, threads: as of `Runtime.load`.
+        key: file of public keys; a bundle that none of them has signed is refused.
     """
 
     bundle: str
     backend: str = "auto"
     precision: str = "auto"
     threads: Count | None = None
+    key: str | None = None
 
 
 class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -139,6 +143,10 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         for m in self.health:
             if m not in self.sources:
                 raise NodeError(f"health.{m}: there is no [sources.{m}]")
+            if self.health[m].range16 != Limits().range16:
+                raise NodeError(
+                    f"health.{m}.range16: write sources.{m}.range: it holds for what embeds, too"
+                )
         if self.boxes.file is not None and self.boxes.call is not None:
             raise NodeError("boxes: file and call exclude each other: remove one")
         if self.gallery is not None:
@@ -147,6 +155,11 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             if server is not None and not server.host.strip():
                 raise NodeError(f"{section}.host: is empty: write 127.0.0.1, or 0.0.0.0 for all")
 
+    @property
+    def ranges(self) -> dict[Modality, Range]:
+        """The values of black and white of each source that says them."""
+        return {m: s.range for m, s in self.sources.items() if s.range is not None}
+
 
 def read_settings(path: Path) -> NodeSettings:
     """The configuration at `path`; placeholders in it are filled in.
@@ -154,12 +167,7 @@ def read_settings(path: Path) -> NodeSettings:
     Raises:
         NodeError: it cannot be read, is no TOML, or has a key or value that is none; names it.
     """
-    try:
-        document = msgspec.toml.decode(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NodeError(f"{path}: not TOML: {error}") from None
+    document = read_toml(path, NodeError)
     try:
         return convert(document)
     except NodeError as error:

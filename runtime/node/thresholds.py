@@ -15,14 +15,13 @@ def limits(
     settings: NodeSettings, views: Views | None, manifest: Manifest
 ) -> dict[Modality, Limits]:
     """The thresholds of each modality. What is not set is taken from where it is known: the size
-    of frames from the calibration, black and white of 16-bit pixels from the bundle."""
+    of frames from the calibration, black and white of 16-bit pixels from source or bundle."""
     usual = Limits()
     found = {}
     for m in settings.sources:
         given = settings.health.get(m, usual)
         if given.size is None and views is not None and m in views:
             given = replace(given, size=views[m].size)
-        if given.range16 == usual.range16:
-            given = replace(given, range16=manifest.preprocessing.modalities[m].range16)
-        found[m] = given
+        trained = manifest.preprocessing.modalities[m].range16
+        found[m] = replace(given, range16=settings.ranges.get(m, trained))
     return found

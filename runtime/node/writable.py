@@ -1,4 +1,4 @@
-"""Whether a folder takes what will be written into it."""
+"""Whether files and folders take what will be written to them; found out without a change."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from denet.reading import open_regular
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings
+from runtime.node.events.outbox import APPLICATION
+
+MAGIC = b"SQLite format 3\0"
+HEADER, APPLICATION_AT = 100, 68
+"""The header of an SQLite file: its length, and where whose it is stands."""
 
 SIZE = 1 << 16
 """Bytes that must find room: some events."""
@@ -31,6 +37,27 @@ def check_writable(events: EventSettings) -> None:
                 os.fsync(file.fileno())
         except OSError as error:
             raise NodeError(f"{folder}: cannot be written: {error.strerror or error}") from None
+
+
+def check_outbox(path: Path) -> None:
+    """See that a file is an outbox, or that one can be made there; only the file's header is read.
+
+    Raises:
+        NodeError: it is another thing, or cannot be written.
+    """
+    try:
+        if not path.exists():
+            return
+        with open_regular(path) as file:
+            header = file.read(HEADER)
+        os.close(os.open(path, os.O_RDWR))
+        logged = path.with_name(f"{path.name}-wal").exists()  # which may have the header's marks
+    except OSError as error:
+        raise NodeError(f"{path}: cannot be written: {error.strerror or error}") from None
+    mark = int.from_bytes(header[APPLICATION_AT : APPLICATION_AT + 4], "big")
+    known = header.startswith(MAGIC) and (logged or mark == APPLICATION)
+    if header and not known:
+        raise NodeError(f"{path}: is not an outbox: name another file, or move it away")
 
 
 def _files(events: EventSettings) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from denet.graph import RGB_NIR_TIR
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Form
 from runtime.bundle.manifest import (
+    SCHEMA,
     Canary,
     Engine,
     File,
@@ -57,7 +58,7 @@ def bundle_at(root: str) -> Bundle:
     """A bundle that is nowhere, whose FP32 engines have a megabyte each."""
     manifest = Manifest(
         format="denet-bundle",
-        schema=1,
+        schema=SCHEMA,
         tools={},
         checkpoint_sha256="0" * 64,
         model={},

@@ -32,6 +32,7 @@ from runtime.head import Head, projected
 from tests.command import denet, refused
 from tests.conftest import copied
 from tests.paths import SAMPLES
+from tests.runtime.bundle.damage import edit_manifest
 
 COMPLETE, STATES = RGB_NIR_TIR.complete, RGB_NIR_TIR.states
 
@@ -259,10 +260,7 @@ def test_a_projection_that_does_not_fit_is_refused(copy: Path, lost: str) -> Non
 
 def test_a_length_that_nothing_makes_is_refused(bundle_path: Path, tmp_path: Path) -> None:
     root = copied(bundle_path, tmp_path)
-    document = json.loads((root / MANIFEST).read_text())
-    document["head"]["dim"] = 512
-    (root / MANIFEST).unlink()
-    (root / MANIFEST).write_text(json.dumps(document))
+    edit_manifest(root, lambda document: document["head"].update(dim=512))
     with pytest.raises(BundleError, match="nothing projects 3072 numbers to 512"):
         Runtime.load(root, "ort-cpu")
 
@@ -325,7 +323,10 @@ def test_a_calibrated_bundle_is_projected_as_fp32(
         name: msgspec.structs.replace(e, files=e.files | {"fp16": e.files["fp32"]})
         for name, e in manifest.engines.items()
     }
-    store_manifest(root, msgspec.structs.replace(manifest, engines=both))
+    canary = msgspec.structs.replace(
+        manifest.canary, min_cosine={**manifest.canary.min_cosine, "fp16": 0.99}
+    )
+    store_manifest(root, msgspec.structs.replace(manifest, engines=both, canary=canary))
     refused(denet("project", root, data, "--dim", DIM), "denet slim --precision fp32")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from denet.checkpoint import FORMAT, SCHEMA, CheckpointError, load_checkpoint, save_checkpoint
+from denet.checkpoint import (
+    FORMAT,
+    SCHEMA,
+    CheckpointError,
+    digest,
+    load_checkpoint,
+    save_checkpoint,
+)
 from denet.config import ModelConfig, Normalization
 from denet.model import DENet
 from tests.denet.networks import equal_weights, randomized, variant
@@ -25,7 +34,9 @@ def write_checkpoint(
     config: str = '{"backbone": "resnet18"}',
 ) -> Path:
     """A safetensors file with a checkpoint's header, except for what is given."""
-    save_file(tensors, path, {FORMAT: f'{{"schema": {schema}, "config": {config}}}'})
+    whole = digest(config.encode(), tensors)
+    header = f'{{"schema": {schema}, "config": {config}, "digest": "{whole}"}}'
+    save_file(tensors, path, {FORMAT: header})
     return path
 
 
@@ -185,7 +196,7 @@ def test_a_failed_write_is_an_error_and_leaves_nothing(
     tmp_path: Path, model: DENet, place: str
 ) -> None:
     (tmp_path / "a-folder").mkdir()
-    with pytest.raises(CheckpointError, match="cannot write") as error:
+    with pytest.raises(CheckpointError, match=r"cannot be written|is a folder") as error:
         save_checkpoint(only_a_neck(model), tmp_path / place, replace=True)
     assert str(tmp_path / place) in str(error.value)
     assert [p.name for p in tmp_path.rglob("*")] == ["a-folder"]
@@ -193,13 +204,24 @@ def test_a_failed_write_is_an_error_and_leaves_nothing(
 
 def test_a_file_is_replaced_only_on_demand(tmp_path: Path, model: DENet) -> None:
     path = tmp_path / "a.safetensors"
-    path.write_bytes(b"the old one")
+    save_checkpoint(only_a_neck(model), path)
+    before = path.stat()
     with pytest.raises(CheckpointError, match="exists already") as error:
         save_checkpoint(only_a_neck(model), path)
     assert str(path) in str(error.value)
-    assert path.read_bytes() == b"the old one"
+    assert path.stat() == before
     save_checkpoint(only_a_neck(model), path, replace=True)
-    assert path.read_bytes() != b"the old one"
+    assert path.stat().st_ino != before.st_ino
+
+
+def test_a_checkpoint_follows_the_umask(tmp_path: Path, model: DENet) -> None:
+    path = tmp_path / "a.safetensors"
+    before = os.umask(0o027)
+    try:
+        save_checkpoint(only_a_neck(model), path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_write_that_breaks_off_keeps_the_old_file(
@@ -210,9 +232,55 @@ def test_a_write_that_breaks_off_keeps_the_old_file(
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "a.safetensors"
-    path.write_bytes(b"the old one")
+    save_checkpoint(only_a_neck(model), path)
+    old = path.read_bytes()
     monkeypatch.setattr("denet.checkpoint.save_file", full_disk)
     with pytest.raises(CheckpointError, match="No space left"):
         save_checkpoint(only_a_neck(model), path, replace=True)
-    assert path.read_bytes() == b"the old one"
+    assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A small checkpoint."""
+    config = ModelConfig(
+        backbone="timm:test_resnet", image_size=(32, 16), cmft_width=4, dem_channels=4
+    )
+    path = tmp_path_factory.mktemp("stored") / "a.safetensors"
+    save_checkpoint(DENet(config), path)
+    return path.read_bytes()
+
+
+def test_a_flipped_bit_is_no_other_model(tmp_path: Path, stored: bytes) -> None:
+    path = tmp_path / "a.safetensors"
+    header = 8 + int.from_bytes(stored[:8], "little")
+    start = stored.index(FORMAT.encode())
+    text = range(8 * start, 8 * (stored.index(b"}", start + 200) + 1))
+    chance = random.Random(0)
+    bits = [
+        *chance.sample(text, 60),
+        *chance.sample(range(8 * header), 40),
+        *chance.sample(range(8 * header, 8 * len(stored)), 100),
+    ]
+    for bit in bits:
+        content = bytearray(stored)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError) as refusal:
+            load_checkpoint(path)
+        assert str(refusal.value).startswith(f"{path}: ")
+
+
+def test_a_checkpoint_from_before_the_digest_is_read_if_its_weights_are_numbers(
+    tmp_path: Path, model: DENet
+) -> None:
+    config = msgspec.json.encode(model.config).decode()
+    path = tmp_path / "old.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save_file(tensors, path, {FORMAT: f'{{"schema": 1, "config": {config}}}'})
+    assert equal_weights(load_checkpoint(path), model)
+    next(iter(tensors.values()))[0] = float("nan")
+    save_file(tensors, path, {FORMAT: f'{{"schema": 1, "config": {config}}}'})
+    with pytest.raises(CheckpointError, match="no numbers"):
+        load_checkpoint(path)

@@ -67,8 +67,8 @@ def test_what_a_configuration_leaves_out_is_the_default(tmp_path: Path) -> None:
         ("[model.normalization.rgb]\nmean = [nan, 0, 0]", "mean"),
         ("[model.normalization.rgb]\nrange16 = [10, 10]", "range16"),
         ("[model.normalization.rgb]\nrange16 = [20, 10]", "range16"),
-        ("[model.normalization.rgb]\nrange16 = [-1, 10]", "range16"),
-        ("[model.normalization.rgb]\nrange16 = [0, 65536]", "range16"),
+        ("[model.normalization.rgb]\nrange16 = [0.5, inf]", "range16"),
+        ("[model.normalization.rgb]\nrange16 = [nan, 10]", "range16"),
     ],
 )
 def test_a_wrong_configuration_names_the_key_and_the_file(

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.table import Table
+from rich.text import Text
 
-from denet.console import progress, reported, say
+from denet.console import (
+    out,
+    printable,
+    progress,
+    reported,
+    say,
+    say_aside,
+    say_error,
+    status,
+)
 from denet.errors import DenetError
 from denet.packages import EXTRAS
 from denet.progress import counted, stepwise
@@ -143,3 +158,103 @@ def test_a_progress_bar_leaves_nothing_on_standard_output(
     with progress("training", shown=False) as notify:
         notify("training", 0, 0)
     assert capsys.readouterr().out == ""
+
+
+NAMES = ["x[/b]", "[night]", "[red]a[/red]", ":smile:", "\x1b[2J", "a\x7fb", "\udcff", "\u202egnp"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_shown_as_it_is_and_does_nothing(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    table = Table(title=name, caption=name)
+    table.add_column(name)
+    table.add_row(name)
+    say(name)
+    say_aside(name)
+    say_error(name)
+    out.print(table)
+    out.print(Text(name))
+    with status(name) as notify:
+        notify(name)
+    with progress(name, 1) as more:
+        more(name, 1, 1)
+    told = capsys.readouterr()
+    shown = printable(name)
+    assert told.out.count(shown) == 6
+    assert told.err.count(shown) >= 2
+    assert shown.isprintable()
+    if name.isprintable():
+        assert shown == name
+    assert not any(each in told.out + told.err for each in "\x1b\r\udcff\u202e")
+
+
+@given(st.text())
+def test_what_is_printable_stays(text: str) -> None:
+    shown = printable(text)
+    shown.encode("utf-8")
+    assert not any(
+        unicodedata.category(each) in ("Cc", "Cs") for each in shown if each not in "\n\t"
+    )
+    if text.isprintable():
+        assert shown == text
+
+
+def test_an_error_of_any_size_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say_error("first\n" + "x\n" * 270_000 + "what to do")
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert len(line) < 2100
+    assert line.startswith("error: first")
+    assert line.rstrip().endswith("what to do")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (OSError(errno.ENAMETOOLONG, "File name too long", "some/file"), "some/file: File name"),
+        (PermissionError(errno.EACCES, "Permission denied", b"some/file"), "Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        (UnicodeEncodeError("utf-8", "a\udcff", 1, 2, "surrogates not allowed"), "not UTF-8"),
+        (UnicodeDecodeError("utf-8", b"a\xff", 1, 2, "invalid start byte"), "not UTF-8"),
+        (MemoryError(), "memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory"),
+        (RecursionError("maximum recursion depth exceeded"), "nested"),
+    ],
+)
+def test_what_the_outside_does_is_one_line(
+    capsys: pytest.CaptureFixture[str], fault: Exception, words: str
+) -> None:
+    @reported()
+    def command() -> None:
+        raise fault
+
+    assert words in told(capsys, command)
+
+
+def test_a_path_with_nul_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    @reported()
+    def command() -> None:
+        Path("a\0b").read_bytes()
+
+    assert "NUL" in told(capsys, command)
+
+
+@pytest.mark.parametrize("fault", [ValueError("x"), KeyError("x"), TypeError(), RuntimeError("x")])
+def test_a_defect_of_the_program_stays_one(fault: Exception) -> None:
+    @reported()
+    def command() -> None:
+        raise fault
+
+    with pytest.raises(type(fault)):
+        command()
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -(1 << 63) - 1, 1 << 63])
+def test_a_number_that_nothing_can_hold(capsys: pytest.CaptureFixture[str], number: float) -> None:
+    @reported()
+    def command(most_of_all: float) -> None:
+        raise AssertionError
+
+    assert "--most-of-all" in told(capsys, lambda: command(most_of_all=number))

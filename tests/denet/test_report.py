@@ -12,18 +12,21 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from denet.checkpoint import save_checkpoint
 from denet.data.records import DataError, DataSet, open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
 from denet.embed import TorchEmbedder
 from denet.evaluate import Split, evaluate_states
+from denet.figures import check_folder
+from denet.figures.captions import captions
 from denet.graph import RGB_NIR_TIR, Edge
 from denet.initialize import initial_model
 from denet.metrics import Ranking
 from denet.model import DENet, DenetOutput
 from denet.recovery import Features, RecoveryError, check_recovery, compare_features, mean_recovery
-from denet.report import ReportError, check_report, short_names
+from denet.report import ReportError, short_names
 from denet.tables import comparison_rows
 from denet.testset import open_split
 from tests.command import denet, refused
@@ -257,7 +260,10 @@ def test_a_report_that_cannot_be_made(
     refused(denet("report", tmp_path, checkpoint, "--out", fine), "no known layout")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder.html", "report.json"]
     assert (tmp_path / "report.json").read_text() == "precious"
-    check_report(out, replace=True)
+    refused(
+        denet("report", root, checkpoint, "--out", out, "--force"), "report.json", "not replaced"
+    )
+    assert (tmp_path / "report.json").read_text() == "precious"
 
 
 # denet eval
@@ -278,6 +284,12 @@ def test_eval_draws_and_compares(root: Path, checkpoint: Path, tmp_path: Path) -
     assert set(facts["recovery"]["rgb>tir"]["centred"]) == {"same", "different", "auc"}
 
     refused(denet("eval", checkpoint, root, "--figures", folder), "not empty", "--force")
+    (folder / "notes.txt").write_text("precious")
+    split = open_split(open_data(root))
+    check_folder(folder, captions(split.graph), replace=True)  # all are figures of denet
+    Image.new("RGB", (2, 2)).save(folder / "states.png")
+    asked = ("eval", checkpoint, root, "--figures", folder, "--force")
+    refused(denet(*asked), "states.png", "not a figure of denet")
 
 
 def test_eval_prints_what_is_asked_for(root: Path, checkpoint: Path) -> None:

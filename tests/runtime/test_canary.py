@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -33,16 +34,13 @@ def turned(vector: NDArray[np.float32], cosine: float) -> NDArray[np.float32]:
     return (cosine * vector + np.sqrt(1 - cosine**2) * aside).astype(np.float32)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize(
     "damage",
     [
         lambda v: v[::-1],
         lambda v: turned(v, 0.99985),  # beyond the limit of 0.9999, but the mean is not
-        lambda v: v * float("nan"),
-        lambda v: v * 0,
     ],
-    ids=["reversed", "turned", "nan", "zero"],
+    ids=["reversed", "turned"],
 )
 def test_a_state_with_wrong_embeddings_is_refused_by_name(
     copied: Path, damage: Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -63,16 +61,12 @@ def test_a_state_with_wrong_embeddings_is_refused_by_name(
 
 @pytest.mark.parametrize("kind", ["branch", "cmft", "dem"])
 def test_engines_in_each_others_place_are_found_by_the_canary(copied: Path, kind: str) -> None:
+    """Though each says that it is the other: else it is refused before it is run."""
     one, other = [name for name in ENGINES if name.startswith(kind)][:2]
-
-    def swap(document: dict[str, Any]) -> None:
-        engines = document["engines"]
-        engines[one]["files"], engines[other]["files"] = (
-            engines[other]["files"],
-            engines[one]["files"],
-        )
-
-    edit_manifest(copied, swap)
+    models = {name: onnx.load(copied / f"onnx/fp32/{name}.onnx") for name in (one, other)}
+    for name, instead in ((one, other), (other, one)):
+        models[instead].graph.name = name
+        put_listed(copied, f"onnx/fp32/{name}.onnx", models[instead].SerializeToString())
     Bundle.open(copied).verify()
     with pytest.raises(CanaryError):
         Runtime.load(copied, "ort-cpu", check=True)

@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from runtime.preprocess import to_pillow
+from runtime.bundle import manifest as schema
+from runtime.preprocess import Preprocessor, to_pillow
 from tests.runtime.pictures import PREPROCESS, assert_levels, levels, truth
 
 
@@ -67,3 +68,19 @@ def test_16_bit_colour_arrays_are_converted_channel_by_channel() -> None:
     for channel in range(3):
         least, _ = levels(array[:, :, channel], 0, 65535)
         assert np.array_equal(found[:, :, channel], least)
+
+
+def test_the_range_of_a_sensor_goes_before_the_models() -> None:
+    spec = schema.Preprocessing(
+        height=64,
+        width=32,
+        interpolation="bilinear",
+        modalities={
+            "tir": schema.NormalizationSpec(mean=(0, 0, 0), std=(1, 1, 1), range16=(0, 65535)),
+        },
+    )
+    grey = np.random.default_rng(0).integers(0, 256, (64, 32), np.uint8)
+    for low, high in ((7000, 9000), (290.25, 310.5)):
+        preprocess = Preprocessor(spec, {"tir": (low, high)})
+        stored = Image.fromarray((low + grey * ((high - low) / 255)).astype(np.float32))
+        assert np.array_equal(preprocess(stored, "tir"), Preprocessor(spec)(grey, "tir"))

@@ -12,11 +12,14 @@ import pytest
 from denet.errors import DenetError
 from runtime.sqlite import (
     connect,
+    has_tables,
     in_plain_words,
     keep_log,
     make_private,
     mark,
     pragma,
+    row_digest,
+    structure_fault,
     transaction,
 )
 
@@ -38,12 +41,59 @@ def test_a_file_is_private_and_has_its_mark(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        connect(tmp_path / "a.db", table, patience=0.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a?b#c%41.db", "é ü.db", "\udcff.db"])
+def test_any_name_of_a_file_will_do(tmp_path: Path, name: str) -> None:
+    make_private(tmp_path / name)
+    connect(tmp_path / name, table, patience=0.0).close()
+    assert (tmp_path / name).stat().st_size > 0
+
+
+def test_a_view_in_the_place_of_a_table_is_seen(tmp_path: Path) -> None:
+    path, statement = tmp_path / "a.db", "CREATE TABLE t (x)"
+    make_private(path)
+    with closing(connect(path, lambda _: None, patience=0.0)) as connection:
+        assert not has_tables(connection, [statement])
+        connection.execute(statement)
+        assert has_tables(connection, [statement])
+        connection.execute("CREATE VIEW v AS SELECT * FROM t")
+        assert not has_tables(connection, [statement])
+
+
+def test_a_digest_is_of_each_field() -> None:
+    digests = {
+        row_digest(*fields)
+        for fields in ((b"", b"ab"), (b"", b"a", b"b"), (b"", b"", b"ab"), (b"s", b"ab"), (b"",))
+    }
+    assert len(digests) == 5
+    assert row_digest(b"s", b"ab") == row_digest(b"s", b"ab")
+
+
+def test_pages_that_are_damaged_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    make_private(path)
+    with closing(connect(path, table, patience=0.0)) as connection:
+        connection.executemany("INSERT INTO t VALUES (?)", [("x" * 999,)] * 50)
+        assert structure_fault(connection) is None
+    content = bytearray(path.read_bytes())
+    content[2 * 4096 + 3] ^= 1  # cells of a page
+    path.write_bytes(content)
+    with closing(connect(path, table, patience=0.0)) as connection:
+        assert structure_fault(connection)
+
+
 def fail_halfway(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO t VALUES (2)")
     raise ZeroDivisionError
 
 
 def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
+    make_private(tmp_path / "a.db")
     with closing(connect(tmp_path / "a.db", table, patience=0.0)) as connection:
         with transaction(connection):
             connection.execute("INSERT INTO t VALUES (1)")
@@ -54,6 +104,7 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
 
 def test_errors_are_told_in_plain_words(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
+    make_private(tmp_path / "b.db")
     path.write_text("no database at all, though it is long enough for a header of SQLite")
     with (
         pytest.raises(DenetError, match=r"a\.db: it is something else$"),
@@ -70,6 +121,7 @@ def test_errors_are_told_in_plain_words(tmp_path: Path) -> None:
 
 def test_a_log_is_waited_for_as_long_as_told(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
+    make_private(path)
     with (
         closing(connect(path, table, patience=0.0)) as one,
         closing(connect(path, table, patience=0.0)) as other,

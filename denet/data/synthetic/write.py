@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +15,11 @@ from denet.data.synthetic.person import Person, draw_person
 from denet.data.synthetic.render import render, scene_size
 from denet.data.synthetic.shot import SENSORS, Camera, Shot, draw_camera, draw_shot
 from denet.errors import DenetError
+from denet.files import replaced_folder
 from denet.folders import folder_of
 from denet.graph import Modality
+from denet.outputs import check_parent, check_place, writing
+from denet.temporary import settle
 
 _QUALITY = 90
 _PERSON, _CAMERA, _SHOT = range(3)  # what a stream of chance is for
@@ -132,19 +134,18 @@ def write_synthetic(
     Raises:
         SyntheticError: `out` exists, or cannot be written.
     """
-    if os.path.lexists(out):
-        raise SyntheticError(f"{out}: exists already: choose another name, or remove it")
-    if not out.absolute().parent.is_dir():
-        raise SyntheticError(f"{out.absolute().parent}: there is no such directory to write to")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir()
-        _write(temporary, config, notify)
-        temporary.rename(out)
-    except OSError as error:
-        raise SyntheticError(f"{out}: cannot write: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+    def check_nothing() -> None:
+        settle(out)
+        if os.path.lexists(out):
+            raise SyntheticError(f"{out}: exists already: choose another name, or remove it")
+
+    with writing(out, SyntheticError):
+        check_nothing()
+        check_parent(out, SyntheticError)
+    check_place(out, SyntheticError)
+    with writing(out, SyntheticError), replaced_folder(out, check_nothing) as root:
+        _write(root, config, notify)
 
 
 def _write(root: Path, config: SyntheticConfig, notify: Callable[[str], None]) -> None:

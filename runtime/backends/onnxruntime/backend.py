@@ -25,6 +25,7 @@ from runtime.backends.onnxruntime.memory import CudaMemory, DeviceMemory, HostMe
 from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.releases import why_no_int8
 from runtime.backends.onnxruntime.session import Pool, open_session
+from runtime.backends.onnxruntime.tensors import check_tensors
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Forms
 
@@ -133,7 +134,9 @@ class OnnxRuntimeBackend(Backend):
             form = self._forms[engine]
             model = self._bundle.read_engine(engine, form)
             provider = self._provider.for_engine(self._bundle, engine, form, self._max_batch)
-            self._sessions[engine] = open_session(model, provider, engine)
+            session = open_session(model, provider, engine)
+            check_tensors(session, engine, self._bundle.manifest.engines[engine])
+            self._sessions[engine] = session
 
     def allocate(self, shape: tuple[int, ...]) -> Buffer:
         return self._memory.allocate(shape)

@@ -67,6 +67,8 @@ def open_session(
     """
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    # Not the format of its own, which it would know by its first bytes and nothing here can check.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     if Pool.shared:
         options.use_per_session_threads = False
     else:

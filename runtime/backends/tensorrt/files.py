@@ -5,13 +5,13 @@
 
 They are no part of the bundle: its manifest does not list them, and any of them can be built
 again. An engine is taken only with its facts beside it, and only if these say that it is what is
-wanted: of this ONNX file, for this machine, with this content.
+wanted: of this ONNX file, for this machine, with this content; and if they are to be trusted.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,12 +20,17 @@ import msgspec
 
 from denet.errors import DenetError
 from denet.graph import MAX_TARGETS
+from denet.reading import read_file, reading
 from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions, why_foreign
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.contents import BUILT
 from runtime.bundle.forms import Form, Forms
 from runtime.bundle.manifest import Engine
 
-FOLDER = "trt"
+FOLDER = BUILT
+
+FACTS = 1 << 20
+"""Bytes that the facts of an engine may have."""
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Shape = tuple[int, ...]
@@ -83,6 +88,7 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         seconds: that building took.
         tools: the version of denet that did it.
         cosine: of its outputs to those of its ONNX file, the least; None where it was not run.
+        code: by which the machine that built it knows it as its own; see `trust`.
     """
 
     format: Literal["denet-engine"] = "denet-engine"
@@ -94,6 +100,7 @@ class EngineFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     seconds: float
     tools: dict[str, str]
     cosine: float | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,10 +116,7 @@ class BuiltEngine:
         Raises:
             EngineFileError: it cannot be read, or is not what its facts say.
         """
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise EngineFileError(f"{self.path}: cannot be read: {error.strerror}") from None
+        content = read_file(self.path, EngineFileError, self.facts.bytes)
         if hashlib.sha256(content).hexdigest() != self.facts.sha256:
             raise EngineFileError(f"{self.path}: damaged: its sha256 is not the one in its facts")
         return content
@@ -146,13 +150,11 @@ def open_engine(path: Path) -> BuiltEngine:
     facts_file = facts_path(path)
     if not path.is_file() or not facts_file.is_file():
         raise AbsentError(f"{path}: not built")
-    try:
-        facts = msgspec.json.decode(facts_file.read_bytes(), type=EngineFacts)
+    content = read_file(facts_file, EngineFileError, FACTS)
+    with reading(facts_file, EngineFileError, "not the facts of an engine"):
+        facts = msgspec.json.decode(content, type=EngineFacts)
+    with reading(path, EngineFileError):
         size = path.stat().st_size
-    except OSError as error:
-        raise EngineFileError(f"{facts_file}: cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise EngineFileError(f"{facts_file}: not the facts of an engine: {error}") from None
     if (facts.spec.form, facts.spec.engine) != (path.parent.name, path.stem):
         raise EngineFileError(f"{path}: is {facts.spec.engine} in {facts.spec.form}")
     if size != facts.bytes:
@@ -199,7 +201,12 @@ def profile_of(engine: Engine, batch: tuple[int, int, int]) -> Profile:
     return {tensor.name: shapes(tensor.shape) for tensor in engine.inputs}
 
 
-def find_engines(bundle: Bundle, here: BuildMachine, forms: Forms) -> Found:
+def find_engines(
+    bundle: Bundle,
+    here: BuildMachine,
+    forms: Forms,
+    trusted: Callable[[EngineFacts], bool],
+) -> Found:
     """The built engines of `bundle` that the machine `here` may load.
 
     An engine built for this machine is preferred; one that was built to be compatible elsewhere
@@ -210,17 +217,24 @@ def find_engines(bundle: Bundle, here: BuildMachine, forms: Forms) -> Found:
         bundle: whose engines are wanted.
         here: this machine.
         forms: the form wanted of each engine.
+        trusted: whether an engine with such facts may be loaded (`trust.trusted_by`).
     """
     found = Found({}, {})
     for name, form in forms.items():
         try:
-            found.engines[name] = _find(bundle, here, name, form)
+            found.engines[name] = _find(bundle, here, name, form, trusted)
         except EngineFileError as error:
             found.missing[name] = str(error)
     return found
 
 
-def _find(bundle: Bundle, here: BuildMachine, name: str, form: Form) -> BuiltEngine:
+def _find(
+    bundle: Bundle,
+    here: BuildMachine,
+    name: str,
+    form: Form,
+    trusted: Callable[[EngineFacts], bool],
+) -> BuiltEngine:
     source = bundle.manifest.engines[name].files.get(form)
     if source is None:
         raise AbsentError(f"{bundle.root}: has no {form} of {name}")
@@ -234,6 +248,8 @@ def _find(bundle: Bundle, here: BuildMachine, name: str, form: Form) -> BuiltEng
             reason = why_foreign(spec.machine, spec.options, here)
             if reason is None and spec.source_sha256 != source.sha256:
                 reason = "it was built from another ONNX file"
+            if reason is None and not trusted(built.facts):
+                reason = "it was not built on this machine, and an engine is a program"
             if reason is not None:
                 raise EngineFileError(f"{path}: {reason}: run `denet build {bundle.root}`")
         except EngineFileError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Union
@@ -11,9 +12,13 @@ from typing import Union
 import msgspec
 
 from denet.graph import Modality
+from denet.reading import read_file, reading
 from runtime.node.boxes.box import Box
 from runtime.node.errors import NodeError
 from runtime.node.sources.frame import Frame
+
+MOST_BYTES = 1 << 30
+"""Of a file: days of a recording."""
 
 BoxLike = Union[Box, Sequence[float]]
 
@@ -74,16 +79,15 @@ def read_boxes(path: Path, tolerance: float) -> BoxFile:
     """
     names: dict[str, Sequence[Box]] = {}
     times: dict[float, Sequence[Box]] = {}
-    try:
-        with path.open("rb") as lines:
-            for number, text in enumerate(lines, 1):
-                if text.strip():
-                    try:
-                        _take_in(msgspec.json.decode(text, type=BoxLine), names, times)
-                    except (msgspec.DecodeError, UnicodeDecodeError, NodeError) as error:
-                        raise NodeError(f"{path}, line {number}: {error}") from None
-    except OSError as error:
-        raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
+    for number, text in enumerate(read_file(path, NodeError, MOST_BYTES).split(b"\n"), 1):
+        if text.strip():
+            try:
+                with reading(path, NodeError):
+                    found = msgspec.json.decode(text, type=BoxLine)
+                _take_in(found, names, times)
+            except NodeError as error:
+                reason = str(error).removeprefix(f"{path}: ")
+                raise NodeError(f"{path}, line {number}: {reason}") from None
     if not names and not times:
         raise NodeError(f"{path}: has no line of boxes")
     return BoxFile(names, sorted(times.items()), tolerance)
@@ -95,10 +99,12 @@ def _take_in(
     boxes = [checked_box(box) for box in line.boxes]
     if (line.name is None) == (line.time is None):
         raise NodeError("give either a name or a time")
-    if line.name in names or line.time in times:
+    # As the names of frames are.
+    name = None if line.name is None else unicodedata.normalize("NFC", line.name)
+    if name in names or line.time in times:
         raise NodeError(f"{line.name or line.time!r} has a line already")
-    if line.name is not None:
-        names[line.name] = boxes
+    if name is not None:
+        names[name] = boxes
     elif line.time is not None:
         times[line.time] = boxes
 

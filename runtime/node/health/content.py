@@ -9,6 +9,7 @@ import numpy as np
 from runtime.node.health.grid import Grid, Points
 from runtime.node.health.limits import Limits
 from runtime.node.health.picture import flat_bands, picture_fault
+from runtime.node.health.range_use import RangeUse
 from runtime.node.health.repeats import FrameChange, Repeats
 from runtime.node.health.tears import filled, half_updated, shifted
 from runtime.node.health.verdict import Finding
@@ -18,8 +19,15 @@ from runtime.node.sources.frame import Frame, Pixels
 class Content:
     """Judges the frames of one shape and type, in their order."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], limits: Limits) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        limits: Limits,
+        use: RangeUse | None = None,
+    ) -> None:
         self._limits = limits
+        self._use = use if dtype == np.uint16 else None
         self._grid = Grid(shape, dtype, limits.range16)
         self._repeats = Repeats(self._grid, limits)
         self._coloured = False
@@ -47,6 +55,7 @@ class Content:
             found = self._repeats.judge(points, change, frame.time)
             if found is None:
                 self._good = image, points
+                found = self._use.judge(points) if self._use else None
         else:
             self._repeats.pass_over(points)
             if change is not None and found.fault == "torn":

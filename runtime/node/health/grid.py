@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.pixels import Range
 from runtime.node.sources.frame import Pixels
 
 BANDS = 8
@@ -55,7 +56,7 @@ class Grid:
         points: in a band.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], range16: tuple[int, int]):
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], range16: Range):
         """Make one.
 
         Args:

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from denet.errors import DenetError
+from denet.pixels import FULL, LEAST_USE, Range
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Level = Annotated[float, msgspec.Meta(ge=0, le=255)]
@@ -30,7 +31,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         size: (width, height) in pixels that frames must have; None: those of the first frame.
             Boxes and homographies are made for one size, so another never becomes the normal one.
         any_size: frames are crops, whose sizes differ.
-        range16: the 16-bit values that stand for black and white, as in the bundle.
+        range16: the values of black and white of 16-bit pixels; the source's, or the bundle's.
+        range_use: share of this range that the pictures of a stream must use, all together: people
+            differ by more from what is behind them, or no network tells them apart. 0: never asked.
         black_level, black_share: black if this share of the points is no brighter than that.
             Dark noise of a sensor stays below 12; in drawn night shots 73 % of the points and
             more are brighter, so 98 % leaves room for lamps, and for a clock in the picture.
@@ -59,7 +62,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     stale_after: Seconds = 0.5
     size: tuple[Count, Count] | None = None
     any_size: bool = False
-    range16: tuple[int, int] = (0, 65535)
+    range16: Range = FULL
+    range_use: Annotated[float, msgspec.Meta(ge=0, le=1)] = LEAST_USE
     black_level: Level = 12
     black_share: Share = 0.98
     white_level: Level = 250

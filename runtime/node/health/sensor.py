@@ -10,6 +10,7 @@ from denet.graph import Modality
 from runtime.node.health.content import Content
 from runtime.node.health.limits import Limits
 from runtime.node.health.probation import Probation
+from runtime.node.health.range_use import RangeUse
 from runtime.node.health.verdict import Finding, Verdict
 from runtime.node.sources.frame import Frame, Item, Pixels, Undecodable
 from runtime.node.sources.triplet import Absence
@@ -26,6 +27,7 @@ class Sensor:
         self._probation = Probation(modality, limits.recovery_frames)
         self._judged: tuple[Item, Verdict] | None = None
         self._size = limits.size
+        self._use = RangeUse(limits)
         self._form: tuple[tuple[int, ...], np.dtype[Any]] | None = None  # of the usual frames
         self._contents: tuple[tuple[int, ...], Content] | None = None
 
@@ -82,7 +84,7 @@ class Sensor:
         """What judges frames of this size; a new one where crops differ in size."""
         shape = frame.image.shape
         if self._contents is None or self._contents[0] != shape:
-            self._contents = shape, Content(shape, frame.image.dtype, self._limits)
+            self._contents = shape, Content(shape, frame.image.dtype, self._limits, self._use)
         return self._contents[1]
 
 

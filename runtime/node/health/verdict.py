@@ -18,6 +18,7 @@ Fault = Literal[
     "black",
     "saturated",
     "uniform",
+    "range",
     "torn",
     "frozen",
     "looping",
@@ -29,6 +30,7 @@ Fault = Literal[
 - undecodable: its data is damaged.
 - size, channels: another size; grey where there was colour or the other way round, or other bits.
 - black, saturated, uniform: a picture that shows nothing.
+- range: 16-bit pixels that use next to nothing of the range that is said to be theirs.
 - torn: a part of it is of another frame, was never filled, or is shifted sideways.
 - frozen, looping: it shows an earlier picture, or earlier pictures in their order, once more.
 """

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Union
 
+import numpy as np
+
 from denet.packages import absent, broken
 from denet.secrets import redacted
 from runtime.node.sources.frame import Pixels, SourceError
@@ -20,6 +22,7 @@ from runtime.node.sources.frame import Pixels, SourceError
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 Decoded = Union[Pixels, str]
 """The pixels of a picture, or why it has none."""
@@ -66,9 +69,23 @@ def opened(
         ) as container:
             if not container.streams.video:
                 raise SourceError(f"{redacted(address)}: has no video")
+            if video_of(container) is None:
+                raise SourceError(f"{redacted(address)}: has a cover picture, and no video")
             yield container
     except (av.FFmpegError, OSError) as error:
         raise SourceError(f"{redacted(address)}: {_reason(error, av, timeout)}") from None
+
+
+def video_of(container: InputContainer) -> VideoStream | None:
+    """The stream of moving pictures: not a cover, whatever comes first; None if there is none."""
+    attached = import_av().stream.Disposition.attached_pic
+    moving = [s for s in container.streams.video if not s.disposition & attached]
+    if len(moving) > 1:
+        # FFmpeg's choice is that of most pictures.
+        best: Any = container.streams.best("video")
+        if best in moving:
+            return best  # type: ignore[no-any-return]
+    return moving[0] if moving else None
 
 
 def decoded(container: InputContainer, *, live: bool) -> Iterator[tuple[float | None, Decoded]]:
@@ -82,7 +99,8 @@ def decoded(container: InputContainer, *, live: bool) -> Iterator[tuple[float | 
         live: the pictures are wanted soonest rather than fastest.
     """
     av = import_av()
-    stream = container.streams.video[0]
+    stream = video_of(container)
+    assert stream is not None
     # Threads that work on frames hold each back until others are done.
     stream.thread_type = "SLICE" if live else "AUTO"
     # Otherwise half a JPEG passes for a whole one.
@@ -102,17 +120,39 @@ def decoded(container: InputContainer, *, live: bool) -> Iterator[tuple[float | 
                 yield frame.time, "damaged picture: a part of its data is missing"
             elif frame.key_frame or time.monotonic() >= distrusted:
                 distrusted = 0.0
-                yield frame.time, pixels(frame)
+                yield frame.time, upright(pixels(frame), frame.rotation)
             else:
                 yield frame.time, "made from a damaged picture"
 
 
-def pixels(frame: VideoFrame) -> Pixels:
-    """(H, W) of a grey picture, uint8 or uint16 as it is stored; (H, W, 3) uint8 of another."""
+def pixels(frame: VideoFrame) -> Decoded:
+    """(H, W) of a grey picture, uint8 or uint16 with the values that are stored: 0 to 1023 of 10
+    bits. (H, W, 3) uint8 of another."""
     components = frame.format.components
+    bits = components[0].bits
+    if frame.format.name.startswith("ya16"):
+        return frame.to_ndarray(format="gray16le")
     if len(components) > 1:
         return frame.to_ndarray(format="rgb24")
-    return frame.to_ndarray(format="gray" if components[0].bits <= 8 else "gray16le")
+    if bits <= 8:
+        return frame.to_ndarray(format="gray")
+    if bits > 16:
+        return f"{frame.format.name}: values of {bits} bits, of which nobody says what they mean"
+    # As it is: a conversion would stretch the values to 16 bits.
+    return frame.to_ndarray().astype(np.uint16, copy=False)
+
+
+def upright(picture: Decoded, rotation: int) -> Decoded:
+    """A picture as it is to be shown.
+
+    Args:
+        picture: its pixels, or why it has none.
+        rotation: degrees counterclockwise, as a camera that was held sideways writes; what is no
+            multiple of 90 is left.
+    """
+    if isinstance(picture, str) or rotation % 360 == 0 or rotation % 90:
+        return picture
+    return np.ascontiguousarray(np.rot90(picture, rotation // 90))
 
 
 def _lenient(av: Any) -> dict[str, Any]:

@@ -28,7 +28,9 @@ STEADY = 10.0
 
 
 class Feed:
-    """Takes the frames of one source into the inbox, and connects again for ever.
+    """Takes the frames of one source into the inbox, and connects to a camera again for ever.
+
+    A recording that cannot be read has ended: another try meets the same file, from its beginning.
 
     A defect ends it, and a notice says so: it would pass for a dead camera otherwise.
 
@@ -70,6 +72,9 @@ class Feed:
                 return
             if reason is None and not self.source.live:
                 self._tell("ended", f"{self.source.name}: the recording is over")
+                return
+            if not self.source.live:
+                self._tell("ended", f"{reason}; a recording is not tried again")
                 return
             if time.monotonic() - began >= STEADY:
                 self._backoff.reset()

@@ -12,6 +12,8 @@ from PIL import Image
 
 from denet.folders import FOLDERS
 from denet.graph import Modality
+from denet.images import read_image
+from denet.pixels import FULL, PixelError, Range, declared_values, to_8_bit
 from runtime.node.sources.base import Source
 from runtime.node.sources.frame import Item, Pixels, SourceError
 from runtime.node.sources.pace import Start
@@ -53,15 +55,19 @@ class Recording:
         """Those of which there is an image."""
         return tuple(m for m in FOLDERS if any(m in s.files for s in self.samples))
 
-    def source(self, modality: Modality) -> FolderSource:
+    def source(self, modality: Modality, range16: Range = FULL) -> FolderSource:
         """The frames of one modality.
+
+        Args:
+            modality: whose.
+            range16: the values that are black and white in images of 32 bits, if they are known.
 
         Raises:
             SourceError: the folder has no image of it.
         """
         if modality not in self.modalities:
             raise SourceError(f"{self.root}: holds no {modality} images")
-        return FolderSource(self, modality)
+        return FolderSource(self, modality, range16)
 
     def sources(self) -> Mapping[Modality, FolderSource]:
         """A source for each modality that there is."""
@@ -77,9 +83,10 @@ class FolderSource(Source):
         skipped: how many of them.
     """
 
-    def __init__(self, recording: Recording, modality: Modality) -> None:
+    def __init__(self, recording: Recording, modality: Modality, range16: Range = FULL) -> None:
         super().__init__(modality, f"{recording.root} ({modality})", live=False)
         self.recording = recording
+        self._range = range16
         self.skipped = 0
 
     def frames(self, stop: threading.Event) -> Generator[Item, None, None]:
@@ -100,25 +107,35 @@ class FolderSource(Source):
             if path is None or late > period:
                 continue
             try:
-                image = read_pixels(path)
+                image = read_pixels(path, self._range)
             except SourceError as error:
                 yield self.undecodable(due, str(error))
             else:
                 yield self.frame(due, image, sample.name, moment * period)
 
 
-def read_pixels(path: Path) -> Pixels:
+def read_pixels(path: Path, range16: Range = FULL) -> Pixels:
     """An image file as it is stored: (H, W) or (H, W, 3), uint8 or uint16.
 
+    Args:
+        path: the file.
+        range16: the values that are black and white in images of 32 bits; those that do not fit
+            into 16 bits are brought to 8 by it.
+
     Raises:
-        SourceError: it cannot be read.
+        SourceError: it cannot be read, or nobody has said what its values mean.
     """
-    try:
-        with Image.open(path) as file:
-            file.load()
-            if file.mode.startswith("I"):
-                deep: Pixels = np.clip(np.asarray(file), 0, 65535).astype(np.uint16)
-                return deep
-            return np.asarray(file if file.mode in ("L", "RGB") else file.convert("RGB"))
-    except Exception as error:  # each decoder has its own kinds for a damaged file
-        raise SourceError(f"{path}: cannot be read: {error}") from None
+    image = read_image(path, SourceError)
+    if not isinstance(image, Image.Image):
+        return image
+    if image.mode in ("I", "F"):
+        try:
+            values = declared_values(image, range16)
+        except PixelError as error:
+            raise SourceError(str(error)) from None
+        if range16 != FULL:
+            return to_8_bit(values, range16)
+        return values.astype(np.uint16)
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))

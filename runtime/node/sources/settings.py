@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from denet.graph import Modality
+from denet.pixels import FULL, checked_range
 from denet.secrets import redacted, remember_secrets_of
 from runtime.node.sources.base import Source
 from runtime.node.sources.film import FilmSource
@@ -33,6 +34,9 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         timeout: of a camera: seconds without data after which it counts as lost.
         delay: of a camera: seconds from capture to arrival, as far as they are known. Cameras of
             different make differ by tenths of seconds, and only a measurement shows it.
+        range: of pixels of more than 8 bits: the values that are black and white, in the sensor's
+            own units, such as [7000, 9000] of 14 bits or [290.0, 310.0] of kelvin. None for those
+            of the sensor that the bundle was trained for.
         options: of RTSP and V4L2, for FFmpeg, such as {"pixel_format": "gray16le"}.
     """
 
@@ -41,9 +45,17 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     loop: bool = False
     timeout: Positive = 5.0
     delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    range: tuple[int | float, int | float] | None = None
     options: dict[str, str] = {}
 
     def __post_init__(self) -> None:
+        """See that the range is one.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if self.range is not None:
+            checked_range(*self.range)
         remember_secrets_of(self.url, self.options)
 
     def __repr__(self) -> str:
@@ -80,7 +92,9 @@ def open_source(modality: Modality, wanted: SourceSettings, start: Start | None 
     if scheme == "folder":
         if wanted.rate is None:
             raise SourceError(f"{modality}: {wanted.url}: a folder has no pace: give a rate")
-        return Recording(Path(rest), wanted.rate, loop=wanted.loop, start=start).source(modality)
+        return Recording(Path(rest), wanted.rate, loop=wanted.loop, start=start).source(
+            modality, wanted.range or FULL
+        )
     if scheme == "file":
         return FilmSource(modality, Path(rest), rate=wanted.rate, loop=wanted.loop, start=start)
     if wanted.rate is not None or wanted.loop:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 
 from denet.data.check import SplitReport, check_data, report_table
@@ -63,6 +67,39 @@ def test_wide_images_that_cannot_be_split_are_reported_once(rgbnt100: Path) -> N
     wide(rgbnt100 / "rgbir/bounding_box_train", "0003_c0001_000", width=767)
     (problem,) = check_data(rgbnt100).problems
     assert "0003_c0001_000.jpg: its width 767 is no multiple of 3" in problem
+
+
+def deepen(path: Path, values: NDArray[Any]) -> None:
+    path.unlink()
+    Image.fromarray(values).save(path.with_suffix(".tif"))
+
+
+def thermal(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*.jpg") if path.parent.name == "TI")
+
+
+def test_what_part_of_16_bits_is_used_is_told(rgbnt201: Path) -> None:
+    chance = np.random.default_rng(0)
+    for path in thermal(rgbnt201):
+        deepen(path, chance.integers(7000, 9001, (22, 14), np.uint16))
+    (note,) = check_data(rgbnt201).notes
+    assert note.startswith("tir: values from 70")
+    assert "use 3.0 % of the range 0 to 65535" in note
+    assert "[model.normalization.tir] range16" in note
+
+
+def test_temperatures_are_told_to_need_a_range(rgbnt201: Path) -> None:
+    chance = np.random.default_rng(0)
+    for path in thermal(rgbnt201):
+        deepen(path, chance.uniform(290, 310, (22, 14)).astype(np.float32))
+    (note,) = check_data(rgbnt201).notes
+    assert note.startswith("tir: 32-bit values from 29")
+
+
+def test_depths_that_differ_are_told(rgbnt201: Path) -> None:
+    deepen(thermal(rgbnt201)[0], np.random.default_rng(0).integers(0, 65536, (22, 14), np.uint16))
+    (note,) = check_data(rgbnt201).notes
+    assert note.startswith("tir: 8 bits in 4 and 16 bits in 1 images")
 
 
 def test_the_report_is_printed_with_a_limited_number_of_lines(tmp_path: Path) -> None:

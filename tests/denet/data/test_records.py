@@ -188,7 +188,6 @@ def test_a_folder_in_no_known_layout_is_refused(tmp_path: Path) -> None:
     "stray",
     [
         "person.jpg",
-        "._000258_cam1_0_00.jpg",
         "258_cam1_0_00.jpg",
         "0000258_cam1_0_00.jpg",
         "000258_cam1_0_00 copy.jpg",

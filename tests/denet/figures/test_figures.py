@@ -310,17 +310,19 @@ def test_each_sample_is_embedded_once_in_each_state(split: Split) -> None:
 def test_figures_are_written_whole_or_refused(tmp_path: Path) -> None:
     drawings = [Drawing("a", "", b"1"), Drawing("b", "", b"2")]
     folder = tmp_path / "new"
-    check_folder(folder, replace=False)
+    check_folder(folder, "ab", replace=False)
     assert write_figures(folder, drawings) == [folder / "a.png", folder / "b.png"]
     assert (folder / "b.png").read_bytes() == b"2"
     with pytest.raises(FigureError, match=r"not empty.*--force"):
-        check_folder(folder, replace=False)
-    check_folder(folder, replace=True)
+        check_folder(folder, "ab", replace=False)
+    with pytest.raises(FigureError, match=r"a\.png: is there and is not a figure of denet"):
+        check_folder(folder, "ab", replace=True)
+    check_folder(folder, "cd", replace=True)
     with pytest.raises(FigureError, match="is a file"):
-        check_folder(folder / "a.png", replace=True)
+        check_folder(folder / "a.png", "ab", replace=True)
     with pytest.raises(FigureError, match="does not exist"):
-        check_folder(tmp_path / "no" / "where", replace=False)
+        check_folder(tmp_path / "no" / "where", "ab", replace=False)
     (tmp_path / "blocked" / "a.png").mkdir(parents=True)
-    with pytest.raises(FigureError, match="blocked: cannot be written"):
+    with pytest.raises(FigureError, match=r"blocked/a\.png: is a folder"):
         write_figures(tmp_path / "blocked", drawings)
     assert [path.name for path in (tmp_path / "blocked").iterdir()] == ["a.png"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +26,7 @@ from runtime.backends.tensorrt.machine import (
 )
 from runtime.bundle.forms import Form, Precision
 from tests.runtime.backends.tensorrt.machines import HERE
+from tests.runtime.bundle.damage import edit_manifest
 
 ENGINES = RGB_NIR_TIR.engines
 
@@ -105,10 +105,7 @@ VERSIONS, HARDWARE = {"version_compatible": True}, {"hardware_compatible": True}
 
 
 def change_manifest(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    manifest = json.loads((root / "manifest.json").read_bytes())
-    change(manifest)
-    (root / "manifest.json").unlink()  # a link to the fixture's
-    (root / "manifest.json").write_text(json.dumps(manifest))
+    edit_manifest(root, change)
 
 
 def replace_model(root: Path, engine: str, content: bytes) -> None:

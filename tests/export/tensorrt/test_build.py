@@ -20,7 +20,6 @@ from runtime import BackendError, Bundle
 from runtime.backends.tensorrt.files import (
     Layers,
     facts_path,
-    find_engines,
     open_engine,
     profile_of,
 )
@@ -48,6 +47,7 @@ from tests.export.tensorrt.parts import (
     place,
     target,
 )
+from tests.runtime.backends.tensorrt.machines import find_own
 from tests.runtime.backends.tensorrt.test_backend import Machine
 
 
@@ -146,7 +146,7 @@ def test_engines_are_compared_where_they_can_run(root: Path, builder: Builder) -
     assert kept == made.engines[EDGE].engine.facts.cosine
     assert again().engines[EDGE].engine.facts.cosine == kept
     assert len(machine.devices) == 1  # what was compared once is not compared again
-    found = find_engines(Bundle.open(root), target(), dict.fromkeys(ENGINES, "fp32"))
+    found = find_own(Bundle.open(root), target(), dict.fromkeys(ENGINES, "fp32"))
     assert not found.missing
 
 
@@ -157,7 +157,7 @@ def test_an_engine_that_computes_something_else_is_not_kept(root: Path, builder:
     words = rf"{EDGE}.engine: was built, and does not compute.*cosine.*0.9999.*opt-level"
     with pytest.raises(BuildError, match=words):
         build_engines(bundle, "fp32", BuildOptions(), open_device=machine.open)
-    found = find_engines(bundle, target(), dict.fromkeys(ENGINES, "fp32"))
+    found = find_own(bundle, target(), dict.fromkeys(ENGINES, "fp32"))
     assert list(found.missing) == [EDGE]
     builder.names()
     machine.instead = {}
@@ -272,7 +272,7 @@ def test_half_a_pair_is_not_there(suffix: str, root: Path, builder: Builder) -> 
     build(root)
     builder.names()
     place(root).with_suffix(suffix).unlink()
-    assert EDGE in find_engines(Bundle.open(root), target(), {EDGE: "fp32"}).missing
+    assert EDGE in find_own(Bundle.open(root), target(), {EDGE: "fp32"}).missing
     build(root, rebuild=False)  # it is missing, not stale
     assert builder.names() == [EDGE]
 
@@ -281,7 +281,7 @@ def test_a_new_engine_with_old_facts_is_not_taken(root: Path, builder: Builder) 
     build(root)
     builder.names()
     place(root).write_bytes(b"killed between the two renames, and of another length")
-    found = find_engines(Bundle.open(root), target(), {EDGE: "fp32"})
+    found = find_own(Bundle.open(root), target(), {EDGE: "fp32"})
     assert "damaged" in found.missing[EDGE]
     build(root)
     assert builder.names() == [EDGE]

@@ -21,7 +21,6 @@ from export.tensorrt.build import build_engines
 from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, Built
 from runtime import Bundle
 from runtime.backends.tensorrt.files import (
-    find_engines,
     profile_of,
 )
 from runtime.backends.tensorrt.machine import (
@@ -45,6 +44,7 @@ from tests.export.tensorrt.parts import (
     unsupported,
 )
 from tests.paths import ROOT
+from tests.runtime.backends.tensorrt.machines import find_own
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_export_runs_through_to_engines(checkpoint: Path, tmp_path: Path) -> Non
     assert "agrees with PyTorch" in result.output
     assert "15 of them built now" in result.output
     here = this_machine(load_tensorrt())
-    found = find_engines(Bundle.open(to), here, dict.fromkeys(ENGINES, "fp32"))
+    found = find_own(Bundle.open(to), here, dict.fromkeys(ENGINES, "fp32"))
     assert not found.missing
     assert all(e.facts.spec.options.batch == (1, 1, 4) for e in found.engines.values())
 
@@ -208,6 +208,6 @@ def test_a_build_that_is_killed_goes_on_where_it_stopped(root: Path, processes: 
     # The engine may have been renamed without its facts; then it is built again.
     assert set(ENGINES) - whole == {name.split()[0] for name in processes}
     here = this_machine(load_tensorrt())
-    found = find_engines(Bundle.open(root), here, dict.fromkeys(ENGINES, "fp32"))
+    found = find_own(Bundle.open(root), here, dict.fromkeys(ENGINES, "fp32"))
     assert len([engine.read() for engine in found.engines.values()]) == 15
     assert not leftovers(root)

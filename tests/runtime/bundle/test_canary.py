@@ -38,10 +38,25 @@ def test_a_canary_that_is_none_is_refused_though_the_manifest_lists_it(
         lambda arrays: {k: v[:1] if k == "image_rgb" else v for k, v in arrays.items()},
         lambda arrays: {k: v[:, 1:] if k.startswith("emb") else v for k, v in arrays.items()},
         lambda arrays: {k: v[0] for k, v in arrays.items()},
+        lambda arrays: {k: v[:, :0] if k.startswith("image") else v for k, v in arrays.items()},
+        lambda arrays: {k: v.astype(np.float64) for k, v in arrays.items()},
+        lambda arrays: {k: v * np.nan if k.startswith("emb") else v for k, v in arrays.items()},
+        lambda arrays: {k: v * 0 if k.startswith("emb") else v for k, v in arrays.items()},
+        lambda arrays: {k: v * 1.01 if k.startswith("emb") else v for k, v in arrays.items()},
     ],
-    ids=["no-samples", "too-few-images", "other-dimension", "no-batch-axis"],
+    ids=[
+        "no-samples",
+        "too-few-images",
+        "other-dimension",
+        "no-batch-axis",
+        "no-pixels",
+        "other-types",
+        "nan",
+        "zero",
+        "other-norm",
+    ],
 )
-def test_a_canary_of_other_shapes_is_refused(
+def test_a_canary_of_other_values_is_refused(
     copied: Path, change: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
     with np.load(copied / "canary.npz") as stored:

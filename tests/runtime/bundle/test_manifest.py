@@ -35,7 +35,7 @@ from tests.runtime.bundle.damage import assert_refused, edit_manifest, put
         (lambda d: d["engines"]["branch_rgb"]["files"]["fp32"].update(sha256="0"), "sha256"),
         (lambda d: d["engines"]["branch_rgb"]["files"].update(fp8={}), "files"),
         (lambda d: d.update(default_precision="int8"), "int8"),
-        (lambda d: d.update(schema=2), "schema 2"),
+        (lambda d: d.update(schema=3), "schema 3"),
         (lambda d: d.update(schema=None), "schema None"),
         (lambda d: d.update(schema="1"), "schema '1'"),
         (lambda d: d.pop("schema"), "schema None"),
@@ -59,7 +59,7 @@ def test_a_manifest_that_says_something_else_is_refused(
         b"[]",
         b"null",
         b'"denet-bundle"',
-        b'{"format": "denet-bundle", "schema": 1}',
+        b'{"format": "denet-bundle", "schema": 2}',
         b"[" * 100_000,
         b'{"format": "denet-bundle", "schema": 1e999}',
     ],
@@ -85,6 +85,8 @@ def without(modality: str, *, engines: bool) -> Callable[[dict[str, Any]], objec
         if engines:
             for name in [name for name in document["engines"] if modality in name]:
                 del document["engines"][name]
+            count = len(document["preprocessing"]["modalities"])
+            document["head"]["dim"] = 2 * count * document["channels"]
 
     return edit
 

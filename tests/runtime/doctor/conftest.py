@@ -11,9 +11,10 @@ import pytest
 
 import runtime.backends.tensorrt.machine
 from denet.graph import RGB_NIR_TIR
-from runtime.bundle.forms import FORMS, Form
+from runtime.bundle.forms import FORMS, INT8, Form, variant
 from runtime.bundle.manifest import (
     MANIFEST,
+    SCHEMA,
     Canary,
     Engine,
     File,
@@ -21,7 +22,10 @@ from runtime.bundle.manifest import (
     Manifest,
     NormalizationSpec,
     Preprocessing,
+    TensorSpec,
+    sealed,
 )
+from runtime.bundle.meaning import tensors
 from runtime.doctor import diagnosis
 from runtime.doctor.software import Software
 from runtime.machine import Machine, read_machine
@@ -30,6 +34,7 @@ from tests.runtime.machine.machines import become, write
 
 ENGINES = RGB_NIR_TIR.engines
 MODALITIES = RGB_NIR_TIR.modalities
+VARIANTS = ("fp32", "fp16", *(variant("int8", platform) for platform in INT8))
 
 
 @pytest.fixture
@@ -62,9 +67,9 @@ def bundle_path(tmp_path: Path) -> Path:
     normalization = NormalizationSpec(mean=(0, 0, 0), std=(1, 1, 1), range16=(0, 1))
     manifest = Manifest(
         format="denet-bundle",
-        schema=1,
+        schema=SCHEMA,
         tools={},
-        checkpoint_sha256="",
+        checkpoint_sha256="0" * 64,
         model={},
         channels=1,
         feature_size=(1, 1),
@@ -74,10 +79,21 @@ def bundle_path(tmp_path: Path) -> Path:
             interpolation="bilinear",
             modalities=dict.fromkeys(MODALITIES, normalization),
         ),
-        engines=dict.fromkeys(ENGINES, Engine(inputs=(), outputs=(), flops=0, files=files)),
+        engines={},
         default_precision="int8",
         head=HeadSpec(dim=6, normalize=True, affine=None),
-        canary=Canary(file=files["fp32"], min_cosine={}),
+        canary=Canary(file=files["fp32"], min_cosine=dict.fromkeys(VARIANTS, 0.9)),
     )
-    (root / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    engines = {
+        name: Engine(
+            **{
+                what: tuple(TensorSpec(name=tensor, shape=shape) for tensor, shape in found.items())
+                for what, found in zip(("inputs", "outputs"), tensors(manifest, name), strict=True)
+            },
+            flops=0,
+            files=files,
+        )
+        for name in ENGINES
+    }
+    (root / MANIFEST).write_bytes(sealed(msgspec.structs.replace(manifest, engines=engines)))
     return root

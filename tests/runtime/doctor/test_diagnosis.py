@@ -15,6 +15,7 @@ from denet.graph import RGB_NIR_TIR
 from runtime.backends import BACKENDS, BackendError, choose
 from runtime.backends.tensorrt.files import BuildSpec, EngineFacts, Layers, engine_path, facts_path
 from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions
+from runtime.backends.tensorrt.trust import with_code
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import cpu_platforms
 from runtime.doctor import diagnose, diagnosis
@@ -176,7 +177,7 @@ def build(bundle: Bundle, engine: str, **changes: Any) -> None:
     path = engine_path(bundle.root, HERE, "fp32", engine)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    facts_path(path).write_bytes(msgspec.json.encode(facts))
+    facts_path(path).write_bytes(msgspec.json.encode(with_code(facts)))
 
 
 def test_engines_that_are_ready_missing_and_stale(

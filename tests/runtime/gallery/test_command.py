@@ -151,9 +151,13 @@ def test_damaged_embeddings_are_refused(
     embedded: Path, path: Path, tmp_path: Path, change: dict[str, Any], word: str
 ) -> None:
     with np.load(embedded) as stored:
-        arrays = dict(stored) | change
-    np.savez(tmp_path / "bad.npz", **arrays)
-    refused(denet("gallery", "enrol", path, "--embeddings", tmp_path / "bad.npz"), "bad.npz", word)
+        arrays = dict(stored)
+    np.savez(tmp_path / "bad.npz", **(arrays | change))
+    command = ("gallery", "enrol", path, "--embeddings", tmp_path / "bad.npz")
+    refused(denet(*command), "bad.npz", "not those that were written")
+    del arrays["digest"]  # of before there was one
+    np.savez(tmp_path / "bad.npz", **(arrays | change))
+    refused(denet(*command), "bad.npz", word)
     assert not path.exists()
 
 

@@ -90,13 +90,13 @@ def test_files_that_are_no_gallery(tmp_path: Path) -> None:
     newer = tmp_path / "newer.db"
     open_gallery(str(newer), create=True).close()
     with sqlite3.connect(newer) as raw:
-        raw.execute("PRAGMA user_version = 2")
+        raw.execute("PRAGMA user_version = 3")
     raw.close()
     for name, word in (
         ("text.db", "not a gallery"),
         ("other.db", "another program's"),
         ("empty.db", "nobody is enrolled"),
-        ("newer.db", "schema 2"),
+        ("newer.db", "schema 3"),
         ("", "is a folder"),
     ):
         with pytest.raises(GalleryError, match=word):
@@ -108,16 +108,31 @@ def test_files_that_are_no_gallery(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ("UPDATE entries SET embedding = x'00' WHERE id = 1", "entry 1 is damaged"),
-        ("UPDATE entries SET state = 'uv'", "entry 1 is damaged"),
+        ("UPDATE entries SET embedding = x'00' WHERE id = 1", r"entry 1 \('alice'\) is damaged"),
+        ("UPDATE entries SET state = 'uv'", "entry 1 .* is damaged"),
+        ("UPDATE entries SET state = 'rgb'", "entry 1 .* is damaged"),
+        ("UPDATE entries SET identity = 'mallory'", "entry 1 .* is damaged"),
+        ("UPDATE entries SET id = 2", "entry 2 .* is damaged"),
+        ("UPDATE entries SET time = 'soon'", "entry 1 .* is damaged"),
+        ("UPDATE entries SET metadata = '{\"camera\": 4}'", "entry 1 .* is damaged"),
+        ("DELETE FROM entries", "of 1 entries that it should have, 0 were found"),
         ("UPDATE gallery SET storage = 'bits'", "damaged"),
+        ("UPDATE gallery SET count = 2", "damaged"),
+        ("DELETE FROM gallery", "damaged"),
+        ("CREATE INDEX i ON entries (identity)", "changed by another program"),
+        ("CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM entries; END", "changed by"),
+        (
+            "CREATE TABLE e AS SELECT * FROM entries; DROP TABLE entries; "
+            "CREATE VIEW entries AS SELECT * FROM e",
+            "changed by another program",
+        ),
     ],
 )
 def test_a_damaged_entry_is_named(path: Path, change: str, word: str) -> None:
     with open_gallery(str(path), create=True) as gallery:
         gallery.enrol(SPACE, [person("alice", unit(1)[0])])
     with sqlite3.connect(path) as raw:
-        raw.execute(change)
+        raw.executescript(change)
     raw.close()
     with pytest.raises(GalleryError, match=word), open_gallery(str(path)) as gallery:
         search(gallery, unit(1)[0])

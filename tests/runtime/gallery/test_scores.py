@@ -20,7 +20,7 @@ from denet.data.records import Record
 from denet.evaluate import Split
 from denet.graph import RGB_NIR_TIR
 from runtime.gallery import Gallery, GalleryError, Scores, Space, read_scores
-from runtime.gallery.scores import LEAST_ERRORS, Pair, ScoreTable, rates_for
+from runtime.gallery.scores import LEAST_ERRORS, Pair, ScoreTable, rates_for, scores_text, sealed
 from tests.runtime.gallery.people import COMPLETE, DIM, SPACE, TIR, person, search, table_of, unit
 
 STATES = RGB_NIR_TIR.states
@@ -130,8 +130,8 @@ def test_rates_that_cannot_be_told_are_refused() -> None:
 def test_scores_of_another_space_are_refused(gallery: Gallery, tmp_path: Path) -> None:
     scores = table_of({(COMPLETE, COMPLETE): [0.0, 0.5]})
     out = tmp_path / "scores.json"
-    out.write_bytes(msgspec.json.encode(scores.table))
-    assert read_scores(out, SPACE).table == scores.table
+    out.write_bytes(scores_text(scores.table))
+    assert read_scores(out, SPACE).table == sealed(scores.table)
     other = Space(DIM, "a" * 64, "")
     with pytest.raises(GalleryError, match=r"scores\.json: cannot be compared: another projection"):
         read_scores(out, other)
@@ -144,6 +144,13 @@ def test_scores_of_another_space_are_refused(gallery: Gallery, tmp_path: Path) -
     [
         lambda d: d.update(format="else"),
         lambda d: d.update(schema=2),
+        lambda d: d.update(schema=3),
+        lambda d: d.update(rates=[1, 1]),
+        lambda d: d.update(rates=[0.5, 0.1]),
+        lambda d: d.update(rates=[]),
+        lambda d: d["pairs"]["tir"]["tir"].update(cosines=[0.0, 7e37]),
+        lambda d: d["pairs"]["tir"]["tir"].update(found=[0.0, 0.5]),
+        lambda d: d["pairs"]["tir"]["tir"].update(found=[2.0, 0.5]),
         lambda d: d.update(pairs={}),
         lambda d: d["pairs"].update(uv=d["pairs"]["tir"]),
         lambda d: d["pairs"]["tir"]["tir"].update(cosines=[0.5, 0.0]),
@@ -156,9 +163,12 @@ def test_scores_of_another_space_are_refused(gallery: Gallery, tmp_path: Path) -
 def test_damaged_scores_are_one_clear_error(
     tmp_path: Path, change: Callable[[dict[str, Any]], object]
 ) -> None:
-    document = msgspec.to_builtins(table_of({(TIR, TIR): [0.0, 0.5]}).table)
-    change(document)
+    # Of before there was a digest: what it means is all that can be checked.
+    document = msgspec.to_builtins(table_of({(TIR, TIR): [0.0, 0.5]}).table) | {"schema": 1}
     out = tmp_path / "scores.json"
+    out.write_text(json.dumps(document))
+    assert read_scores(out, SPACE).table.rates == tuple(document["rates"])
+    change(document)
     out.write_text(json.dumps(document))
     with pytest.raises(GalleryError, match=r"scores\.json"):
         read_scores(out, SPACE)
@@ -167,3 +177,31 @@ def test_damaged_scores_are_one_clear_error(
         read_scores(out, SPACE)
     with pytest.raises(GalleryError, match="cannot be read"):
         read_scores(tmp_path, SPACE)
+
+
+def test_no_flipped_bit_changes_a_score(tmp_path: Path) -> None:
+    measured = measure_pair(impostors(3, 0, 500), impostors(4, 0, 50))
+    scores = table_of({(TIR, TIR): list(measured.cosines)[:9], (COMPLETE, TIR): [0.0, 0.5]})
+    out, good = tmp_path / "scores.json", scores_text(scores.table)
+    chance, refused = np.random.default_rng(0), 0
+    for place in chance.integers(0, 8 * len(good), 1500).tolist():
+        content = bytearray(good)
+        content[place // 8] ^= 1 << place % 8
+        out.write_bytes(content)
+        try:
+            assert read_scores(out, SPACE).table == sealed(scores.table), place
+        except GalleryError:
+            refused += 1
+    assert refused > 750
+
+
+def test_a_digest_outlives_another_way_to_write_the_same(tmp_path: Path) -> None:
+    table = sealed(table_of({(COMPLETE, TIR): [0.0, 1e-5, 0.5]}).table)
+    out = tmp_path / "scores.json"
+    document = json.loads(scores_text(table))
+    out.write_text(json.dumps(dict(reversed(document.items()))))
+    assert read_scores(out, SPACE).table == table
+    document["rates"][1] *= 0.99
+    out.write_text(json.dumps(document))
+    with pytest.raises(GalleryError, match="damaged or changed"):
+        read_scores(out, SPACE)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.gallery import Enrolment, GalleryError, Space, database, open_gallery
+from runtime.gallery import Enrolment, GalleryError, Space, open_gallery
+from runtime.gallery.connecting import connect
 from runtime.gallery.storage import STORAGES, Storage, decode, encode, size
 from tests.runtime.gallery.people import DIM, SPACE, TIR, person, search, unit
 
@@ -30,7 +31,9 @@ def test_what_is_stored_is_within_its_bound(
     direction = np.array(query) / np.linalg.norm(query)
     blobs = encode(exact.astype(np.float32), storage)
     assert {len(blob) for blob in blobs} == {size(storage, DIM)}
-    found = decode(blobs, storage, DIM).astype(np.float64)
+    decoded, fine = decode(blobs, storage, DIM)
+    assert fine.all()
+    found = decoded.astype(np.float64)
     steps = np.abs(exact).max(axis=1) / 127
     bounds = {"float32": 1e-6, "float16": 5e-4, "int8": steps * np.sqrt(DIM)}
     error = np.abs(found @ direction - exact @ direction)
@@ -42,7 +45,7 @@ def test_typical_errors_of_storage_are_far_below_their_bounds() -> None:
     people, queries = unit(500, 512), unit(50, 512, seed=1)
     truth = queries.astype(np.float64) @ people.astype(np.float64).T
     for storage, most in (("float32", 2e-7), ("float16", 1e-4), ("int8", 3e-3)):
-        found = decode(encode(people, storage), storage, 512)  # type: ignore[arg-type]
+        found, _ = decode(encode(people, storage), storage, 512)  # type: ignore[arg-type]
         assert np.abs(queries @ found.T - truth).max() < most
 
 
@@ -88,14 +91,14 @@ def test_what_is_removed_is_out_of_the_file(path: Path) -> None:
 
 def test_every_commit_is_synced_and_every_removal_overwritten(path: Path) -> None:
     """A loss of power cannot be tested here; that SQLite is asked for what survives it can."""
-    for create in (True, False):
-        connection = database.connect(path, create=create)
-        asked = {
-            pragma: connection.execute(f"PRAGMA {pragma}").fetchone()[0]
-            for pragma in ("journal_mode", "synchronous", "secure_delete", "foreign_keys")
-        }
-        connection.close()
-        full = 2
-        assert asked == {
-            "journal_mode": "wal", "synchronous": full, "secure_delete": 1, "foreign_keys": 1
-        }  # fmt: skip
+    open_gallery(str(path), create=True).close()
+    connection = connect(path)
+    asked = {
+        pragma: connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+        for pragma in ("journal_mode", "synchronous", "secure_delete", "trusted_schema")
+    }
+    connection.close()
+    extra = 3  # the folder, too, once the journal is gone
+    assert asked == {
+        "journal_mode": "delete", "synchronous": extra, "secure_delete": 1, "trusted_schema": 0
+    }  # fmt: skip

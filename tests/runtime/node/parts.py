@@ -18,6 +18,7 @@ from runtime.node.health import Verdict
 from runtime.node.settings import NodeSettings, convert
 from runtime.node.stage import Stage
 from runtime.node.stage_items import Crop
+from tests.runtime.bundle.damage import edit_manifest
 
 MODALITIES, STATES = RGB_NIR_TIR.modalities, RGB_NIR_TIR.states
 
@@ -68,8 +69,7 @@ def settings(bundle: Path, recording: Path, **more: Any) -> NodeSettings:
 def another(bundle: Path, to: Path, **changes: Any) -> Path:
     """A copy of a bundle in whose manifest these values are others."""
     shutil.copytree(bundle, to)
-    manifest = json.loads((to / "manifest.json").read_text())
-    (to / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+    edit_manifest(to, lambda manifest: manifest.update(changes))
     return to
 
 

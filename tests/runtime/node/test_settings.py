@@ -11,7 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
+from msgspec.structs import replace
+from PIL import Image
 
 from denet.graph import RGB_NIR_TIR, Graph
 from runtime.bundle.bundle import Bundle
@@ -83,7 +86,9 @@ def test_a_source_must_be_of_a_modality_that_the_bundle_has(
         (small("[batches]\ndeadline = 'soon'"), ["batches.deadline", "expected `float`"]),
         (small(sources="[sources]\n"), ["sources: none is given"]),
         (small("[health.tir]"), ["health.tir", "[sources.tir]"]),
-        (small("[health.rgb]\nrange16 = [3, 1]"), ["health.rgb", "range16"]),
+        (small("[health.rgb]\nrange16 = [1, 3]"), ["health.rgb.range16", "sources.rgb.range"]),
+        (small("range = [3, 1]"), ["sources.rgb", "two rising values"]),
+        (small("range = [3, inf]"), ["sources.rgb", "two rising values"]),
         (small('[boxes]\nfile = "a"\ncall = "b"'), ["boxes", "exclude"]),
         (small('[gallery]\nurl = "g"\nfmr = 0.1'), ["gallery.fmr"]),
         (small('[gallery]\nurl = "g"\nscores = "s"\nthreshold = 1'), ["gallery.threshold"]),
@@ -124,6 +129,29 @@ def test_a_good_node_passes(bundle_path: Path, data: Path, tmp_path: Path) -> No
     assert done.exit_code == 0, done.output
     passed = ("sources.rgb", "sources.nir", "sources.tir", "boxes", "model", "events")
     assert done.stdout.splitlines() == [f"ok: {part}" for part in passed]
+
+
+def test_a_range_that_is_not_the_sensors(bundle_path: Path, tmp_path: Path) -> None:
+    """14 bits, as a thermal camera gives them, for a bundle of 16."""
+    (tmp_path / "TI").mkdir()
+    across = np.linspace(7000, 9000, 32)
+    values = np.rint(across + np.random.default_rng(0).normal(0, 30, (64, 32))).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "TI" / "1.png")
+    model = f'name = "a"\n[model]\nbundle = "{bundle_path}"\nbackend = "ort-cpu"\n'
+    source = f'[sources.tir]\nurl = "folder:{tmp_path}"\nrate = 50\n'
+    config = written(tmp_path / "node.toml", model + source)
+    refused(denet("node", "check", config), "sources.tir: values from", "range 0 to 65535")
+    written(config, f"{model}{source}range = [7000, 9000]\n")
+    assert denet("node", "check", config).exit_code == 0
+
+
+def test_a_recording_without_a_picture(bundle_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "TI").mkdir()
+    Image.fromarray(np.full((64, 32), 300.5, np.float32)).save(tmp_path / "TI" / "1.tif")
+    source = f'[sources.tir]\nurl = "folder:{tmp_path}"\nrate = 50\n'
+    model = f'name = "a"\n[model]\nbundle = "{bundle_path}"\nbackend = "ort-cpu"\n'
+    config = written(tmp_path / "node.toml", model + source)
+    refused(denet("node", "check", config), "1.tif: 32-bit fractions", "say which are black")
 
 
 def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
@@ -260,11 +288,12 @@ password_env = "MQTT_PASSWORD"
 def test_size_and_range_come_from_calibration_and_bundle(bundle_path: Path, data: Path) -> None:
     manifest = Bundle.open(bundle_path).manifest
     views = {"rgb": View(size=(64, 48)), "tir": View(size=(32, 24))}
-    health = {"nir": {"size": [10, 20], "range16": [1, 2]}}
-    found = limits(settings(bundle_path, data, health=health), views, manifest)
+    given = settings(bundle_path, data, health={"nir": {"size": [10, 20]}})
+    sources = given.sources | {"nir": replace(given.sources["nir"], range=(1, 2.5))}
+    found = limits(replace(given, sources=sources), views, manifest)
     assert found["rgb"].size == (64, 48)
     assert found["tir"].size == (32, 24)
-    assert found["nir"] == Limits(size=(10, 20), range16=(1, 2))
+    assert found["nir"] == Limits(size=(10, 20), range16=(1, 2.5))
     assert found["tir"].range16 == manifest.preprocessing.modalities["tir"].range16
 
 

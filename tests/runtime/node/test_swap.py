@@ -24,6 +24,7 @@ from runtime.node.serving import Serving, load_serving
 from runtime.node.settings import BatchSettings, convert
 from runtime.node.stage_items import Crop
 from runtime.node.swap import Swapper, fingerprint
+from tests.runtime.bundle.damage import edit_manifest
 from tests.runtime.node.parts import STATES, Remembered, another, crop, document, settings
 
 
@@ -142,11 +143,9 @@ def unreadable(bundle: Path) -> None:
 
 def wrong(bundle: Path) -> None:
     """Its golden inputs give embeddings that are not the expected ones."""
-    manifest = (bundle / "manifest.json").read_text()
-    start = manifest.index('"min_cosine"')
-    end = manifest.index("}", start)
-    text = '"min_cosine": {"fp32": 1.5'
-    (bundle / "manifest.json").write_text(manifest[:start] + text + manifest[end:])
+    edit_manifest(
+        bundle, lambda m: m["preprocessing"]["modalities"]["tir"].update(mean=[0.9, 0.1, 0.5])
+    )
 
 
 @pytest.mark.parametrize(

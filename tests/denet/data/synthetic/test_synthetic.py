@@ -158,7 +158,7 @@ def test_what_exists_is_left_alone(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SyntheticError, match="no such directory"):
+    with pytest.raises(SyntheticError, match="does not exist"):
         write_synthetic(tmp_path / "absent" / "set", SMALL)
 
 

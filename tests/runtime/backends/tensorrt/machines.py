@@ -18,6 +18,7 @@ from runtime.backends.tensorrt.device import DeviceError
 from runtime.backends.tensorrt.files import (
     BuildSpec,
     EngineFacts,
+    Found,
     Layers,
     engine_path,
     facts_path,
@@ -25,6 +26,7 @@ from runtime.backends.tensorrt.files import (
     profile_of,
 )
 from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions
+from runtime.backends.tensorrt.trust import trusted_by, with_code
 from runtime.bundle.forms import Forms
 from runtime.composer import Composer
 from tests.runtime.backends.tensorrt.recording import RecordingDevice
@@ -74,7 +76,12 @@ def write_engines(bundle: Bundle, forms: Forms, options: BuildOptions) -> None:
             seconds=0.0,
             tools={},
         )
-        facts_path(path).write_bytes(msgspec.json.encode(facts))
+        facts_path(path).write_bytes(msgspec.json.encode(with_code(facts)))
+
+
+def find_own(bundle: Bundle, here: BuildMachine, forms: Forms) -> Found:
+    """The engines that `here` may load, of those that were built by this user."""
+    return find_engines(bundle, here, forms, trusted_by(bundle, None))
 
 
 class Machine:
@@ -108,7 +115,8 @@ class Machine:
 
 def composer_of(machine: Machine) -> Composer:
     bundle = machine.bundle
-    found = find_engines(bundle, HERE, dict.fromkeys(ENGINES, "fp32"))
+    forms: Forms = dict.fromkeys(ENGINES, "fp32")
+    found = find_own(bundle, HERE, forms)
     assert not found.missing
     backend = tensorrt.TensorRTBackend(found.engines, bundle.manifest.engines, machine.open)
     return Composer(backend, bundle.manifest)

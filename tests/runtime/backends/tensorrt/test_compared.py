@@ -6,15 +6,14 @@ import pytest
 
 from denet.graph import RGB_NIR_TIR
 from export.tensorrt.check import check_engines
-from runtime.backends.tensorrt.files import find_engines
 from runtime.backends.tensorrt.machine import BuildOptions
-from tests.runtime.backends.tensorrt.machines import HERE, Machine, write_engines
+from tests.runtime.backends.tensorrt.machines import HERE, Machine, find_own, write_engines
 
 ENGINES = RGB_NIR_TIR.engines
 
 
 def test_every_engine_is_compared_with_its_onnx_file(machine: Machine) -> None:
-    found = find_engines(machine.bundle, HERE, dict.fromkeys(ENGINES, "fp32"))
+    found = find_own(machine.bundle, HERE, dict.fromkeys(ENGINES, "fp32"))
     told: list[str] = []
     checked = check_engines(machine.bundle, found.engines, machine.open, told.append)
     assert set(checked) == set(told) == set(ENGINES)
@@ -35,7 +34,7 @@ def test_an_engine_that_computes_something_else_is_found(
     machine: Machine, engine: str, instead: str
 ) -> None:
     machine.instead = {engine: instead}
-    found = find_engines(machine.bundle, HERE, dict.fromkeys(ENGINES, "fp32"))
+    found = find_own(machine.bundle, HERE, dict.fromkeys(ENGINES, "fp32"))
     checked = check_engines(machine.bundle, found.engines, machine.open)
     assert [name for name, each in checked.items() if not each.good] == [engine]
 
@@ -45,6 +44,6 @@ def test_engines_are_compared_in_a_batch_that_they_take(
     machine: Machine, batch: tuple[int, int, int]
 ) -> None:
     write_engines(machine.bundle, dict.fromkeys(ENGINES, "fp32"), BuildOptions(batch=batch))
-    found = find_engines(machine.bundle, HERE, dict.fromkeys(ENGINES, "fp32"))
+    found = find_own(machine.bundle, HERE, dict.fromkeys(ENGINES, "fp32"))
     checked = check_engines(machine.bundle, found.engines, machine.open)
     assert all(each.good for each in checked.values())

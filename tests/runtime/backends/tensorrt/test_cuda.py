@@ -18,7 +18,6 @@ from runtime.backends.tensorrt import cuda as subject
 from runtime.backends.tensorrt.backend import TensorRTBackend
 from runtime.backends.tensorrt.cuda import CudaDevice
 from runtime.backends.tensorrt.device import DeviceError
-from runtime.backends.tensorrt.files import find_engines
 from runtime.composer import Composer
 from tests.runtime.backends.tensorrt.cuda import (
     CudaError,
@@ -28,7 +27,7 @@ from tests.runtime.backends.tensorrt.cuda import (
     PlayedStream,
     PlayedTensorRT,
 )
-from tests.runtime.backends.tensorrt.machines import HERE, MIXED, Machine, inputs, same
+from tests.runtime.backends.tensorrt.machines import HERE, MIXED, Machine, find_own, inputs, same
 
 COMPLETE = RGB_NIR_TIR.complete
 ENGINES = RGB_NIR_TIR.engines
@@ -61,7 +60,7 @@ Played = tuple[PlayedCuda, PlayedTensorRT, PlayedGraphs]
 
 def composer_on(machine: Machine, context: Any = "own") -> Composer:
     bundle = machine.bundle
-    found = find_engines(bundle, HERE, dict.fromkeys(ENGINES, "fp32"))
+    found = find_own(bundle, HERE, dict.fromkeys(ENGINES, "fp32"))
     backend = TensorRTBackend(found.engines, bundle.manifest.engines, lambda: CudaDevice(context))
     return Composer(backend, bundle.manifest)
 

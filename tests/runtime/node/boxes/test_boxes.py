@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,32 @@ def test_boxes_by_time_are_those_of_the_nearest_line(
         (box,) = found
         assert box is not None
         assert abs(box.right - 1 - at) == pytest.approx(min(distances))
+
+
+def test_a_name_is_the_same_however_unicode_writes_it(tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "J\u00fcrgen_1") for form in ("NFC", "NFD"))
+    (tmp_path / "RGB").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "RGB" / f"{apart}.png")
+    (item,) = Recording(tmp_path, rate=1000).source("rgb").frames(threading.Event())
+    assert isinstance(item, Frame)
+    for name in (composed, apart):
+        path = lines(tmp_path / "boxes.jsonl", {"name": name, "boxes": [[0, 0, 1, 1]]})
+        assert read_boxes(path, TOLERANCE)({"rgb": item}, 0) == [Box(0, 0, 1, 1)]
+    same = [{"name": name, "boxes": []} for name in (composed, apart)]
+    with pytest.raises(NodeError, match="has a line already"):
+        read_boxes(lines(tmp_path / "boxes.jsonl", *same), TOLERANCE)
+
+
+def test_boxes_by_time_fit_frames_whose_numbers_have_no_zeros(tmp_path: Path) -> None:
+    (tmp_path / "RGB").mkdir()
+    for i in range(12):
+        Image.new("L", (4, 4), i).save(tmp_path / "RGB" / f"frame_{i}.png")
+    timed = ({"time": i / 1000, "boxes": [[0, 0, 1 + i, 1]]} for i in range(12))
+    finder = read_boxes(lines(tmp_path / "boxes.jsonl", *timed), 0.0001)
+    recording = Recording(tmp_path, rate=1000)
+    for i, sample in enumerate(recording.samples):
+        found = Frame("rgb", 0.0, read_pixels(sample.files["rgb"]), i, position=i / 1000)
+        assert finder({"rgb": found}, 0) == [Box(0, 0, 1 + int(found.image[0, 0]), 1)]
 
 
 def test_frames_of_a_folder_carry_their_names(data: Path) -> None:

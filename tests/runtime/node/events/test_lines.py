@@ -19,6 +19,7 @@ from runtime.node.events import (
     LinesSettings,
     open_sinks,
 )
+from runtime.node.events.encoding import encode
 from runtime.node.events.lines import LinesSink
 from tests.disk import files_of_at_most
 from tests.runtime.node.events.parts import MB, event
@@ -91,11 +92,11 @@ def test_who_listens_cannot_stop_a_sink(tmp_path: Path) -> None:
 @pytest.mark.parametrize("torn", [b"", b'{"id":', b'{"id": "' + b"y" * 200_000])
 def test_a_line_that_a_loss_of_power_cut_goes(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_bytes(b'{"id": "old"}\n' + torn)
+    path.write_bytes(encode(event(0)) + b"\n" + torn)
     sink = LinesSink(LinesSettings(path=str(path)), print)
     sink.publish(event(1))
     sink.close()
-    assert [line["id"] for line in lines(path)] == ["old", "gate-1-1"]
+    assert [line["id"] for line in lines(path)] == ["gate-1-0", "gate-1-1"]
 
 
 def test_a_full_disk_is_told_once_counted_and_survived(tmp_path: Path) -> None:

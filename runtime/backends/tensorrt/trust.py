@@ -1,0 +1,166 @@
+"""Which built engines may be loaded. An engine is a program: its facts, and their digests, say what
+it is, but whoever made it wrote them.
+
+What this machine built is known by a code over the facts, with a key that is drawn at the first
+build and stays with the user. What others built is taken where somebody whose key the node trusts
+has signed for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from denet.files import written_whole
+from denet.outputs import writing
+from denet.reading import read_file, reading
+from runtime.backends.tensorrt.files import (
+    FOLDER,
+    BuiltEngine,
+    EngineFacts,
+    EngineFileError,
+    open_engine,
+)
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import Sha256
+from runtime.bundle.signature import check_signature, write_signature
+
+SIGNED = "engines.json"
+"""In the folder of the engines: what is signed, with the signature beside it."""
+
+KEY = "build.key"
+
+_BYTES = 32
+
+
+class SignedEngines(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The engines that a signature is of, by the digests of their facts."""
+
+    format: Literal["denet-engines"] = "denet-engines"
+    engines: tuple[Sha256, ...]
+
+
+def key_path() -> Path:
+    """Where this user's key is: in the folder that systemd gives a service for its state, else in
+    that of the user."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0]) / KEY
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "denet" / KEY
+
+
+def with_code(facts: EngineFacts) -> EngineFacts:
+    """Facts of an engine that was built here just now, with the code that says so.
+
+    Raises:
+        EngineFileError: the key cannot be read or made.
+    """
+    return msgspec.structs.replace(facts, code=_code(_own_key() or _new_key(), facts))
+
+
+def is_own(facts: EngineFacts) -> bool:
+    """Whether an engine was built here. Raises: EngineFileError, the key cannot be read."""
+    key = _own_key()
+    return key is not None and hmac.compare_digest(_code(key, facts), facts.code)
+
+
+def trusted_by(bundle: Bundle, key: Path | None) -> Callable[[EngineFacts], bool]:
+    """Whether an engine of a bundle may be loaded, by its facts.
+
+    Args:
+        bundle: whose engines they are.
+        key: a file of public keys whose signatures are trusted; None for none.
+
+    Raises:
+        BundleError: engines are signed, and the signature is not good.
+        EngineFileError: the list of those that are signed, or the key of this machine, is damaged.
+    """
+    signed = frozenset() if key is None else _signed(bundle, key)
+    return lambda facts: is_own(facts) or _digest(facts) in signed
+
+
+def _code(key: bytes, facts: EngineFacts) -> str:
+    return hmac.new(key, _plain(facts), hashlib.sha256).hexdigest()
+
+
+def _digest(facts: EngineFacts) -> str:
+    return hashlib.sha256(_plain(facts)).hexdigest()
+
+
+def _plain(facts: EngineFacts) -> bytes:
+    return msgspec.json.encode(msgspec.structs.replace(facts, code=""), order="deterministic")
+
+
+def _own_key() -> bytes | None:
+    path = key_path()
+    try:
+        if not path.exists():
+            return None
+    except OSError:  # a folder that this user may not look into holds nothing of theirs
+        return None
+    key = read_file(path, EngineFileError, _BYTES)
+    if len(key) != _BYTES:
+        raise EngineFileError(f"{path}: damaged: remove it, and build the engines again")
+    return key
+
+
+def _new_key() -> bytes:
+    """A key, kept for this user alone."""
+    path, key = key_path(), secrets.token_bytes(_BYTES)
+    with writing(path, EngineFileError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path, private=True) as temporary:
+            temporary.write_bytes(key)
+    return key
+
+
+def sign_engines(bundle: Bundle, key: Path) -> int:
+    """Sign for the engines of a bundle that were built here, of all machines and forms: how many.
+
+    Raises:
+        BundleError: they cannot be signed.
+        EngineFileError: the key of this machine cannot be read.
+    """
+    own = [built for built in _all(bundle) if is_own(built.facts)]
+    if own:
+        content = msgspec.json.encode(
+            SignedEngines(engines=tuple(_digest(built.facts) for built in own))
+        )
+        listed = bundle.root / FOLDER / SIGNED
+        write_signature(_beside(listed), content, key)
+        with writing(listed, EngineFileError), written_whole(listed) as temporary:
+            temporary.write_bytes(content)
+    return len(own)
+
+
+def _all(bundle: Bundle) -> list[BuiltEngine]:
+    found = []
+    for path in sorted((bundle.root / FOLDER).glob("*/*/*.engine")):
+        try:
+            built = open_engine(path)
+            built.read()
+        except EngineFileError:
+            continue  # unfinished or damaged: it would not be loaded either
+        found.append(built)
+    return found
+
+
+def _signed(bundle: Bundle, key: Path) -> frozenset[str]:
+    listed = bundle.root / FOLDER / SIGNED
+    if not listed.exists():
+        return frozenset()
+    content = read_file(listed, EngineFileError)
+    check_signature(_beside(listed), content, key)
+    with reading(listed, EngineFileError, "not a list of engines"):
+        return frozenset(msgspec.json.decode(content, type=SignedEngines).engines)
+
+
+def _beside(listed: Path) -> Path:
+    return listed.with_name(f"{listed.name}.sig")

@@ -1,0 +1,138 @@
+"""A gallery's file, and its content in memory, which follows it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtime.gallery import database
+from runtime.gallery.database import Holding, is_locked, patient, read_holding
+from runtime.gallery.held import HeldFile
+from runtime.gallery.mirror import Mirror
+from runtime.gallery.rows import check_file
+from runtime.gallery.space import GalleryError
+from runtime.sqlite import transaction
+
+UNREAD = -1
+"""No version of a file: memory is behind it."""
+
+
+class MirroredFile:
+    """The file at a path, with a `Mirror` of it. One call at a time.
+
+    Args:
+        path, create, upgrade: as of `HeldFile`.
+
+    Raises:
+        GalleryError: as of `HeldFile`.
+    """
+
+    def __init__(self, path: Path, *, create: bool, upgrade: bool) -> None:
+        self._file = HeldFile(path, create=create, upgrade=upgrade)
+        self._mirror: Mirror | None = None
+        self._version = UNREAD
+        self._failed: tuple[sqlite3.Connection, int, Exception] | None = None
+        self._checked: sqlite3.Connection | None = None
+
+    def mirror(self) -> Mirror | None:
+        """All embeddings, as they are in the file now; None before the first enrolment.
+
+        While another process commits, what was there before is what counts, and nobody waits.
+
+        Raises:
+            GalleryError: the file is gone, no gallery any more, or damaged.
+            sqlite3.Error: it cannot be read.
+        """
+        try:
+            self._follow(wait=self._mirror is None)
+            if self._mirror is not None:
+                return self._updated()
+        except sqlite3.OperationalError as error:
+            if self._mirror is None or not is_locked(error):
+                raise
+            return self._mirror
+        with patient(self._file.connection):
+            return self._updated()
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[sqlite3.Connection, Holding]]:
+        """One state of the file: a connection to it, and what it says of its entries.
+
+        Raises:
+            GalleryError: the file is gone, no gallery any more, or damaged.
+        """
+        self._follow(wait=True)
+        connection = self._file.connection
+        with patient(connection), transaction(connection, "DEFERRED"):
+            yield connection, read_holding(connection, self._file.path)
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[sqlite3.Connection, Holding]]:
+        """As `reading`; all changes within are made, or none. The first time the whole file is
+        checked: a change would make damage worse.
+
+        Raises:
+            GalleryError: also if the file was replaced meanwhile.
+        """
+        with self.reading() as (connection, holding):
+            if self._checked is not connection:
+                check_file(connection, holding, self._file.path)
+        self._checked = connection
+        with database.writing(connection):
+            yield connection, read_holding(connection, self._file.path)
+        self._version = UNREAD  # a connection is not told of its own changes
+        self._file.written()
+
+    def close(self) -> None:
+        """Let go of file and memory."""
+        self._drop()
+        self._file.close()
+
+    def _follow(self, *, wait: bool) -> None:
+        if self._file.follow(wait=wait):
+            self._drop()
+
+    def _updated(self) -> Mirror | None:
+        connection, version = self._file.connection, self._file.version()
+        if self._mirror is not None and version == self._version:
+            return self._mirror
+        if self._failed is not None and self._failed[:2] == (connection, version):
+            raise self._failed[2]  # reading all of it again would end the same
+        self._failed = None
+        try:
+            with transaction(connection, "DEFERRED"):
+                self._read(connection)
+        except (GalleryError, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.OperationalError) and is_locked(error):
+                raise
+            self._drop()
+            self._failed = (connection, version, error)
+            raise
+        self._version = version
+        return self._mirror
+
+    def _read(self, connection: sqlite3.Connection) -> None:
+        holding = read_holding(connection, self._file.path)
+        if self._mirror is not None:
+            try:
+                if self._mirror.follows(holding):
+                    self._mirror.update(connection, holding)
+                    return
+            except GalleryError:
+                pass  # what was in memory may be of a copy that was put in the file's place
+            self._drop()
+        if not holding.bare:
+            mirror = Mirror(holding, self._file.path)
+            try:
+                mirror.update(connection, holding)
+            except BaseException:
+                mirror.index.close()
+                raise
+            self._mirror = mirror
+
+    def _drop(self) -> None:
+        if self._mirror is not None:
+            self._mirror.index.close()
+        self._mirror, self._version = None, UNREAD

@@ -1,0 +1,290 @@
+"""What is fuzzed: each kind of file that is read, with a whole one to start from."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from tests.fuzz.running import Reader, in_file
+from tests.paths import SAMPLES
+
+Made = Callable[[Path, Path], Reader]
+"""Makes a reader of the stock in the first folder, with the second to work in."""
+
+
+def bundle_copy(base: Path, folder: Path) -> Path:
+    """A bundle whose files are links to those of the stock."""
+    copy = folder / "model.denet"
+    shutil.copytree(base / "stock" / "old.denet", copy, copy_function=os.link)
+    return copy
+
+
+def manifest(base: Path, folder: Path) -> Reader:
+    from runtime import Bundle
+
+    root = bundle_copy(base, folder)
+    content = (root / "manifest.json").read_bytes()
+    whole = Bundle.open(root).manifest
+    return Reader(
+        "manifest",
+        (content,),
+        in_file(root / "manifest.json"),
+        lambda: Bundle.open(root).manifest,
+        lambda found: bool(found == whole),
+    )
+
+
+def _resealed(root: Path, path: str, content: bytes) -> None:
+    """A file of a bundle replaced, by somebody who corrects what the manifest says of it."""
+    from runtime.bundle.manifest import read_manifest
+    from runtime.bundle.writing import store, store_manifest
+
+    (root / path).unlink()
+    changed = store(root, path, content)
+
+    def renew(value: Any) -> Any:
+        if isinstance(value, dict):
+            if value.get("path") == path:
+                return msgspec.to_builtins(changed)
+            return {key: renew(each) for key, each in value.items()}
+        return [renew(each) for each in value] if isinstance(value, list) else value
+
+    before = read_manifest(root)
+    (root / "manifest.json").unlink()
+    store_manifest(root, msgspec.convert(renew(msgspec.to_builtins(before)), type(before)))
+
+
+def _of_a_bundle(name: str, path: str) -> Made:
+    def make(base: Path, folder: Path) -> Reader:
+        from runtime import Runtime
+
+        root = bundle_copy(base, folder)
+        image = {
+            m: SAMPLES / name / "000001_cam1_0_00.jpg"
+            for m, name in (("rgb", "RGB"), ("nir", "NI"), ("tir", "TI"))
+        }
+
+        def embed() -> Any:
+            with Runtime.load(root, "ort-cpu", threads=1) as runtime:
+                runtime.check()
+                return runtime.embed(image)
+
+        content, whole = (root / path).read_bytes(), embed()
+        return Reader(
+            name,
+            (content,),
+            lambda content: _resealed(root, path, content),
+            embed,
+            lambda found: bool(found @ whole > 0.9999),
+        )
+
+    return make
+
+
+def gallery(base: Path, folder: Path) -> Reader:
+    from runtime.gallery import open_gallery
+
+    content = (base / "stock" / "people.db").read_bytes()
+    path = folder / "people.db"
+
+    def put(content: bytes) -> None:
+        for each in folder.glob("people.db*"):
+            each.unlink()
+        path.write_bytes(content)
+
+    put(content)
+    with open_gallery(str(path)) as opened:
+        space = opened.space
+        states = [entry.state for entry in opened.entries()]
+    assert space is not None
+    queries = np.random.default_rng(0).normal(size=(4, space.dim)).astype(np.float32)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+
+    def use() -> Any:
+        with open_gallery(str(path)) as opened:
+            found = opened.search(space, queries, [states[0]] * 4, top=3)
+            return (
+                [[(m.identity, round(m.cosine, 6), m.entry) for m in row] for row in found],
+                [(e.id, e.identity, e.state, e.time, e.source) for e in opened.entries()],
+            )
+
+    whole = use()
+    return Reader("gallery", (content,), put, use, lambda found: bool(found == whole))
+
+
+def outbox(_: Path, folder: Path) -> Reader:
+    from runtime.node.events.outbox import Outbox
+
+    path = folder / "outbox.db"
+    sent = [(f"denet/{i}", b'{"number": %d}' % i * (1 + i % 5)) for i in range(40)]
+    made = Outbox(path, 1 << 20)
+    made.add(sent)
+    made.close()
+    content = path.read_bytes()
+
+    def put(content: bytes) -> None:
+        for each in folder.glob("outbox.db*"):
+            each.unlink()
+        path.write_bytes(content)
+
+    def use() -> Any:
+        opened = Outbox(path, 1 << 20)
+        try:
+            return [(each.topic, each.body) for each in opened.claim(100)]
+        finally:
+            opened.close()
+
+    def right(found: Any) -> bool:
+        """Those that are given out are right and in order; the others are told of."""
+        rest = iter(sent)
+        return all(each in rest for each in found)
+
+    return Reader("outbox", (content,), put, use, right)
+
+
+def embeddings(base: Path, folder: Path) -> Reader:
+    from runtime.gallery.sightings import read_sightings
+
+    path = folder / "e.npz"
+    content = (base / "stock" / "e.npz").read_bytes()
+
+    def use() -> Any:
+        found = read_sightings(path)
+        return found.space, found.names, found.states, found.embeddings.tobytes()
+
+    in_file(path)(content)
+    whole = use()
+    return Reader("npz", (content,), in_file(path), use, lambda found: bool(found == whole))
+
+
+def scores(base: Path, folder: Path) -> Reader:
+    from runtime.gallery import open_gallery
+    from runtime.gallery.scores import read_scores
+
+    path = folder / "scores.json"
+    content = (base / "stock" / "scores.json").read_bytes()
+    with open_gallery(str(base / "stock" / "people.db")) as opened:
+        space = opened.space
+    assert space is not None
+    in_file(path)(content)
+    whole = read_scores(path, space).table
+    return Reader(
+        "scores",
+        (content,),
+        in_file(path),
+        lambda: read_scores(path, space).table,
+        lambda found: bool(found == whole),
+    )
+
+
+def checkpoint(base: Path, folder: Path) -> Reader:
+    from denet.checkpoint import load_checkpoint
+
+    path = folder / "model.safetensors"
+    content = (base / "stock" / "old.safetensors").read_bytes()
+
+    def use() -> Any:
+        model = load_checkpoint(path)
+        return model.config, {k: v.numpy().tobytes() for k, v in model.state_dict().items()}
+
+    in_file(path)(content)
+    whole = use()
+    return Reader("checkpoint", (content,), in_file(path), use, lambda found: bool(found == whole))
+
+
+def recipe(base: Path, folder: Path) -> Reader:
+    from denet.recipe import read_recipe
+
+    path = folder / "recipe.toml"
+    content = (base / "stock" / "tiny.toml").read_bytes()
+    more = (
+        b"[train]\nlr = 1e-3\nmilestones = [1, 2]\n[augment]\nerase = 0.5\n[model]\ndem_beta = 1\n"
+    )
+    use = lambda: read_recipe(None, path)  # noqa: E731
+    return Reader("recipe", (content, more), in_file(path), use, None)
+
+
+def node(_: Path, folder: Path) -> Reader:
+    from runtime.node import read_settings
+    from tests.paths import ROOT
+
+    path = folder / "node.toml"
+    content = (ROOT / "docs" / "node.toml").read_bytes()
+    return Reader("node.toml", (content,), in_file(path), lambda: read_settings(path), None)
+
+
+CAMERAS = b"""
+[rgb]
+size = [640, 480]
+[tir]
+size = [320, 256]
+homography = [[0.5, 0.0, 3.0], [0.0, 0.5, -2.0], [0.0, 0.0, 1.0]]
+"""
+
+
+def cameras(_: Path, folder: Path) -> Reader:
+    from runtime.node.boxes.homography import read_views
+
+    path = folder / "cameras.toml"
+    return Reader("cameras", (CAMERAS,), in_file(path), lambda: read_views(path), None)
+
+
+def boxes(_: Path, folder: Path) -> Reader:
+    from runtime.node.boxes.box_file import read_boxes
+
+    path = folder / "boxes.jsonl"
+    named = b"".join(
+        b'{"name": "%06d", "boxes": [[10, 20, 70, 180], [1.5, 2, 3, 4]]}\n' % i for i in range(8)
+    )
+    timed = b"".join(b'{"time": %d.5, "boxes": [[10, 20, 70, 180]]}\n' % i for i in range(8))
+    return Reader("boxes", (named, timed), in_file(path), lambda: read_boxes(path, 0.1), None)
+
+
+def images(_: Path, folder: Path) -> Reader:
+    from denet.images import read_image
+    from runtime.preprocess import ImageError
+
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 16, 3), np.uint8)
+    colour, deep = Image.fromarray(pixels), Image.fromarray(pixels[..., 0].astype(np.uint16) * 200)
+    files = []
+    for kind in ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF"):
+        stream = io.BytesIO()
+        colour.save(stream, kind)
+        files.append(stream.getvalue())
+    for kind in ("PNG", "TIFF"):
+        stream = io.BytesIO()
+        deep.save(stream, kind)
+        files.append(stream.getvalue())
+    files.append(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{ } loop\n")
+    path = folder / "image.png"
+
+    def use() -> Any:
+        return np.asarray(read_image(path, ImageError)).shape
+
+    return Reader("images", tuple(files), in_file(path), use, None)
+
+
+READERS: dict[str, Made] = {
+    "manifest": manifest,
+    "bundle, an engine": _of_a_bundle("bundle, an engine", "onnx/fp32/dem_rgb2tir.onnx"),
+    "bundle, the canary": _of_a_bundle("bundle, the canary", "canary.npz"),
+    "gallery": gallery,
+    "outbox": outbox,
+    "npz": embeddings,
+    "scores": scores,
+    "checkpoint": checkpoint,
+    "recipe": recipe,
+    "node.toml": node,
+    "cameras": cameras,
+    "boxes": boxes,
+    "images": images,
+}
+"""Every kind of file, by name."""
