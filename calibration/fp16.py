@@ -13,9 +13,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnxruntime.quantization.onnx_model import ONNXModel
-from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from calibration.onnxruntime_tools import ONNXModel, convert_float_to_float16
 from calibration.ranges import Ranges
 
 LARGEST = 65504.0

@@ -23,15 +23,17 @@ from contextlib import contextmanager
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationMethod, QuantType
-from onnxruntime.quantization.calibrate import TensorData, TensorsData
-from onnxruntime.quantization.matmul_nbits_quantizer import (
+
+from calibration.onnxruntime_tools import (
+    CalibrationMethod,
     DefaultWeightOnlyQuantConfig,
     MatMulNBitsQuantizer,
+    ONNXModel,
+    QDQQuantizer,
+    QuantType,
+    TensorData,
+    TensorsData,
 )
-from onnxruntime.quantization.onnx_model import ONNXModel
-from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-
 from calibration.ranges import Method, Ranges
 from runtime.bundle.forms import Platform
 

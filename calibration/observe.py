@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-from onnxruntime.quantization.calibrate import HistogramCollector
 
 from calibration.errors import CalibrationError
+from calibration.onnxruntime_tools import HistogramCollector
 from calibration.ranges import PERCENTILE, Ranges
 from calibration.replay import Arrays, Replay, ReplayEngines, all_in
 from calibration.samples import ChosenSamples

@@ -18,6 +18,8 @@ from calibration.errors import CalibrationError
 from denet.data.records import DataError, ImageRef, Record, open_data, unmatched
 from denet.folders import is_folder, modality_folders
 from denet.graph import Graph, Modality, State
+from denet.images import MOST_BYTES
+from denet.reading import read_file
 from runtime.bundle.manifest import Manifest
 from runtime.preprocess import Preprocessor, to_pillow
 from runtime.samples import find_samples
@@ -97,10 +99,7 @@ class ChosenSamples:
             total.update(f"{record.name}\n".encode())
             for modality in self.state.available:
                 path = record.images[modality].path
-                try:
-                    content = hashlib.sha256(path.read_bytes()).hexdigest()
-                except OSError as error:
-                    raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+                content = hashlib.sha256(read_file(path, DataError, MOST_BYTES)).hexdigest()
                 total.update(f"{modality} {content}\n".encode())
         return total.hexdigest()
 

@@ -78,7 +78,7 @@ def to_grey_or_rgb(image: Decoded, range16: Range) -> Image.Image:
 
     Raises:
         PixelError: its values are of 32 bits, do not fit into 16, and `range16` is none that
-            somebody chose: see `whole_values`.
+            somebody chose: see `declared_values`.
     """
     if not isinstance(image, Image.Image):
         return Image.fromarray(to_8_bit(image, range16))

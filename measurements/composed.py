@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
@@ -33,6 +32,7 @@ from export.bundle import export_bundle
 from export.monolith import monolith
 from runtime import Runtime
 from runtime.backends.base import EngineCall
+from runtime.backends.onnxruntime.library import ort
 from runtime.benchmark.monolith import graph_side
 from runtime.machine import read_cpu
 

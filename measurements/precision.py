@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from composed import interleave, one_of_each, processor, ratio
 from rich.console import Console
 from rich.table import Table
 
 from runtime import Bundle, Runtime
+from runtime.backends.onnxruntime.library import ort
 from runtime.bundle.forms import FORMS, Form
 from runtime.bundle.slim import slim
 

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from alternating import apart
 from goals import prepare
@@ -34,6 +33,7 @@ from denet.graph import branch_engine, cmft_engine
 from denet.model import DENet
 from export.onnx import to_onnx_model
 from runtime import Bundle
+from runtime.backends.onnxruntime.library import ort
 from runtime.benchmark.stats import Ratio
 from runtime.benchmark.turns import Side
 from runtime.machine import read_machine

@@ -113,7 +113,7 @@ def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    found = {
+    content = {
         "embeddings": result.embeddings,
         "names": np.array(result.names),
         "states": np.array([state.name for state in result.states]),
@@ -125,4 +125,4 @@ def save_embeddings(out: Path, result: Embedded, runtime: Runtime) -> None:
     with outputs.writing(out, OutputError):
         outputs.check_kept(out, EMBEDDINGS, OutputError, replace=True)
         with written_whole(out, private=True) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **with_digest(found))
+            np.savez(stream, **with_digest(content))

@@ -18,7 +18,6 @@ from denet.graph import Modality, State
 from denet.pixels import Range
 from runtime.backends import BackendError, Choice, choose
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.signature import check_signed
 from runtime.canary import CanaryReport, check_canary
 from runtime.composer import Composer
 from runtime.head import Head
@@ -126,6 +125,8 @@ class Runtime:
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         trusted = None if key is None else Path(key)
         if trusted is not None:
+            from runtime.bundle.signature import check_signed  # what it needs, few do
+
             check_signed(opened, trusted)
         choice = choose(
             opened,

@@ -54,6 +54,7 @@ def connect(
     prepare: Callable[[sqlite3.Connection], None],
     *,
     patience: float,
+    read_only: bool = False,
 ) -> sqlite3.Connection:
     """Open a file; it is closed again if it cannot be prepared.
 
@@ -64,13 +65,14 @@ def connect(
         path: the file, which is there.
         prepare: sees that the file is the right one, and makes its tables.
         patience: seconds that a call waits for other connections.
+        read_only: leave the file as it is.
 
     Raises:
         sqlite3.Error: it cannot be opened.
     """
     connection = sqlite3.connect(
         # Not a path: SQLite would make a file where there is none, which anybody can read.
-        f"{path.absolute().as_uri()}?mode=rw",
+        f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
         uri=True,
         timeout=patience,
         isolation_level=None,

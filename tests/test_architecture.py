@@ -24,7 +24,6 @@ SHARED = (
     "denet.arrays",
     "denet.console",
     "denet.errors",
-    "denet.mishaps",
     "denet.exchange",
     "denet.files",
     "denet.folders",
@@ -32,6 +31,7 @@ SHARED = (
     "denet.images",
     "denet.lazy",
     "denet.marks",
+    "denet.mishaps",
     "denet.missing",
     "denet.options",
     "denet.outputs",
@@ -98,6 +98,14 @@ NAMES_MODALITIES: dict[str, str] = {
 """Files that name the three modalities together, and why."""
 
 
+OPENS_IMAGES: dict[str, str] = {
+    "denet/figures/drawing.py": "what it has drawn",
+    "denet/figures/style.py": "what it has drawn",
+    "runtime/node/faults/effects.py": "what it has compressed, to show damage",
+}
+"""Files that open an image without `denet.images`, and which."""
+
+
 @pytest.fixture(scope="module")
 def imports() -> grimp.ImportGraph:
     return grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
@@ -142,6 +150,19 @@ def test_modules_import_one_another_in_no_circle(imports: grimp.ImportGraph) -> 
         tuple(TopologicalSorter(edges).static_order())
     except CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_one_place_imports_onnx_runtime() -> None:
+    """It has to be kept from reporting to its maker before it is loaded."""
+    found = {
+        str(path.relative_to(ROOT))
+        for path in product()
+        if re.search(r"^\s*(import|from) onnxruntime\b(?!_)", path.read_text(), re.M)
+    }
+    assert found == {
+        "calibration/onnxruntime_tools.py",  # behind the other
+        "runtime/backends/onnxruntime/library.py",
+    }
 
 
 @pytest.mark.parametrize("package", LAYERS)
@@ -204,3 +225,9 @@ def test_the_set_of_modalities_is_a_value() -> None:
         if {"rgb", "nir", "tir"} <= named_in(node)
     }
     assert found == NAMES_MODALITIES.keys()
+
+
+def test_one_module_opens_images_that_others_wrote() -> None:
+    opening = re.compile(r"\bImage\.open\(")
+    found = {str(p.relative_to(ROOT)) for p in product() if opening.search(p.read_text())}
+    assert found == OPENS_IMAGES.keys()

@@ -38,7 +38,7 @@ COMMANDS: dict[str, Arguments] = {
         *("gallery", "calibrate", root, data, "--out", made / "x.json"),
     ),
     "verify": lambda root, *_: ("verify", root),
-    "bench": lambda root, *_: ("bench", root, "--backend", "ort-cpu", "--only", "states"),
+    "bench": lambda root, *_: ("bench", "run", root, "--backend", "ort-cpu", "--only", "states"),
     "calibrate": lambda root, data, _: ("calibrate", root, data),
     "project": lambda root, data, _: ("project", root, data, "--dim", 24),
 }

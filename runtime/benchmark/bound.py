@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.session import open_session
 

@@ -19,11 +19,13 @@ PATIENCE = 600.0
 """Seconds after which a process is given up."""
 
 BEGIN = (
+    "import sys; sys.path[:] = sys.argv[2:]; "
     "import time; began = time.perf_counter(); from runtime import Runtime; "
     "took = time.perf_counter() - began; "
     "from runtime.benchmark.child import main; main(took)"
 )
-"""The program of a fresh process: what a node imports is timed before anything else is."""
+"""The program of a fresh process: what a node imports is timed before anything else is. Modules are
+looked for where this process finds them, not in the current directory."""
 
 
 def start_costs(
@@ -83,7 +85,7 @@ def _cost(engines: Collection[str], batch: int, told: Sequence[Told]) -> StartCo
 
 def _run(asked: Asked) -> Told:
     """A fresh process that does what is asked."""
-    command = [sys.executable, "-c", BEGIN, msgspec.json.encode(asked).decode()]
+    command = [sys.executable, "-c", BEGIN, msgspec.json.encode(asked).decode(), *sys.path]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
         return msgspec.json.decode(done.stdout, type=Told)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import msgspec
 import numpy
-import onnxruntime
 import PIL
 
+from runtime.backends.onnxruntime.library import ort
 from runtime.benchmark import result
 from runtime.machine import Machine, limits_in_force, read_machine, throttle_counts
 
@@ -63,7 +63,7 @@ def versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "numpy": numpy.__version__,
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": ort.__version__,
         "pillow": PIL.__version__,
     }
 

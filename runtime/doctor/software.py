@@ -162,7 +162,7 @@ def answer(request: str) -> None:
 
 
 def _onnxruntime(has_gpu: bool) -> dict[str, Any]:
-    import onnxruntime as ort
+    from runtime.backends.onnxruntime.library import ort
 
     if has_gpu and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()  # CUDA and cuDNN that came with pip are not found without it

@@ -186,6 +186,36 @@ def remove(
     say(f"{setting}: entries of {identity} removed: {gone}")
 
 
+@gallery.command("backup")
+@reported()
+def backup(
+    setting: GalleryArg,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a gallery at OUT.")] = False,
+) -> None:
+    """Copy a gallery, which may be in use, and see that the copy is whole."""
+    from denet.outputs import check_output
+    from runtime.gallery.copying import BACKUP
+    from runtime.gallery.opening import open_file
+    from runtime.gallery.space import GalleryError
+
+    check_output(out, BACKUP, GalleryError, replace=force)
+    with open_file(setting) as opened:
+        count = opened.backup(out)
+    say(f"{setting}: copied to {out}, entries: {count}")
+
+
+@gallery.command("check")
+@reported()
+def check(setting: GalleryArg) -> None:
+    """Read all of a gallery, and see that nothing in it is damaged."""
+    from runtime.gallery.opening import open_file
+
+    with open_file(setting, read_only=True) as opened:
+        count = opened.check()
+    say(f"{setting}: whole, entries: {count}")
+
+
 def sightings(
     samples: SampleOptions,
     single: ImageOptions,

@@ -24,13 +24,13 @@ from runtime.gallery.space import GalleryError
 from runtime.sqlite import has_tables, keep_journal, pragma, setting, transaction
 
 
-def connect(path: Path, *, create: bool = False, upgrade: bool = True) -> sqlite3.Connection:
+def connect(path: Path, *, create: bool = False, read_only: bool = False) -> sqlite3.Connection:
     """Open the file of a gallery, which is there.
 
     Args:
         path: the file.
         create: make an empty file one.
-        upgrade: take over a file of an earlier schema.
+        leave the file as it is; one of an earlier denet is refused.
 
     Raises:
         GalleryError: it is no gallery, of another schema, damaged, or cannot be opened.
@@ -38,11 +38,14 @@ def connect(path: Path, *, create: bool = False, upgrade: bool = True) -> sqlite
     with in_plain_words(path):
         # Calls take turns under the gallery's lock.
         return sqlite.connect(
-            path, lambda new: _prepare(new, path, create, upgrade), patience=database.PATIENCE
+            path,
+            lambda new: _prepare(new, path, create, read_only),
+            patience=database.PATIENCE,
+            read_only=read_only,
         )
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, create: bool, upgrade: bool) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, create: bool, read_only: bool) -> None:
     if _is_empty(connection):
         if not create:
             raise GalleryError(f"{path}: is empty: nobody is enrolled yet")
@@ -52,11 +55,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, create: bool, upgrade: 
     if pragma(connection, "application_id") != APPLICATION:
         raise GalleryError(f"{path}: is not a gallery, but another program's SQLite file")
     if pragma(connection, "user_version") == earlier.SCHEMA:
-        if not upgrade:
-            raise GalleryError(
-                f"{path}: an earlier denet made it: the next command that opens it takes it over, "
-                "such as `denet gallery list`"
-            )
+        if read_only:
+            raise earlier.untouched(path)
         earlier.take_over(connection, path)
     if (schema := pragma(connection, "user_version")) != SCHEMA:
         raise GalleryError(

@@ -58,7 +58,8 @@ REASONS = {
     "locked": f"another process is writing to it and was not done in {PATIENCE:.0f} s: try again",
     "full": "the disk is full: make room and try again",
     "disk i/o": DISK_REFUSES,
-    "readonly": "it is read-only: enrolling needs a file and a folder that can be written",
+    "readonly": "it is read-only: to change it, or to undo what a killed process left half done, "
+    "its file and folder must be writable",
     "unable to open": "it cannot be opened: its folder must exist and be writable",
     "not a database": "it is not a gallery",
     "malformed": f"it is damaged: {MEND}",

@@ -16,6 +16,7 @@ from unicodedata import normalize
 import msgspec
 
 from runtime.gallery.database import (
+    APPLICATION,
     LARGEST_DIM,
     MEND,
     Holding,
@@ -58,6 +59,20 @@ TABLES = (
 
 ROWS = 1000
 """Moved at once: what they leave free holds the next, so the file hardly grows."""
+
+
+def is_one(head: bytes) -> bool:
+    """Whether the first 100 bytes of a file are those of such a gallery."""
+    marks = SCHEMA.to_bytes(4, "big"), APPLICATION.to_bytes(4, "big")
+    return (head[60:64], head[68:72]) == marks
+
+
+def untouched(path: Path) -> GalleryError:
+    """Why one is not taken over by who may only look at it."""
+    return GalleryError(
+        f"{path}: an earlier denet made it: the next command or node that opens it takes it over, "
+        "such as `denet gallery list`"
+    )
 
 
 def take_over(connection: sqlite3.Connection, path: Path) -> None:

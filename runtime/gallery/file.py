@@ -14,16 +14,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.files import written_whole
 from denet.graph import State
+from denet.outputs import writing
 from runtime.gallery import database
 from runtime.gallery.base import Enrolment, Entry, Match
 from runtime.gallery.checks import check_embeddings, check_enrolments, metadata_text
+from runtime.gallery.copying import check_copy, copy_whole
 from runtime.gallery.database import Holding
 from runtime.gallery.mirror import Mirror
 from runtime.gallery.mirrored import MirroredFile
 from runtime.gallery.names import spelled
 from runtime.gallery.ranking import rank
-from runtime.gallery.rows import Content, Rows, check_all, entry_digest, read_rows
+from runtime.gallery.rows import Content, EntryRows, check_all, check_file, entry_digest, read_rows
 from runtime.gallery.scores import Scores
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import Storage, encode
@@ -45,7 +48,7 @@ class FileGallery:
         path: the file.
         create: make it where it is not there.
         storage: how embeddings are stored; None for what the file has, or `DEFAULT`.
-        upgrade: take over a file of an earlier denet.
+        read_only: leave the file as it is; nobody can be enrolled or removed.
 
     Raises:
         GalleryError: the file cannot be used, or stores otherwise.
@@ -57,12 +60,12 @@ class FileGallery:
         *,
         create: bool = False,
         storage: Storage | None = None,
-        upgrade: bool = True,
+        read_only: bool = False,
     ) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._wanted = storage
-        self._file = MirroredFile(path, create=create, upgrade=upgrade)
+        self._file = MirroredFile(path, create=create, read_only=read_only)
         try:
             with self._turn(), self._file.reading() as (_, holding):
                 self._check_storage(holding)
@@ -157,6 +160,35 @@ class FileGallery:
             database.write_holding(connection, left)
         return len(gone)
 
+    def check(self) -> int:
+        """Read the whole file and see that nothing in it is damaged; how many entries it has.
+
+        Raises:
+            GalleryError: something is.
+        """
+        with self._turn(), self._file.reading() as (connection, holding):
+            check_file(connection, holding, self.path)
+            return holding.count
+
+    def backup(self, out: Path) -> int:
+        """Write a copy of all that is in it at this moment, and see that it is whole; others may
+        search meanwhile, and wait before they write.
+
+        Args:
+            out: the file to write; another gallery there is replaced.
+
+        Returns:
+            How many entries it has.
+
+        Raises:
+            GalleryError: the gallery is damaged, or the copy cannot be written.
+        """
+        with writing(out, GalleryError), written_whole(out, private=True) as new, self._turn():
+            with self._file.reading() as (connection, holding):
+                check_file(connection, holding, self.path)
+                copy_whole(connection, new)
+            return check_copy(new, holding)
+
     def close(self) -> None:
         """See `base.Gallery`."""
         with self._lock:
@@ -204,7 +236,7 @@ def _insert(connection: sqlite3.Connection, holding: Holding, row: Content) -> b
     return digest
 
 
-def _entries(rows: Rows, space: Space, name: bytes | None) -> list[Entry]:
+def _entries(rows: EntryRows, space: Space, name: bytes | None) -> list[Entry]:
     return [
         Entry(
             id=number,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from denet.reading import reading
-from runtime.gallery import connecting
+from denet.temporary import NEW, followed, temporary
+from runtime.gallery import connecting, earlier
 from runtime.gallery.beside import HEAD, check_beside
 from runtime.gallery.database import SCHEMA, in_plain_words, patient
 from runtime.gallery.descriptors import Descriptor, hold, let_go
@@ -44,7 +44,7 @@ class HeldFile:
     Args:
         path: the file.
         create: make it where it is not there.
-        upgrade: take over a file of an earlier schema.
+        leave the file as it is; one of an earlier denet is refused.
 
     Raises:
         GalleryError: it cannot be used.
@@ -56,8 +56,8 @@ class HeldFile:
     _version: int
     _mark: bytes
 
-    def __init__(self, path: Path, *, create: bool, upgrade: bool) -> None:
-        self.path, self._upgrade = path, upgrade
+    def __init__(self, path: Path, *, create: bool, read_only: bool) -> None:
+        self.path, self._read_only = path, read_only
         with reading(path, GalleryError, "cannot be opened"):
             if path.is_dir():
                 raise GalleryError(
@@ -130,7 +130,9 @@ class HeldFile:
             try:
                 stamp = self._stamp()
                 check_beside(self.path, held, SCHEMA)
-                connection = connecting.connect(self.path, create=create, upgrade=self._upgrade)
+                if self._read_only and earlier.is_one(held.head(HEAD)):
+                    raise earlier.untouched(self.path)  # SQLite would make files beside it
+                connection = connecting.connect(self.path, create=create, read_only=self._read_only)
                 if held.file == stamp[:2] == self._stamp()[:2]:
                     with in_plain_words(self.path), patient(connection):
                         self._version = pragma(connection, "data_version")
@@ -170,18 +172,24 @@ def _make(path: Path) -> None:
     It gets its name when it is whole: what is left of a file after a kill could not be told from
     one that was put in its place.
     """
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        make_private(new)
-        connecting.connect(new, create=True).close()
-        with suppress(FileExistsError):
-            try:
-                os.link(new, path)
-            except OSError as error:
-                if isinstance(error, FileExistsError) or path.exists():
-                    raise FileExistsError from None
-                new.rename(path)  # a file system without links
+        target = followed(path)
+        with temporary(target) as folder:
+            new = folder / NEW
+            make_private(new)
+            connecting.connect(new, create=True).close()
+            with suppress(FileExistsError):
+                _give_name(new, target)
     except OSError as error:
         raise GalleryError(f"{path}: cannot be made: {error.strerror or error}") from None
-    finally:
-        new.unlink(missing_ok=True)
+
+
+def _give_name(new: Path, path: Path) -> None:
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError from None
+        new.rename(path)

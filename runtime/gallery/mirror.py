@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.gallery.database import Holding
 from runtime.gallery.index import Index
-from runtime.gallery.rows import Rows, check_all, read_rows
+from runtime.gallery.rows import EntryRows, check_all, read_rows
 
 
 class Mirror:
@@ -66,7 +66,7 @@ class Mirror:
         self.names = {number: name for number, name in self.names.items() if number in known}
         self._numbers = {name: n for name, n in self._numbers.items() if n in known}
 
-    def _add(self, rows: Rows) -> NDArray[np.uint64]:
+    def _add(self, rows: EntryRows) -> NDArray[np.uint64]:
         self.index.extend(
             rows.embeddings,
             np.array([row[0] for row in rows.stored], np.int64),

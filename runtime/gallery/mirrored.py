@@ -23,14 +23,14 @@ class MirroredFile:
     """The file at a path, with a `Mirror` of it. One call at a time.
 
     Args:
-        path, create, upgrade: as of `HeldFile`.
+        path, create, read_only: as of `HeldFile`.
 
     Raises:
         GalleryError: as of `HeldFile`.
     """
 
-    def __init__(self, path: Path, *, create: bool, upgrade: bool) -> None:
-        self._file = HeldFile(path, create=create, upgrade=upgrade)
+    def __init__(self, path: Path, *, create: bool, read_only: bool) -> None:
+        self._file = HeldFile(path, create=create, read_only=read_only)
         self._mirror: Mirror | None = None
         self._version = UNREAD
         self._failed: tuple[sqlite3.Connection, int, Exception] | None = None

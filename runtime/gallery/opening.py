@@ -17,7 +17,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)")
 
 
 def open_gallery(
-    setting: str, *, create: bool = False, storage: str | None = None, upgrade: bool = True
+    setting: str, *, create: bool = False, storage: str | None = None, read_only: bool = False
 ) -> Gallery:
     """The gallery at `setting`.
 
@@ -25,13 +25,19 @@ def open_gallery(
         setting: "file:gallery.db", "file:///var/lib/denet/gallery.db", or a plain path.
         create: make it where it is not there.
         storage: "float32", "float16" or "int8"; None for what it has, or float16 for a new one.
-        upgrade: take over one that an earlier denet made; else it is refused, and stays as it is.
+        read_only: leave its file as it is; nobody can be enrolled or removed.
 
     Raises:
         GalleryError: there is no such kind of gallery or storage, or it cannot be used.
     """
-    path = _path(setting)
-    return FileGallery(path, create=create, storage=_storage(storage), upgrade=upgrade)
+    return FileGallery(
+        _path(setting), create=create, storage=_storage(storage), read_only=read_only
+    )
+
+
+def open_file(setting: str, *, read_only: bool = False) -> FileGallery:
+    """The gallery in a file, which is there. Raises: as `open_gallery`."""
+    return FileGallery(_path(setting), read_only=read_only)
 
 
 def check_setting(setting: str, storage: str | None) -> None:

@@ -39,7 +39,7 @@ SELECT = (
 
 
 @dataclass(frozen=True)
-class Rows:
+class EntryRows:
     """N entries that are whole.
 
     Attributes:
@@ -57,7 +57,7 @@ class Rows:
 
 def read_rows(
     connection: sqlite3.Connection, holding: Holding, path: Path, after: int = 0
-) -> Iterator[Rows]:
+) -> Iterator[EntryRows]:
     """The entries with ids greater than `after`, in the order of their ids, some at a time.
 
     Raises:
@@ -69,7 +69,7 @@ def read_rows(
         yield checked(stored, holding, path)
 
 
-def checked(stored: Sequence[Stored], holding: Holding, path: Path) -> Rows:
+def checked(stored: Sequence[Stored], holding: Holding, path: Path) -> EntryRows:
     """Entries, seen to be whole and to mean what they should.
 
     Raises:
@@ -86,7 +86,7 @@ def checked(stored: Sequence[Stored], holding: Holding, path: Path) -> Rows:
     if not np.all(fine):
         raise _damaged(path, stored[int(np.argmin(fine))])
     digests = np.frombuffer(b"".join(row[7] for row in stored), ">u8").reshape(-1, 2)
-    return Rows(stored, states, embeddings, digests.astype(np.uint64))
+    return EntryRows(stored, states, embeddings, digests.astype(np.uint64))
 
 
 def entry_digest(gallery: bytes, content: Content) -> bytes:

@@ -78,7 +78,7 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
         if settings.gallery is not None:
             url = settings.gallery.url
             gallery = tried(
-                "gallery", lambda: opened.enter_context(open_gallery(url, upgrade=False))
+                "gallery", lambda: opened.enter_context(open_gallery(url, read_only=True))
             )
         serving = tried("model", lambda: first_serving(settings, gallery))
         if serving is not None:

@@ -143,11 +143,12 @@ def test_a_link_that_leads_nowhere_is_never_touched(model: DENet, folder: Path) 
 def test_a_bundle_is_replaced_only_when_that_is_asked_for(model: DENet, folder: Path) -> None:
     out = folder / "model.denet"
     export_bundle(model, out, checkpoint_sha256="2" * 64)
-    stray = out / "stray.txt"
-    stray.write_text("of the old bundle")
     assert_fails(model, out, str(out), "exists already", "--force")
+    foreign = out / "notes.txt"
+    foreign.write_text("precious")
+    assert_fails(model, out, str(out), "notes.txt", "move that elsewhere", replace=True)
+    foreign.unlink()
     assert export_plainly(model, out, replace=True).manifest.checkpoint_sha256 == OTHER_CHECKPOINT
-    assert not stray.exists()
     assert {p.name for p in folder.iterdir()} == {"notes.txt", "model.denet"}
 
 
@@ -216,8 +217,8 @@ def test_the_weight_of_the_anchor_s_half_is_part_of_the_bundle(
             np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
-# Of 17 files: the first engine, one in the middle, the canary, the manifest.
-@pytest.mark.parametrize("call", [1, 8, 16, 17])
+# The trial, and of 17 files: the first engine, one in the middle, the canary, the manifest.
+@pytest.mark.parametrize("call", [1, 2, 9, 17, 18])
 def test_a_full_disk_leaves_nothing_behind(
     model: DENet, folder: Path, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,7 +228,7 @@ def test_a_full_disk_leaves_nothing_behind(
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("call", [1, 17])
+@pytest.mark.parametrize("call", [1, 18])
 def test_a_full_disk_leaves_the_old_bundle_intact(
     model: DENet, folder: Path, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,20 +248,17 @@ def test_a_failing_rename_leaves_the_old_bundle_intact(
     out = folder / "model.denet"
     export_plainly(model, out)
     before = contents(folder)
-    rename = Path.rename
 
-    def failing(self: Path, target: Path) -> Path:
-        if self.name.endswith(".tmp"):
-            raise error
-        return rename(self, target)
+    def failing(*_: Path) -> None:
+        raise error
 
-    monkeypatch.setattr(Path, "rename", failing)
+    monkeypatch.setattr("denet.files.put_in_place", failing)
     with pytest.raises((ExportError, KeyboardInterrupt)):
         export_plainly(model, out, replace=True)
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize("call", [1, 8, 17])
+@pytest.mark.parametrize("call", [1, 9, 18])
 def test_an_interruption_leaves_nothing_behind(
     model: DENet, folder: Path, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

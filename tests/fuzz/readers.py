@@ -205,9 +205,7 @@ def recipe(base: Path, folder: Path) -> Reader:
 
     path = folder / "recipe.toml"
     content = (base / "stock" / "tiny.toml").read_bytes()
-    more = (
-        b"[train]\nlr = 1e-3\nmilestones = [1, 2]\n[augment]\nerase = 0.5\n[model]\ndem_beta = 1\n"
-    )
+    more = b"[train]\nlr = 1e-3\nmilestones = [1, 2]\n[augment]\nerase = 0.5\n"
     use = lambda: read_recipe(None, path)  # noqa: E731
     return Reader("recipe", (content, more), in_file(path), use, None)
 

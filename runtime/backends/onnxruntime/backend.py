@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from runtime.backends.base import (
@@ -21,6 +20,7 @@ from runtime.backends.base import (
     Span,
     Trace,
 )
+from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.memory import CudaMemory, DeviceMemory, HostMemory
 from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.releases import why_no_int8

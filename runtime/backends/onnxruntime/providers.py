@@ -12,10 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
-
 from denet.packages import absent, broken
 from runtime.backends.base import BackendError
+from runtime.backends.onnxruntime.library import ort
 from runtime.backends.tensorrt.files import Profile, profile_of
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Form, Platform

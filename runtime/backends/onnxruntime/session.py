@@ -6,9 +6,8 @@ the cores.
 
 from __future__ import annotations
 
-import onnxruntime as ort
-
 from runtime.backends.base import BackendError
+from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.releases import wrong_optimizers
 

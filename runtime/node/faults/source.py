@@ -38,6 +38,7 @@ class FaultySource(Source):
     def frames(self, stop: threading.Event) -> Generator[Item, None, None]:
         """See `Source.frames`."""
         for item in self._source.frames(stop):
+            self.doubt = self._source.doubt
             seen, truth = self._injector(item)
             self._notify(truth)
             if seen is not None:

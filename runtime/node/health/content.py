@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from runtime.node.health.colour import Colour
 from runtime.node.health.grid import Grid, Points
 from runtime.node.health.limits import Limits
 from runtime.node.health.picture import flat_bands, picture_fault
@@ -24,13 +25,14 @@ class Content:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         limits: Limits,
+        colour: Colour,
         use: RangeUse | None = None,
     ) -> None:
         self._limits = limits
         self._use = use if dtype == np.uint16 else None
         self._grid = Grid(shape, dtype, limits.range16)
         self._repeats = Repeats(self._grid, limits)
-        self._coloured = False
+        self._colour = colour
         self._good: tuple[Pixels, Points] | None = None  # the last good frame
 
     @property
@@ -46,7 +48,7 @@ class Content:
         change = self._repeats.compare(points)
         found = (
             picture_fault(points, flat, self._limits)
-            or self._colour_fault(image)
+            or self._colour.judge(self._grid, image, frame.time)
             or half_updated(change)
             or (filled(points, flat, self._good[1].spreads, self._limits) if self._good else None)
             or self._shift(image, change)
@@ -66,14 +68,3 @@ class Content:
         if change is None or self._good is None:
             return None
         return shifted(image, self._good[0], change)
-
-    def _colour_fault(self, image: Pixels) -> Finding | None:
-        """A colour camera that gives grey: its filter against infrared has been taken away, or
-        the colour was lost on the way."""
-        if image.ndim < 3:
-            return None
-        if self._grid.coloured(image):
-            self._coloured = True
-        elif self._coloured:
-            return Finding("channels", "its three channels are equal: it has lost its colour")
-        return None

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -28,12 +28,19 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     Attributes:
         stale_after: seconds after its capture at which a frame is too old. Half a second: a
             walking person is then elsewhere by their own width.
-        size: (width, height) in pixels that frames must have; None: those of the first frame.
-            Boxes and homographies are made for one size, so another never becomes the normal one.
+        size: (width, height) in pixels that frames must have; None: the usual ones. Boxes and
+            homographies are made for one size, so after `usual_seconds` of one no other becomes
+            usual.
         any_size: frames are crops, whose sizes differ.
         range16: the values of black and white of 16-bit pixels; the source's, or the bundle's.
         range_use: share of this range that the pictures of a stream must use, all together: people
             differ by more from what is behind them, or no network tells them apart. 0: never asked.
+        colour: "learned": a stream that is usually in colour has a fault when it is grey; "always":
+            it has one whenever it is grey; "any": never, as for a camera that is grey by night.
+        colour_share: share of the points in which channels must differ for a frame to be coloured:
+            more than a marker or a clock that is written into a grey picture.
+        usual_seconds: for which another size, depth or colour must last to become the usual one,
+            at most: a day/night camera is mistrusted for that long each evening. A glitch is not.
         black_level, black_share: black if this share of the points is no brighter than that.
             Dark noise of a sensor stays below 12; in drawn night shots 73 % of the points and
             more are brighter, so 98 % leaves room for lamps, and for a clock in the picture.
@@ -50,8 +57,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             smoothed it away. In steps of the pixels' own scale: 1 level of 8 bits.
         repeat_frames: repeats in a row that make a stream frozen or looping. A 9 Hz sensor in
             a 30 Hz stream shows each picture 3 to 4 times; one in a 60 Hz stream needs 8.
-        quiet_seconds: how long a stream without noise may show bit for bit the same. A still
-            scene that is coded hard does so between two key frames.
+        quiet_seconds, quiet_most: how long a stream without noise may show bit for bit the same: at
+            least, and at most. A still scene that is coded hard does so between two key frames, so
+            three times what lies between these is allowed once that is known, and before the most.
         torn_noise: noise that a band must have for a repeat of it alone to count as a tear.
             Coding repeats single quiet bands of a good stream.
         recovery_frames: good frames in a row, after which a sensor is healthy again; after a
@@ -64,6 +72,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     any_size: bool = False
     range16: Range = FULL
     range_use: Annotated[float, msgspec.Meta(ge=0, le=1)] = LEAST_USE
+    colour: Literal["learned", "always", "any"] = "learned"
+    colour_share: Share = 0.05
+    usual_seconds: Seconds = 60.0
     black_level: Level = 12
     black_share: Share = 0.98
     white_level: Level = 250
@@ -75,6 +86,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     quiet_noise: Level = 0.25
     repeat_frames: Count = 5
     quiet_seconds: Seconds = 5.0
+    quiet_most: Seconds = 60.0
     torn_noise: Level = 1.0
     recovery_frames: Count = 5
 
@@ -90,3 +102,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         ):
             if low >= high:
                 raise LimitsError(f"{name} are {low:g} and {high:g}: the first must be less")
+        if self.quiet_seconds > self.quiet_most:
+            raise LimitsError(
+                f"quiet_seconds, quiet_most are {self.quiet_seconds:g} and {self.quiet_most:g}: "
+                "the second must not be less"
+            )

@@ -3,7 +3,8 @@
 A sensor never gives the same picture twice: even of a still scene it gives new noise. So a frame
 that differs from an earlier one by much less than the noise of this stream is that earlier frame,
 bit for bit or coded once more. How noisy a stream is, it shows itself, band by band; what coding
-has left no noise in is compared bit for bit.
+has left no noise in is compared bit for bit, and may stand still from one key frame to the next:
+`rests` learns for how long.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 
 from runtime.node.health.grid import BANDS, BLOCKS, Grid, Points
 from runtime.node.health.limits import Limits
+from runtime.node.health.rests import Rests
+from runtime.node.health.usual import GAP
 from runtime.node.health.verdict import Finding
 
 REMEMBERED = 64
@@ -59,7 +62,9 @@ class Repeats:
         self._fresh = 0  # frames from which noise was learned
         self._noise = [np.inf] * BANDS
         self._still = 0  # frames in a row that repeat the one before
-        self._still_since = 0.0
+        self._still_for = 0.0  # seconds of them
+        self._rests = Rests(limits)
+        self._time = 0.0  # of the last frame
         self._looped = 0  # frames that repeat an older one, since the last new one
 
     def compare(self, points: Points) -> FrameChange | None:
@@ -84,25 +89,30 @@ class Repeats:
         """
         if change is None:
             self._remember(points)
+            self._time = time
             return None
+        passed, self._time = min(max(time - self._time, 0.0), GAP), time
         if all(change.repeated):
-            if not self._still:
-                self._still_since = time
+            self._still_for = self._still_for + passed if self._still else 0.0
             self._still += 1
         else:
+            if self._rests.end(self._still, self._still_for) and self._can_tell():
+                self._fresh, self._noise = 0, [np.inf] * BANDS
             self._still = 0
             if self._is_older(points):
                 self._looped += 1
             else:
                 self._looped = 0
-                self._learn(change)
+                if self._rests.moves:
+                    self._learn(change)
         self._remember(points)
-        return self._finding(time)
+        return self._finding()
 
     @property
     def unsure(self) -> bool:
-        """Whether the last frame repeats another, though not yet often enough for a finding."""
-        return self._still > 0 or self._looped > 0
+        """Whether the last frame repeats another, though not yet often enough for a finding. In a
+        stream without noise repeats are nothing to wonder at."""
+        return self._can_tell() if self._still else self._looped > 0
 
     def pass_over(self, points: Points) -> None:
         """Remember a frame that has another fault, and learn nothing from it."""
@@ -115,16 +125,15 @@ class Repeats:
             if change.repeated[band] and moved > 0:
                 self._noise[band] = max(moved, SHED * self._noise[band])
 
-    def _finding(self, time: float) -> Finding | None:
+    def _finding(self) -> Finding | None:
         limits = self._limits
         if self._looped >= limits.repeat_frames:
             return Finding("looping", f"{self._looped} pictures were shown before")
         if self._can_tell():
             if self._still >= limits.repeat_frames:
                 return Finding("frozen", f"the same picture for {self._still + 1} frames")
-        elif self._still and time - self._still_since >= limits.quiet_seconds:
-            seconds = time - self._still_since
-            return Finding("frozen", f"bit for bit the same picture for {seconds:.1f} s")
+        elif self._still and self._still_for >= self._rests.longest:
+            return Finding("frozen", f"bit for bit the same picture for {self._still_for:.1f} s")
         return None
 
     def _can_tell(self) -> bool:

@@ -7,13 +7,18 @@ from typing import Any, Union
 import numpy as np
 
 from denet.graph import Modality
+from runtime.node.health.colour import Colour
 from runtime.node.health.content import Content
 from runtime.node.health.limits import Limits
 from runtime.node.health.probation import Probation
 from runtime.node.health.range_use import RangeUse
+from runtime.node.health.usual import Usual
 from runtime.node.health.verdict import Finding, Verdict
 from runtime.node.sources.frame import Frame, Item, Pixels, Undecodable
 from runtime.node.sources.triplet import Absence
+
+Form = tuple[tuple[int, ...], np.dtype[Any]]
+"""A shape, or the part of one behind height and width, and the type of the numbers."""
 
 LEAST = 8
 """Height and width in pixels under which a picture cannot be judged."""
@@ -26,10 +31,12 @@ class Sensor:
         self._limits = limits
         self._probation = Probation(modality, limits.recovery_frames)
         self._judged: tuple[Item, Verdict] | None = None
-        self._size = limits.size
+        fixed = limits.usual_seconds if limits.size is None else 0.0
+        self._size = Usual(limits.usual_seconds, limits.size, fixed_after=fixed)
+        self._form = Usual[Form](limits.usual_seconds)
+        self._colour = Colour(limits)
         self._use = RangeUse(limits)
-        self._form: tuple[tuple[int, ...], np.dtype[Any]] | None = None  # of the usual frames
-        self._contents: tuple[tuple[int, ...], Content] | None = None
+        self._contents: tuple[Form, Content] | None = None
 
     def judge(self, item: Union[Item, Absence], now: float) -> Verdict:
         """The verdict on a frame, or on there being none.
@@ -52,7 +59,7 @@ class Sensor:
         age = now - item.time
         if age > self._limits.stale_after:
             return self._probation.bad(Finding("stale", f"it was captured {age:.2f} s ago"))
-        found = self._form_fault(item.image)
+        found = self._form_fault(item.image, item.time)
         if found is not None:
             return self._probation.bad(found)
         content = self._content(item)
@@ -61,33 +68,35 @@ class Sensor:
             return self._probation.bad(found)
         return self._probation.unsure() if content.unsure else self._probation.good()
 
-    def _form_fault(self, image: Pixels) -> Finding | None:
-        """Another size than usual, or other pixels. The first frame says what is usual."""
+    def _form_fault(self, image: Pixels, time: float) -> Finding | None:
+        """Another size than usual, or other pixels."""
         height, width = image.shape[:2]
         if min(height, width) < LEAST:
             return Finding("size", f"{width}x{height} pixels are too few to be judged")
-        size = (width, height)
-        if self._size is None:
-            self._size = size
-        if size != self._size and not self._limits.any_size:
-            return Finding(
-                "size", f"{width}x{height} pixels instead of {self._size[0]}x{self._size[1]}"
-            )
+        if not self._limits.any_size and not self._size.sees((width, height), time):
+            return Finding("size", f"{width}x{height} pixels instead of {_by(self._size.value)}")
         form = image.shape[2:], image.dtype
-        if self._form is None:
-            self._form = form
-        if form != self._form:
-            return Finding("channels", f"{_named(form)} instead of {_named(self._form)}")
+        if self._limits.colour == "always" and not form[0]:
+            return Finding("channels", f"{_named(form)}: it has lost its colour")
+        if self._limits.colour == "any":
+            form = (), image.dtype
+        if not self._form.sees(form, time):
+            return Finding("channels", f"{_named(form)} instead of {_named(self._form.value)}")
         return None
 
     def _content(self, frame: Frame) -> Content:
-        """What judges frames of this size; a new one where crops differ in size."""
-        shape = frame.image.shape
-        if self._contents is None or self._contents[0] != shape:
-            self._contents = shape, Content(shape, frame.image.dtype, self._limits, self._use)
+        """What judges frames of this form; a new one where crops differ in size."""
+        shape, dtype = frame.image.shape, frame.image.dtype
+        if self._contents is None or self._contents[0] != (shape, dtype):
+            content = Content(shape, dtype, self._limits, self._colour, self._use)
+            self._contents = (shape, dtype), content
         return self._contents[1]
 
 
-def _named(form: tuple[tuple[int, ...], np.dtype[Any]]) -> str:
-    channels, dtype = form
+def _by(size: tuple[int, int] | None) -> str:
+    return "none" if size is None else f"{size[0]}x{size[1]}"
+
+
+def _named(form: Form | None) -> str:
+    channels, dtype = form or ((), np.dtype(np.uint8))
     return f"{'colour' if channels else 'grey'} of {8 * dtype.itemsize} bits"

@@ -15,11 +15,15 @@ from runtime.node.sources.frame import Frame, Item, Pixels, Undecodable
 class Source(ABC):
     """Where the frames of one modality come from.
 
-    Attributes:
-        modality: of its frames.
-        name: for a person and for logs; without secrets.
-        live: it is a camera, whose end is a loss. The end of a recording is its end.
-        timeout: seconds for which it may wait for data, as far as it limits that.
+        Attributes:
+            modality: of its frames.
+            name: for a person and for logs; without secrets.
+            live: it is a camera, whose end is a loss. The end of a recording is its end.
+    <<<<<<< HEAD
+            timeout: seconds for which it may wait for data, as far as it limits that.
+    =======
+            doubt: what of its frames is not believed now, for a person; "" if all is.
+    >>>>>>> main
     """
 
     timeout = 0.0
@@ -28,6 +32,7 @@ class Source(ABC):
         self.modality = modality
         self.name = name
         self.live = live
+        self.doubt = ""
         self._numbers = itertools.count()
 
     @abstractmethod

@@ -27,6 +27,9 @@ STEADY = 10.0
 """Seconds that a connection must have held for the next loss to be tried again at once."""
 
 
+BELIEVED = "its time stamps are believed again"
+
+
 class Feed:
     """Takes the frames of one source into the inbox, and connects to a camera again for ever.
 
@@ -45,6 +48,7 @@ class Feed:
         self.source = source
         self._inbox = inbox
         self._backoff = backoff or Backoff()
+        self._doubt = ""  # what was told of it
         self._stop = _Stop()
         # It opens, and then reads.
         patience = PATIENCE + 2 * source.timeout
@@ -93,6 +97,9 @@ class Feed:
                     if not running:
                         self._tell("running", self.source.name)
                         running = True
+                    if self.source.doubt != self._doubt:
+                        self._doubt = self.source.doubt
+                        self._tell("running", f"{self.source.name}: {self._doubt or BELIEVED}")
                     self._inbox.put(item)
                     if self._stop.is_set():
                         return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from denet.graph import Modality
 from denet.secrets import redacted
@@ -13,12 +14,41 @@ from runtime.node.sources.clock import StreamClock
 from runtime.node.sources.decoding import decoded, import_av, opened
 from runtime.node.sources.frame import Item
 
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
 TIMEOUT = 5.0
 """Seconds without data after which a connection counts as lost."""
 
 RTSP = {"rtsp_transport": "tcp", "fflags": "nobuffer", "analyzeduration": "500000"}
 """Over UDP a lost packet damages the picture, and the decoder hides it; over TCP it delays it.
 Half a second of looking at the stream instead of five halves the time to the first frame."""
+
+
+class _Waits:
+    """A container, and for how long its data was waited for."""
+
+    def __init__(self, container: InputContainer) -> None:
+        self._container = container
+        self._seconds = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def demux(self, *streams: Any) -> Iterator[Any]:
+        packets = iter(self._container.demux(*streams))
+        while True:
+            began = time.monotonic()
+            packet = next(packets, None)
+            self._seconds += time.monotonic() - began
+            if packet is None:
+                return
+            yield packet
+
+    def take(self) -> float:
+        """Seconds since it was last asked."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
 
 
 class StreamSource(Source):
@@ -51,19 +81,22 @@ class StreamSource(Source):
         import_av()
         self._address, self._form = address, form
         self._options = {**(RTSP if form == "rtsp" else {}), **options}
-        self.timeout, self._delay = timeout, delay
+        self.timeout, self._clock = timeout, StreamClock(delay)
 
     def frames(self, stop: threading.Event) -> Generator[Item, None, None]:
         """See `Source.frames`. What cannot be decoded is an `Undecodable`."""
-        clock = StreamClock(self._delay)
+        clock = self._clock
+        clock.reconnect()
         address = self._address
         with opened(
             address, form=self._form, options=self._options, timeout=self.timeout
         ) as container:
-            for stamp, picture in decoded(container, live=True):
+            watch = _Waits(container)
+            for stamp, picture in decoded(cast("InputContainer", watch), live=True):
                 if stop.is_set():
                     return
-                captured = clock.time(stamp, time.monotonic())
+                captured = clock.time(stamp, time.monotonic(), watch.take())
+                self.doubt = clock.doubt
                 if isinstance(picture, str):
                     yield self.undecodable(captured, picture)
                 else:

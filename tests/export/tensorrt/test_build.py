@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from calibration import Outcome
+from denet.temporary import LOCK, NEW
 from export.tensorrt import build as tensorrt
 from export.tensorrt.build import Build, build_engines, check_machine, choose_forms
 from export.tensorrt.request import BuildError
@@ -289,10 +290,21 @@ def test_a_new_engine_with_old_facts_is_not_taken(root: Path, builder: Builder) 
 
 def test_what_a_killed_build_left_is_cleared_away(root: Path, builder: Builder) -> None:
     build(root)
-    left = place(root).with_name(f".{EDGE}.engine.4711.tmp")
-    left.write_bytes(b"half")
+    left = place(root).with_name(f".{EDGE}.engine.abcdefgh.tmp")
+    left.mkdir()
+    (left / LOCK).touch()
+    (left / NEW).write_bytes(b"half")
     build(root)
     assert not left.exists()
+
+
+def test_a_disk_without_room_is_found_before_an_engine_is_built(
+    root: Path, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 18))
+    with pytest.raises(BuildError, match="cannot be written: there is room for 0 MB"):
+        build(root)
+    assert not builder.names()
 
 
 def test_a_failure_names_the_engine_and_keeps_the_others(root: Path, builder: Builder) -> None:

@@ -13,6 +13,7 @@ from runtime import Bundle
 from runtime.benchmark import start, stats
 from runtime.benchmark.child import Asked, Told
 from runtime.benchmark.errors import BenchmarkError
+from tests.paths import ROOT
 from tests.runtime.benchmark.shared import RGB, TIR
 
 STATES = RGB_NIR_TIR.states
@@ -58,6 +59,21 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
         bundle=str(tmp_path), backend="auto", precision="auto", threads=1, states=("rgb",), batch=1
     )
     with pytest.raises(BenchmarkError, match=r"fresh process could not embed .*not a bundle"):
+        start._run(asked)
+
+
+def test_what_lies_in_the_users_folder_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("runtime", "denet", "numpy", "msgspec"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('of the user')")
+    monkeypatch.setattr(sys, "path", [str(ROOT), *(p for p in sys.path if p)])
+    monkeypatch.chdir(tmp_path)
+    asked = Asked(
+        bundle="absent", backend="auto", precision="auto", threads=1, states=("rgb",), batch=1
+    )
+    with pytest.raises(BenchmarkError, match="absent"):
         start._run(asked)
 
 

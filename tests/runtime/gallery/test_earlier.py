@@ -156,7 +156,7 @@ def test_one_that_is_only_looked_at_stays(path: Path) -> None:
     make(path, count=9).close()
     before = path.read_bytes()
     with pytest.raises(GalleryError, match="an earlier denet made it"):
-        open_gallery(str(path), upgrade=False)
+        open_gallery(str(path), read_only=True)
     assert path.read_bytes() == before
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from denet.graph import RGB_NIR_TIR
+from runtime import Bundle, BundleError
+from runtime.bundle.signature import sign
 from runtime.gallery import Enrolment, Space, open_gallery
 from runtime.node import Node, NodeSettings, NodeSnapshot
 from runtime.node.announcer import Announcer
@@ -25,6 +27,7 @@ from runtime.node.settings import BatchSettings, convert
 from runtime.node.stage_items import Crop
 from runtime.node.swap import Swapper, fingerprint
 from tests.runtime.bundle.damage import edit_manifest
+from tests.runtime.bundle.keys import made_key, needs_openssh
 from tests.runtime.node.parts import STATES, Remembered, another, crop, document, settings
 
 
@@ -183,6 +186,37 @@ def test_a_bad_bundle_leaves_the_old_one_at_work(
         watched.swapper.look()
         watched.swapper.look()
         assert watched.told()[-1][0] == "bundle swapped"
+    finally:
+        watched.close()
+
+
+@needs_openssh
+def test_only_signed_bundles_take_over_where_that_is_demanded(
+    bundle_path: Path, tmp_path: Path
+) -> None:
+    key, public = made_key(tmp_path / "key")
+    other, _ = made_key(tmp_path / "other")
+    first, second = (another(bundle_path, tmp_path / f"{i}.denet", tools={"i": i}) for i in "ab")
+    link = linked(first, tmp_path)
+    demanding = settings(
+        link,
+        tmp_path,
+        model={"bundle": str(link), "backend": "ort-cpu", "key": str(public)},
+    )
+    with pytest.raises(BundleError, match="not signed"):
+        load_serving(demanding, None)
+    sign(Bundle.open(first), key)
+    watched = Watched(demanding)
+    try:
+        for signer, told in ((None, "not signed"), (other, "not the signature"), (key, "")):
+            if signer is not None:
+                sign(Bundle.open(second), signer)
+            turn(link, second)
+            watched.swapper.look()
+            watched.swapper.look()
+            kind, reason = watched.told()[-1]
+            assert kind == ("swap refused" if told else "bundle swapped")
+            assert told in reason
     finally:
         watched.close()
 

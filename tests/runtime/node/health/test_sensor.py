@@ -34,12 +34,15 @@ def test_size_and_channels_are_those_of_the_first_frame_or_of_the_settings() -> 
     assert (tiny.fault, tiny.reason) == ("size", "48x4 pixels are too few to be judged")
 
 
-def test_grey_in_three_channels_is_healthy_unless_there_was_colour() -> None:
+def test_grey_in_three_channels_is_healthy_unless_there_is_usually_colour() -> None:
     grey = (np.repeat(x[:, :, None], 3, 2) for x in scene((96, 48)))
     sensor = Sensor("rgb", LIMITS)
     stream = frames(grey)
     assert all(judged(sensor, next(stream)).healthy for _ in range(20))
     assert judged(sensor, Frame("rgb", 2.0, next(scene((96, 48, 3))), 50)).healthy
+    assert judged(sensor, next(stream)).healthy
+    sensor, colour = Sensor("rgb", LIMITS), frames(scene((96, 48, 3)))
+    assert all(judged(sensor, next(colour)).healthy for _ in range(20))
     assert judged(sensor, next(stream)).fault == "channels"
 
 

@@ -106,9 +106,8 @@ def test_an_argument_that_the_decoder_does_not_know_is_no_loss(
 
     monkeypatch.setattr(av, "open", other)
     (tmp_path / "film.mp4").touch()
-    source = open_source("rgb", SourceSettings(url=f"file:{tmp_path / 'film.mp4'}"))
     with pytest.raises(TypeError, match="unexpected keyword"):
-        next(source.frames(threading.Event()))
+        open_source("rgb", SourceSettings(url=f"file:{tmp_path / 'film.mp4'}"))
 
 
 def test_a_defect_of_a_source_ends_the_node_and_is_told(

@@ -56,6 +56,25 @@ def fails(error: Exception) -> Callable[[Scripted], Iterator[Item]]:
     return connect
 
 
+def test_what_is_not_believed_of_a_source_is_told_once_and_so_is_its_end() -> None:
+    def connect(source: Scripted) -> Iterator[Item]:
+        for doubt in ("", "", "its clock is slow", "its clock is slow", "", ""):
+            source.doubt = doubt
+            yield source.frame(time.monotonic(), PIXEL)
+
+    inbox = Inbox(["rgb"])
+    Feed(Scripted("rgb", connect, live=False), inbox).start()
+    told = collect(
+        inbox, lambda found: any(isinstance(x, Notice) and x.stage == "ended" for x in found)
+    )
+    reasons = [x.reason for x in told if isinstance(x, Notice) and x.stage == "running"]
+    assert reasons == [
+        "scripted",
+        "scripted: its clock is slow",
+        "scripted: its time stamps are believed again",
+    ]
+
+
 def test_a_lost_source_is_tried_again_for_ever() -> None:
     source = Scripted(
         "rgb",

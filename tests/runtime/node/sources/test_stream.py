@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import itertools
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from runtime.node.backoff import Backoff
 from runtime.node.health import Health, Verdict
 from runtime.node.sources import (
     Feed,
+    Frame,
     Inbox,
     Notice,
     SourceSettings,
     Synchronizer,
     open_source,
 )
+from runtime.node.sources.stream import StreamSource
 from tests.runtime.node.rtsp import RtspCamera, system_python
+from tests.runtime.node.sources.parts import write_video
 
 
 class Watcher:
@@ -94,3 +100,19 @@ def test_rtsp_that_hangs_is_given_up_and_tried_again(camera: RtspCamera) -> None
     watcher.until(lambda v: v.healthy)
     watcher.feed.stop()
     assert watcher.feed.join(20)
+
+
+def test_frames_of_any_address_are_dated_by_their_stamps(tmp_path: Path) -> None:
+    """Without a server: what FFmpeg opens is read as a camera is."""
+    path = tmp_path / "film.mkv"
+    images = [np.full((64, 64, 3), 10 * i, np.uint8) for i in range(12)]
+    write_video(path, images, "ffv1", "bgr0", rate=20)
+    source = StreamSource("rgb", str(path), form=None, options={})
+    before = time.monotonic()
+    for _ in range(2):  # two connections, one clock
+        found = list(source.frames(threading.Event()))
+        assert [item.image[0, 0, 0] for item in found if isinstance(item, Frame)] == [
+            10 * i for i in range(12)
+        ]
+        assert all(before <= item.time <= time.monotonic() for item in found)
+        assert not source.doubt
