@@ -15,15 +15,12 @@ from runtime.node.sources.frame import Frame, Item, Pixels, Undecodable
 class Source(ABC):
     """Where the frames of one modality come from.
 
-        Attributes:
-            modality: of its frames.
-            name: for a person and for logs; without secrets.
-            live: it is a camera, whose end is a loss. The end of a recording is its end.
-    <<<<<<< HEAD
-            timeout: seconds for which it may wait for data, as far as it limits that.
-    =======
-            doubt: what of its frames is not believed now, for a person; "" if all is.
-    >>>>>>> main
+    Attributes:
+        modality: of its frames.
+        name: for a person and for logs; without secrets.
+        live: it is a camera, whose end is a loss. The end of a recording is its end.
+        timeout: seconds for which it may wait for data, as far as it limits that.
+        doubt: what of its frames is not believed now, for a person; "" if all is.
     """
 
     timeout = 0.0
