@@ -274,6 +274,7 @@ def rows_of(table: Path) -> dict[str, dict[str, str]]:
     lines = [
         [cell.strip() for cell in line.strip("|").split(" | ")]
         for line in table.read_text().splitlines()
+        if line.startswith("|")
     ]
     return {row[0]: dict(zip(lines[0][1:], row[1:], strict=True)) for row in lines[2:]}
 

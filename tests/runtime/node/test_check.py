@@ -35,12 +35,12 @@ space = Space.of(Bundle.open(sys.argv[2]).manifest)
 gallery = open_gallery(sys.argv[1], create=True)
 one = np.eye(1, space.dim, dtype=np.float32)[0]
 gallery.enrol(space, [Enrolment("alice", RGB_NIR_TIR.complete, one)])
-os._exit(0)
+os._exit(0)  # as if it were killed
 """
 
 
 def everything(*folders: Path) -> dict[Path, tuple[bytes, int, int]]:
-    """Content, time and mode of all files but SQLite's index of a log: each use makes that anew."""
+    """Content, time and mode of all files but SQLite's index of a log, which each use makes."""
     return {
         path: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_mode)
         for folder in folders
