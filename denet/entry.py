@@ -13,6 +13,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 from denet.console import say_error
+from denet.secrets import redacted
 
 DEFECT = 70
 """Exit code of a program that is at fault itself: `EX_SOFTWARE` of sysexits.h."""
@@ -27,7 +28,7 @@ class EntryGroup(TyperGroup):
             try:
                 return super().main(*args, **options)
             except Exception:
-                traceback.print_exc()
+                sys.stderr.write(redacted(traceback.format_exc()))
                 say_error(
                     "this is a defect of denet, not of what it was given: please report it, with "
                     "the lines above"

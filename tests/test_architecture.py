@@ -38,8 +38,8 @@ SHARED = (
     "denet.pixels",
     "denet.progress",
     "denet.reading",
-    "denet.temporary",
     "denet.secrets",
+    "denet.temporary",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from denet.reading import open_regular
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings
-from runtime.node.events.outbox import APPLICATION
+from runtime.node.events.letters import APPLICATION
 
 MAGIC = b"SQLite format 3\0"
 HEADER, APPLICATION_AT = 100, 68

@@ -43,6 +43,8 @@ class MqttSink:
         self._notify = notify
         self._failing = False
         self._outbox = Outbox(Path(settings.outbox), settings.outbox_bytes)
+        if self._outbox.rescued:
+            notify(f"{settings.outbox}: {self._outbox.rescued}")
         carried = self._outbox.waiting + self._outbox.set_aside
         self._counter = EventCounter("mqtt", carried)
         self._counter.set_aside(self._outbox.set_aside)

@@ -10,25 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.node.events import letters
 from runtime.node.events.errors import EventError
+from runtime.node.events.letters import APPLICATION, SCHEMA, DamagedFileError
 from runtime.sqlite import (
     DISK_REFUSES,
     connect,
     in_plain_words,
     keep_log,
     make_private,
-    mark,
     pragma,
     transaction,
 )
 
-APPLICATION = 0x444E4F42
-"""Marks the file as an outbox ("DNOB") in SQLite's header."""
-
-SCHEMA = 1
-
 REASONS = {
-    "locked": "another node uses it: give each an outbox of its own",
+    "locked": "a node uses it: stop that one, or give each an outbox of its own",
     "full": "the disk is full",
     "disk i/o": DISK_REFUSES,
     "readonly": "it is read-only: an outbox needs a file and a folder that can be written",
@@ -40,6 +36,9 @@ REASONS = {
 
 MARGIN = 128
 """Bytes of a row besides topic and body, at most."""
+
+BEFORE = -(1 << 63)
+"""No message has so low a number, not even one whose number is damaged."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,7 @@ class Outbox:
     Attributes:
         waiting: messages that are to be sent.
         set_aside: messages that are kept and not sent.
+        rescued: what became of a damaged file, for a person; "" if it was whole.
 
     Args:
         path: the file; made where it is not there.
@@ -97,7 +97,9 @@ class Outbox:
     def __init__(self, path: Path, max_bytes: int) -> None:
         self.path, self._max_bytes = path, max_bytes
         self._lock = threading.Lock()
-        self._claimed = self._last = self._synced = self._page = 0
+        self._claimed = BEFORE
+        self._last = self._synced = self._page = 0
+        self.rescued = ""
         self.waiting = self.set_aside = 0
         if path.is_dir():
             raise EventError(f"{path}: is a folder: name a file, such as {path / 'outbox.db'}")
@@ -107,7 +109,12 @@ class Outbox:
             raise EventError(f"{path}: cannot be written: {error.strerror}") from None
         with self._turn():
             # Nobody else may use it, so nobody is waited for.
-            self._connection = connect(path, self._prepare, patience=0.0)
+            try:
+                self._connection = connect(path, self._prepare, patience=0.0)
+            except sqlite3.DatabaseError as error:
+                if not (isinstance(error, DamagedFileError) or "malformed" in str(error)):
+                    raise
+                self._connection = self._rescue()
 
     def add(self, messages: Iterable[tuple[str, bytes]]) -> int:
         """Keep messages, given by topic and body.
@@ -128,9 +135,7 @@ class Outbox:
                         unfit += 1
                         continue
                     last += 1
-                    self._connection.execute(
-                        "INSERT INTO letters VALUES (?, ?, ?)", (last, topic, body)
-                    )
+                    letters.insert(self._connection, (last, topic, body))
                 lost = self._tidy_aside() if gone and self.set_aside else 0
             self.set_aside -= lost
             self.waiting += last - self._last - (gone - lost)
@@ -161,7 +166,7 @@ class Outbox:
     def release(self) -> None:
         """What was claimed and not removed is to be claimed again."""
         with self._lock:
-            self._claimed = 0
+            self._claimed = BEFORE
 
     def remove(self, numbers: Collection[int]) -> None:
         """These messages have arrived.
@@ -247,16 +252,31 @@ class Outbox:
         connection.execute("PRAGMA synchronous = NORMAL")
         with transaction(connection):
             if not pragma(connection, "schema_version"):
-                connection.execute(
-                    "CREATE TABLE letters (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, "
-                    "body BLOB NOT NULL)"
-                )
-                mark(connection, APPLICATION, SCHEMA)
-            # Not in the schema's number: who does not know it sends what is in it, too.
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS aside (number INTEGER PRIMARY KEY, "
-                "time REAL NOT NULL, reason TEXT NOT NULL)"
-            )
+                letters.make_tables(connection)
+            elif letters.is_earlier(connection):
+                letters.take_over(connection)
+        self._count(connection)
+
+    def _rescue(self) -> sqlite3.Connection:
+        """A new file with what is whole of one that is damaged."""
+        try:
+            whole, moved = letters.rescue(self.path)
+            make_private(self.path)
+        except OSError as error:
+            raise EventError(
+                f"{self.path}: is damaged, and cannot be moved away: {error.strerror}"
+            ) from None
+        connection = connect(self.path, self._prepare, patience=0.0)
+        with transaction(connection):
+            for letter in whole:
+                letters.insert(connection, letter)
+        self._count(connection)
+        self.rescued = (
+            f"was damaged: {len(whole)} events of it are whole and go on; it is kept as {moved}"
+        )
+        return connection
+
+    def _count(self, connection: sqlite3.Connection) -> None:
         self._page = pragma(connection, "page_size")
         first = connection.execute("SELECT max(number), count(*) FROM letters")
         last, count = first.fetchone()
@@ -264,28 +284,26 @@ class Outbox:
             "SELECT count(*) FROM aside JOIN letters USING (number)"
         ).fetchone()
         self.waiting = count - self.set_aside
-        self._last = self._synced = last or 0
+        self._last = self._synced = max(last or 0, 0)
 
     def _check(self, connection: sqlite3.Connection) -> None:
         if pragma(connection, "application_id") != APPLICATION:
             raise EventError(f"{self.path}: is another program's SQLite file: name another one")
+        if letters.is_earlier(connection):
+            return
         if (schema := pragma(connection, "user_version")) != SCHEMA:
             raise EventError(
                 f"{self.path}: outbox schema {schema}, but this version of denet knows {SCHEMA}: "
                 "have the denet that wrote it deliver its events, or move it away"
             )
+        letters.check_pages(connection)
 
     def _read(self, number: int) -> OutboxMessage:
         """One message, whatever somebody or a disk has made of it."""
         try:
-            topic, body = self._connection.execute(
-                "SELECT topic, body FROM letters WHERE number = ?", (number,)
-            ).fetchone()
-            if not (isinstance(topic, str) and isinstance(body, bytes)):
-                raise TypeError(f"{type(topic).__name__} and {type(body).__name__} in its row")
+            return OutboxMessage(*letters.read(self._connection, number))
         except Exception as error:  # of SQLite, or of what is in the row
             return OutboxMessage(number, "", b"", f"damaged: {error}")
-        return OutboxMessage(number, topic, body)
 
     def _tidy_aside(self) -> int:
         """Forget what was set aside and is gone: how many that were."""

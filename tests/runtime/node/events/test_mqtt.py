@@ -82,6 +82,22 @@ def test_a_broker_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     assert "connection refused; events wait in" in line
 
 
+def test_a_damaged_outbox_is_told_and_what_is_whole_of_it_goes_on(tmp_path: Path) -> None:
+    path, port = tmp_path / "outbox.db", free_port()
+    sink = opened(port, tmp_path)
+    publish(sink, events(9))
+    sink.close()
+    content = bytearray(path.read_bytes())
+    content[-4096:] = b"\xff" * 4096
+    path.write_bytes(content)
+    said: list[str] = []
+    sink = opened(port, tmp_path, said)
+    sink.close()
+    assert 0 < counted(sink).waiting < 9
+    assert f"{path}: was damaged: {counted(sink).waiting} events of it are whole" in said[0]
+    assert "outbox.db.damaged-1" in said[0]
+
+
 def test_a_full_disk_costs_new_events_and_is_told_once(tmp_path: Path) -> None:
     said: list[str] = []
     sink = opened(free_port(), tmp_path, said)
