@@ -73,7 +73,7 @@ def _of_a_bundle(name: str, path: str) -> Made:
         }
 
         def embed() -> Any:
-            with Runtime.load(root, "ort-cpu", threads=1) as runtime:
+            with Runtime.load(root, "ort-cpu") as runtime:
                 runtime.check()
                 return runtime.embed(image)
 
@@ -102,15 +102,14 @@ def gallery(base: Path, folder: Path) -> Reader:
 
     put(content)
     with open_gallery(str(path)) as opened:
-        space = opened.space
-        states = [entry.state for entry in opened.entries()]
-    assert space is not None
+        entry = opened.entries()[0]
+    space, state = entry.space, entry.state
     queries = np.random.default_rng(0).normal(size=(4, space.dim)).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
 
     def use() -> Any:
         with open_gallery(str(path)) as opened:
-            found = opened.search(space, queries, [states[0]] * 4, top=3)
+            found = opened.search(space, queries, [state] * 4, top=3)
             return (
                 [[(m.identity, round(m.cosine, 6), m.entry) for m in row] for row in found],
                 [(e.id, e.identity, e.state, e.time, e.source) for e in opened.entries()],
@@ -172,8 +171,7 @@ def scores(base: Path, folder: Path) -> Reader:
     path = folder / "scores.json"
     content = (base / "stock" / "scores.json").read_bytes()
     with open_gallery(str(base / "stock" / "people.db")) as opened:
-        space = opened.space
-    assert space is not None
+        space = opened.entries()[0].space
     in_file(path)(content)
     whole = read_scores(path, space).table
     return Reader(
