@@ -42,12 +42,11 @@ def manifest(base: Path, folder: Path) -> Reader:
     )
 
 
-def _resealed(root: Path, path: str, content: bytes) -> None:
+def _resealed(root: Path, whole: Any, path: str, content: bytes) -> None:
     """A file of a bundle replaced, by somebody who corrects what the manifest says of it."""
-    from runtime.bundle.manifest import read_manifest
     from runtime.bundle.writing import store, store_manifest
 
-    (root / path).unlink()
+    (root / path).unlink()  # it may be a link to that of the stock
     changed = store(root, path, content)
 
     def renew(value: Any) -> Any:
@@ -57,16 +56,16 @@ def _resealed(root: Path, path: str, content: bytes) -> None:
             return {key: renew(each) for key, each in value.items()}
         return [renew(each) for each in value] if isinstance(value, list) else value
 
-    before = read_manifest(root)
     (root / "manifest.json").unlink()
-    store_manifest(root, msgspec.convert(renew(msgspec.to_builtins(before)), type(before)))
+    store_manifest(root, msgspec.convert(renew(msgspec.to_builtins(whole)), type(whole)))
 
 
 def _of_a_bundle(name: str, path: str) -> Made:
     def make(base: Path, folder: Path) -> Reader:
-        from runtime import Runtime
+        from runtime import Bundle, Runtime
 
         root = bundle_copy(base, folder)
+        manifest = Bundle.open(root).manifest
         image = {
             m: SAMPLES / name / "000001_cam1_0_00.jpg"
             for m, name in (("rgb", "RGB"), ("nir", "NI"), ("tir", "TI"))
@@ -81,7 +80,7 @@ def _of_a_bundle(name: str, path: str) -> Made:
         return Reader(
             name,
             (content,),
-            lambda content: _resealed(root, path, content),
+            lambda content: _resealed(root, manifest, path, content),
             embed,
             lambda found: bool(found @ whole > 0.9999),
         )
