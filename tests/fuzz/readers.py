@@ -136,7 +136,7 @@ def outbox(_: Path, folder: Path) -> Reader:
     def use() -> Any:
         opened = Outbox(path, 1 << 20)
         try:
-            return [(each.topic, each.body) for each in opened.claim(100)]
+            return [(m.topic, m.body) for m in opened.claim(100) if not m.damage]
         finally:
             opened.close()
 
