@@ -17,6 +17,9 @@ SHORTEST = 4
 """Characters of a secret that is hidden by itself: a shorter one would hide half of every text, and
 is hidden by its place alone."""
 
+LONGEST = 4000
+"""Characters of a line that is shown. What is longer repeats a file."""
+
 WORD = 8
 """Characters of a value of an unknown key from which on it is no word such as "true"."""
 
@@ -66,6 +69,22 @@ def redacted(text: str) -> str:
     """`text` in which every secret that can be told is "***"."""
     if _known:
         text = _known_pattern(tuple(_known)).sub(HIDDEN, text)
+    if len(text) <= LONGEST:
+        return _redacted_by_place(text)
+    return "".join(_redacted_by_place(_shortened(line)) for line in text.splitlines(keepends=True))
+
+
+def _shortened(line: str) -> str:
+    """The beginning and the end of a long line, without what the cut would leave of a word: what
+    follows takes a time that grows with the square of its length."""
+    if len(line) <= LONGEST:
+        return line
+    half = LONGEST // 2
+    first, last = re.sub(r"\S*$", "", line[:half]), re.sub(r"^\S*", "", line[-half:])
+    return f"{first} ... {last}"
+
+
+def _redacted_by_place(text: str) -> str:
     text = _pattern(_USERINFO).sub(rf"\g<scheme>{HIDDEN}@", text)
     if "@" in text:
         text = _pattern(_BARE).sub(f"{HIDDEN}@", text)

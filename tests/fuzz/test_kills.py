@@ -11,6 +11,7 @@ from tests.fuzz.victims import VICTIMS
 from tests.paths import ROOT
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VICTIMS)
 def test_a_few_kills(name: str) -> None:

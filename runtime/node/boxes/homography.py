@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from denet.folders import FOLDERS
 from denet.graph import Modality
+from denet.reading import read_json, read_toml, reading
 from runtime.node.boxes.box import Box
 from runtime.node.errors import NodeError
 
@@ -91,16 +92,10 @@ def read_views(path: Path, modalities: Sequence[Modality] = tuple(FOLDERS)) -> d
         NodeError: it cannot be read, or has something else in it, or a homography in it cannot be
             one; names it.
     """
-    try:
-        content = path.read_bytes()
-        if path.suffix.lower() == ".json":
-            views = msgspec.json.decode(content, type=dict[Modality, View])
-        else:
-            views = msgspec.toml.decode(content, type=dict[Modality, View])
-    except OSError as error:
-        raise NodeError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NodeError(f"{path}: not a calibration: {error}") from None
+    is_json = path.suffix.lower() == ".json"
+    document = read_json(path, NodeError) if is_json else read_toml(path, NodeError)
+    with reading(path, NodeError, "not a calibration"):
+        views = msgspec.convert(document, dict[Modality, View])
     for name in views:
         if name not in modalities:
             raise NodeError(
