@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from runtime.bundle.forms import cpu_platforms
+
 TINY = """
 [train]
 epochs = 1
@@ -47,6 +49,11 @@ def _smaller(pattern: str, replacement: str, reason: str) -> Smaller:
 PEOPLE = "--identities 24 --cameras 3 --shots 2 --height 64 --width 32"
 
 SMALLER = (
+    *(
+        ()
+        if "vnni" in cpu_platforms()
+        else (_smaller("--target vnni", "--target avx2", "what a CPU without VNNI can measure"),)
+    ),
     _smaller(
         r"(denet synth \S+)( --(identities|shots) \d+)*",
         rf"\1 {PEOPLE}",
