@@ -83,7 +83,16 @@ def test_the_neck_is_a_listed_file_of_its_bundle(neck_path: Path) -> None:
 ONES = np.ones(DIM, np.float32)
 
 
-@pytest.mark.parametrize("content", [npz(scale=ONES), npz(scale=ONES, shift=ONES[:3])])
+@pytest.mark.parametrize(
+    "content",
+    [
+        npz(scale=ONES),
+        npz(scale=ONES, shift=ONES[:3]),
+        npz(scale=ONES, shift=ONES.astype(np.float64)),
+        npz(scale=ONES, shift=ONES * np.nan),
+        npz(scale=ONES, shift=ONES * np.inf),
+    ],
+)
 def test_a_neck_that_does_not_fit_is_refused(
     neck_path: Path, tmp_path: Path, content: bytes
 ) -> None:
