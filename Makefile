@@ -7,7 +7,7 @@ DENET := $(VENV)/bin/denet
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 NEWEST := .venv-newest
 
-.PHONY: demo test long coverage lint bench gpu lock ranges newest clean
+.PHONY: demo test fuzz long coverage lint bench gpu lock ranges newest clean
 
 # A second call finishes what the first one left: the set is kept, and the run resumes.
 demo: $(VENV)/.train
@@ -24,6 +24,10 @@ demo: $(VENV)/.train
 
 test: lint
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# 10,000 damaged files for each reader and 200 kills of commands; prints the tables of docs/reliability.md.
+fuzz: $(VENV)/.dev
+	$(VENV)/bin/python -m tests.fuzz
 
 # What is too long for every submission: every block of the documentation that trains.
 long: $(VENV)/.dev

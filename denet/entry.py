@@ -7,12 +7,13 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from typer.core import TyperGroup
 
 from denet.console import say_error
+from denet.secrets import redacted
 
 DEFECT = 70
 """Exit code of a program that is at fault itself: `EX_SOFTWARE` of sysexits.h."""
@@ -27,7 +28,7 @@ class EntryGroup(TyperGroup):
             try:
                 return super().main(*args, **options)
             except Exception:
-                traceback.print_exc()
+                sys.stderr.write(redacted(traceback.format_exc()))
                 say_error(
                     "this is a defect of denet, not of what it was given: please report it, with "
                     "the lines above"
@@ -44,8 +45,9 @@ def steady_streams() -> Iterator[None]:
         except OSError:  # closed: the next file that is opened would become the output
             os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+        # It cannot where a program that is no command put something else there.
+        with suppress(AttributeError, OSError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ HEADER_LIMIT = 64 << 20
 """Bytes that the header of a safetensors file may have."""
 
 PAGE = b'<meta name="generator" content="denet">'
-TABLE = b"<!-- made by denet -->\n"
+TABLE = b"<!-- made by denet -->\n\n"
 
 SOFTWARE = ("Software", "denet")
 """What a PNG says of who made it."""

@@ -8,7 +8,6 @@ less.
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping
 
@@ -21,7 +20,7 @@ is hidden by its place alone."""
 WORD = 8
 """Characters of a value of an unknown key from which on it is no word such as "true"."""
 
-_HARMLESS = re.compile(
+_HARMLESS = (
     "audio|camera|ch|channel|codec|compression|format|fps|framerate|height|latency|mode|profile|"
     "proto|protocol|resolution|rotation|stream|streamtype|subtype|timeout|transport|unicast|video|"
     "videocodec|width"
@@ -53,7 +52,7 @@ _SCHEMES_OF_AUTHORIZATION = r"\b(?P<mark>(?:bearer|basic|digest)\s+)(?P<value>[\
 
 _HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 
-_SECRET_PARTS = re.compile(
+_SECRET_PARTS = (
     r"auth|authorization|bearer|cookies?|cred|creds|credentials?|headers?|jwt|login|nonce|otp|"
     r"pass|passwd|passphrase|passwords?|pin|psk|pw|pwd|secrets?|sess|session|sid|sig|sign|"
     r"signature|streamid|tokens?|user|userid|userinfo|username|usr|"
@@ -80,6 +79,7 @@ def redacted(text: str) -> str:
 
 def remember_secret(value: str) -> None:
     """Hide this text from now on, wherever and in whatever form it stands."""
+    import json
     from urllib.parse import quote, unquote
 
     # Case is ignored where a secret is sought, but "İ" becomes two characters in lower case.
@@ -114,7 +114,7 @@ def is_secret(key: str) -> bool:
     parts = re.split(r"[-_.]", key.lower())
     # A key alone is a word of every manual, as in KEY=VALUE; an access key is none.
     named = len(parts) > 1 and parts[-1] == "key"
-    return named or any(_SECRET_PARTS.fullmatch(part) for part in parts)
+    return named or any(_pattern(_SECRET_PARTS).fullmatch(part) for part in parts)
 
 
 def _secrets_in(address: str) -> Iterator[str]:
@@ -135,7 +135,7 @@ def _secrets_in(address: str) -> Iterator[str]:
 
 def _harmless(found: re.Match[str]) -> bool:
     plain = re.fullmatch(_PLAIN, found["value"]) is not None
-    return _HARMLESS.fullmatch(found["key"].lower()) is not None and plain
+    return _pattern(_HARMLESS).fullmatch(found["key"].lower()) is not None and plain
 
 
 def _hide_pair(found: re.Match[str]) -> str:

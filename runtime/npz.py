@@ -57,7 +57,22 @@ def read_arrays(path: Path, error: type[DenetError], what: str) -> dict[str, Arr
     Raises:
         error: it cannot be read, is no such file, or is damaged.
     """
-    with reading(path, error, what), open_regular(path) as stream, ZipFile(stream) as archive:
+    with reading(path, error, what), open_regular(path) as stream:
+        arrays = unpacked(stream, path.stat().st_size)
+        digest = arrays.pop(DIGEST, None)
+        if digest is not None and digest.tolist() != arrays_digest(arrays):
+            raise ValueError("damaged: its arrays are not those that were written")
+    return arrays
+
+
+def unpacked(stream: BinaryIO, size: int) -> dict[str, Array]:
+    """The arrays of such a file of so many bytes, by name. They cannot be written to.
+
+    Raises:
+        ValueError: it holds something else than denet writes.
+        Exception: what `zipfile` and NumPy raise of what is no archive, and no array.
+    """
+    with ZipFile(stream) as archive:
         members = archive.infolist()
         names = {info.filename.removesuffix(".npy") for info in members}
         if not len(names) == len(members) <= MEMBERS:
@@ -66,13 +81,9 @@ def read_arrays(path: Path, error: type[DenetError], what: str) -> dict[str, Arr
         if compressed:
             raise ValueError(f"{compressed[0]} is compressed")
         # Members may share their bytes.
-        if sum(info.file_size for info in members) > path.stat().st_size:
+        if sum(info.file_size for info in members) > size:
             raise ValueError("its arrays have more bytes than the file")
-        arrays = {info.filename.removesuffix(".npy"): _array(archive, info) for info in members}
-        digest = arrays.pop(DIGEST, None)
-        if digest is not None and digest.tolist() != arrays_digest(arrays):
-            raise ValueError("damaged: its arrays are not those that were written")
-    return arrays
+        return {info.filename.removesuffix(".npy"): _array(archive, info) for info in members}
 
 
 def _array(archive: ZipFile, info: ZipInfo) -> Array:
@@ -82,7 +93,7 @@ def _array(archive: ZipFile, info: ZipInfo) -> Array:
             raise ValueError(f"{info.filename} has a format that denet does not write")
         shape, turned, dtype = npy.read_array_header_1_0(stream)
         content = member.read()  # to its end, where the archive's checksum is compared
-    if dtype.hasobject or min(shape, default=0) < 0:
+    if dtype.kind not in "biufU" or min(shape, default=0) < 0:
         raise ValueError(f"{info.filename} is no array of numbers or texts")
     if len(content) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{info.filename} has not as many numbers as it says")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from denet.errors import DenetError
 from denet.graph import Modality, State
 from denet.pixels import Range
-from runtime.backends import BackendError, Choice, choose
+from runtime.backends import Choice, choose
+from runtime.backends.base import BackendError
 from runtime.bundle.bundle import Bundle
 from runtime.canary import CanaryReport, check_canary
 from runtime.composer import Composer
@@ -68,6 +70,7 @@ class Runtime:
         self.composer = Composer(choice.backend, manifest)
         self._head = Head(bundle)
         self._lock = threading.Lock()
+        self._process = os.getpid()
         verifier = ThreadPoolExecutor(1, "denet-verify")
         self._verification = verifier.submit(bundle.verify, choice.forms)
         verifier.shutdown(wait=False)
@@ -86,6 +89,7 @@ class Runtime:
         cuda_context: Any = "own",
         key: Path | str | None = None,
         ranges: Mapping[Modality, Range] | None = None,
+        own_pool: bool = False,
     ) -> Runtime:
         """Load a bundle.
 
@@ -103,7 +107,7 @@ class Runtime:
                 engines).
             preload: load all engines now. Otherwise each is loaded when a state first needs it.
             threads: CPU threads, for all runtimes of this process together; by default the
-                number of physical cores.
+                number of physical cores that it may use.
             max_batch: the most samples that run at once; longer batches are cut. Engines that
                 were built for fewer lower it.
             cuda_context: for the backend "tensorrt": "own", a CUDA context of its own; "primary",
@@ -113,6 +117,8 @@ class Runtime:
                 engines that others built are taken if one has signed for them.
             ranges: of sensors of more than 8 bits, the values that are black and white; by default
                 those of the sensors that the bundle was trained for.
+            own_pool: of ONNX Runtime: give each engine CPU threads of its own, instead of making
+                the process's shared pool, which sessions of others must take, too.
 
         Raises:
             BundleError: the bundle is damaged, foreign, of a future schema, or not signed as
@@ -136,6 +142,7 @@ class Runtime:
             max_batch=max_batch,
             cuda_context=cuda_context,
             key=trusted,
+            own_pool=own_pool,
         )
         runtime = cls(opened, choice, max_batch, ranges)
         if preload or check:
@@ -146,6 +153,17 @@ class Runtime:
             runtime.check()
         return runtime
 
+    def __reduce__(self) -> NoReturn:
+        """It is bound to its process.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            f"{self.bundle.root}: a runtime cannot be pickled or copied: give the path of its "
+            "bundle, and load it in each process"
+        )
+
     def embed(self, sample: Sample) -> NDArray[np.float32]:
         """The embedding (dim,) of one sample, L2-normalized. Raises: as `embed_batch`."""
         embedding: NDArray[np.float32] = self.embed_batch([sample])[0]
@@ -155,7 +173,8 @@ class Runtime:
         """The embeddings (N, dim) of N samples, L2-normalized; their states may be mixed.
 
         Raises:
-            BackendError: the engines make values that are no numbers.
+            BackendError: it was loaded in another process, of which this one is a fork; or the
+                engines make values that are no numbers.
             BundleError: a file of the bundle is damaged.
             ImageError: an image cannot be read or is of no known kind.
             ValueError: a sample has no modality, or an unknown one.
@@ -168,6 +187,7 @@ class Runtime:
 
         Raises: as `embed_batch`.
         """
+        self._refuse_fork()
         self._refuse_damage()
         present = [{m: x for m, x in sample.items() if x is not None} for sample in samples]
         states = [self.graph.state(sample) for sample in present]
@@ -207,6 +227,7 @@ class Runtime:
             BackendError: an engine cannot be loaded.
             BundleError: a file of the bundle is damaged.
         """
+        self._refuse_fork()
         self._refuse_damage()
         with self._lock:
             self.composer.load(states)
@@ -214,6 +235,15 @@ class Runtime:
     def _refuse_damage(self) -> None:
         if self._verification.done():
             self._verification.result()
+
+    def _refuse_fork(self) -> None:
+        """Threads of the engines, and of a GPU's driver, are not there in a fork: it would wait for
+        them for ever."""
+        if os.getpid() != self._process:
+            raise BackendError(
+                f"{self.bundle.root}: was loaded in process {self._process}, of which this one is "
+                "a fork: load it in each process, after the fork"
+            )
 
     def check(
         self, states: Iterable[State] | None = None, samples: int | None = None

@@ -21,7 +21,6 @@ from tests.paths import ROOT
 PACKAGES = ("calibration", "denet", "export", "runtime")
 
 SHARED = (
-    "denet.arrays",
     "denet.console",
     "denet.errors",
     "denet.exchange",
@@ -39,8 +38,8 @@ SHARED = (
     "denet.pixels",
     "denet.progress",
     "denet.reading",
-    "denet.temporary",
     "denet.secrets",
+    "denet.temporary",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 

@@ -112,7 +112,7 @@ def through_a_file(folder: Path) -> str:
 
 
 def not_utf8(folder: Path) -> str:
-    return os.fsdecode(os.fsencode(folder) + b"/\xff\xfe")
+    return os.fsdecode(os.fsencode(folder) + b"/gone/\xff\xfe")
 
 
 def markup(folder: Path) -> str:
@@ -130,7 +130,7 @@ def circle(folder: Path) -> str:
 
 
 def escapes(folder: Path) -> str:
-    return str(folder / "\x1b[2J\nerror: all is well")
+    return str(folder / "gone" / "\x1b[2J\nerror: all is well")
 
 
 HOSTILE = [long, through_a_file, not_utf8, markup, pipe, circle, escapes]

@@ -22,7 +22,7 @@ from denet.experiments.figure import RATES, Facts
 from denet.files import written_whole
 from denet.marks import TABLE, OutputKind, is_table
 from denet.outputs import check_kept, check_room, write_output, writing
-from denet.reading import read_json, reading
+from denet.reading import read_file, reading
 from denet.recipe import Recipe
 from denet.run import Run, data_digest
 
@@ -214,6 +214,7 @@ def _finished(job: Job, digest: str) -> bool:
 
 
 def _read(job: Job) -> Mapping[str, Any]:
-    with reading(job.result, ExperimentError, "is no result: remove it"):
-        read = read_json(job.result, ExperimentError)
+    content = read_file(job.result, ExperimentError)
+    with reading(job.result, ExperimentError, "is no result of a run: remove it"):
+        read = msgspec.json.decode(content)
         return {"recipe": read["recipe"], "facts": read["facts"]}

@@ -54,6 +54,7 @@ class _Wish:
     max_batch: int
     cuda_context: Any
     key: Path | None
+    own_pool: bool
 
     def note(self, backend: str, chosen: Precision) -> str:
         """What to say where "auto" did not come to the bundle's default."""
@@ -72,6 +73,7 @@ def choose(
     max_batch: int = 16,
     cuda_context: Any = "own",
     key: Path | None = None,
+    own_pool: bool = False,
 ) -> Choice:
     """Make the backend called `backend` for `bundle`.
 
@@ -83,18 +85,19 @@ def choose(
         bundle: the bundle whose engines it will run.
         backend: one of `BACKENDS`.
         precision: "auto", or one that the bundle has.
-        threads: CPU threads of the process-wide pool; None leaves the choice to ONNX Runtime.
+        threads: CPU threads of the process-wide pool; None for the cores that may be used.
         max_batch: the largest batch that is wanted.
         cuda_context: that the backend "tensorrt" runs in: a `CudaContext` of its `cuda` module.
         key: a file of public keys; TensorRT engines that others built are taken if one has signed
             for them.
+        own_pool: of ONNX Runtime: threads for each engine instead of the process-wide pool.
 
     Raises:
         BackendError: it cannot be had here, or the bundle lacks the precision.
     """
     if backend not in BACKENDS:
         raise BackendError(f"unknown backend {backend!r}: choose from {', '.join(BACKENDS)}")
-    wish = _Wish(bundle, precision, threads, max_batch, cuda_context, key)
+    wish = _Wish(bundle, precision, threads, max_batch, cuda_context, key, own_pool)
     if backend != "auto":
         return _make(wish, backend, "asked for by name")
     *on_a_gpu, last = AUTO
@@ -121,7 +124,12 @@ def _ort(wish: _Wish, name: str, reason: str) -> Choice:
     platforms = cpu_platforms() if provider.is_cpu else (provider.platform,)
     chosen, platform, forms = next(_forms(wish, platforms))
     backend = OnnxRuntimeBackend(
-        wish.bundle, forms, provider, threads=wish.threads, max_batch=wish.max_batch
+        wish.bundle,
+        forms,
+        provider,
+        threads=wish.threads,
+        max_batch=wish.max_batch,
+        own_pool=wish.own_pool,
     )
     reason += wish.note(name, chosen)
     return Choice(backend, chosen, variant(chosen, platform), forms, reason)

@@ -166,7 +166,8 @@ def _load(
 
 def _threads(request: BenchmarkRequest, machine: Machine) -> int:
     """As many as the runtime uses."""
-    return request.threads or machine.cpu.cores or os.cpu_count() or 1
+    cpu = machine.cpu
+    return request.threads or cpu.default_threads or cpu.cores or os.cpu_count() or 1
 
 
 def _variant(runtime: Runtime, fields: dict[str, Any]) -> result.Variant:

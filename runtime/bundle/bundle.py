@@ -8,13 +8,13 @@ the bundle may be and has the stated size, then, whenever a file is read, its sh
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from numpy.typing import NDArray
 
-from denet.arrays import read_arrays
 from denet.reading import open_regular, read_file, reading
 from denet.temporary import settle
 from runtime.bundle.forms import Form, Forms
@@ -30,6 +30,7 @@ from runtime.bundle.manifest import (
 )
 from runtime.bundle.meaning import check_meaning
 from runtime.bundle.self_contained import check_self_contained
+from runtime.npz import unpacked
 
 
 class Bundle:
@@ -127,7 +128,7 @@ class Bundle:
         """The arrays of an npz file of the bundle. Raises: BundleError, as `read`."""
         path = self.root / file.path
         with reading(path, BundleError, "not an array file"):
-            return read_arrays(self.read(file))
+            return unpacked(io.BytesIO(self.read(file)), file.bytes)
 
     def verify(self, forms: Forms | None = None) -> None:
         """Hash every file, or only what running the engines in `forms` needs.

@@ -46,8 +46,7 @@ def link(source: Path, destination: Path, file: File) -> None:
     The files of a bundle are never changed in place, so both may have it.
     """
     (destination / file.path).parent.mkdir(parents=True, exist_ok=True)
-    # What a link names, not the link, which may lead nowhere from another place.
-    _linked(str((source / file.path).resolve()), str(destination / file.path))
+    _linked(str(source / file.path), str(destination / file.path))
 
 
 def link_folder(source: Path, destination: Path) -> None:

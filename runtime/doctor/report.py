@@ -18,7 +18,12 @@ def describe_diagnosis(found: Diagnosis) -> Group:
 
     Commands are to be copied: print it with `crop=False`, which leaves them in one line.
     """
-    machine = [*found.machine.rows(), ("INT8 on the CPU", found.no_int8 or ", ".join(found.int8))]
+    threads = found.machine.cpu.default_threads
+    machine = [
+        *found.machine.rows(),
+        ("CPU threads", f"{threads or 'one for each core'}, if none are asked for"),
+        ("INT8 on the CPU", found.no_int8 or ", ".join(found.int8)),
+    ]
     parts: list[RenderableType] = [
         Text("Machine", "bold"),
         _rows(machine),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import Modality, State
+from denet.graph import Modality, State, StateError
 from denet.reading import reading
 from runtime.embeddings import embed_files
 from runtime.gallery.base import Enrolment
@@ -125,13 +125,16 @@ def read_sightings(path: Path) -> Sightings:
         if embeddings.dtype != np.float32 or embeddings.ndim != 2:
             raise TypeError(f"embeddings of {embeddings.dtype} in {embeddings.ndim} axes")
         names = tuple(map(str, texts.tolist()))
-        states = tuple(read_state(name) for name in arrays["states"].tolist())
         # Files of before there were projections do not tell of any.
         checkpoint, projection = (
             _text(name, arrays.get(name, default))
             for name, default in (("checkpoint", None), ("projection", np.array("")))
         )
         space = Space(embeddings.shape[1], checkpoint, projection)
+    try:
+        states = tuple(read_state(name) for name in arrays["states"].tolist())
+    except StateError as error:
+        raise GalleryError(f"{path}: {error}") from None
     if len(names) != len(states):
         raise GalleryError(f"{path}: damaged: {len(names)} names of {len(states)} states")
     try:

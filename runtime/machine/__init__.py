@@ -15,11 +15,13 @@ from __future__ import annotations
 from runtime.machine.facts import Machine, read_machine
 from runtime.machine.power import PowerMeter, module_total
 from runtime.machine.processor import read_cpu
+from runtime.machine.share import default_threads
 from runtime.machine.throttling import limits_in_force, throttle_counts
 
 __all__ = [
     "Machine",
     "PowerMeter",
+    "default_threads",
     "limits_in_force",
     "module_total",
     "read_cpu",

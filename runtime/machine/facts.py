@@ -153,6 +153,7 @@ def _cpu(cpu: Cpu) -> str:
         cpu.cores and _counted(cpu.cores, "core"),
         cpu.threads != cpu.cores and cpu.threads and _counted(cpu.threads, "thread"),
         cpu.allowed and f"{_counted(cpu.allowed, 'CPU')} allowed",
+        cpu.affinity and cpu.affinity != cpu.threads and f"{cpu.affinity} by affinity",
         " ".join(cpu.instructions),
     )
 

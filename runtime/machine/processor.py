@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.machine.files import ROOT, number, text
+from runtime.machine.share import affinity, default_threads, quota
 
 INSTRUCTIONS = {
     "avx2": "avx2",
@@ -33,11 +34,13 @@ class Cpu(msgspec.Struct, frozen=True, kw_only=True):
         architecture: such as "x86_64".
         cores: physical ones.
         threads: that the kernel sees.
-        allowed: how many of these a container may use at a time, where it is limited.
+        allowed: how many of these a container or service may use at a time, where it is limited.
         instructions: of `INSTRUCTIONS`.
         governor: what chooses its clock: "performance", "schedutil", ...
         mhz: the clock of the fastest core now.
         max_mhz: the highest clock there is.
+        affinity: on how many of `threads` this process may run.
+        default_threads: that a runtime starts where affinity or a quota leaves less than all cores.
     """
 
     model: str | None
@@ -49,6 +52,8 @@ class Cpu(msgspec.Struct, frozen=True, kw_only=True):
     governor: str | None
     mhz: int | None
     max_mhz: int | None
+    affinity: int | None = None
+    default_threads: int | None = None
 
     @property
     def name(self) -> str:
@@ -77,11 +82,13 @@ def read_cpu(root: Path = ROOT) -> Cpu:
         architecture=text(root / "proc/sys/kernel/arch") or platform.machine(),
         cores=len(siblings) or None,
         threads=len(re.findall(r"^processor\s*:", info, re.MULTILINE)) or None,
-        allowed=_allowed(root),
+        allowed=quota(root),
         instructions=tuple(name for flag, name in INSTRUCTIONS.items() if flag in has),
         governor=", ".join(sorted(governors)) or None,
         mhz=_fastest(cpus, "scaling_cur_freq") or _now(info),
         max_mhz=_fastest(cpus, "cpuinfo_max_freq"),
+        affinity=None if (mine := affinity(root)) is None else len(mine),
+        default_threads=default_threads(root),
     )
 
 
@@ -100,12 +107,6 @@ def _fastest(cpus: Path, file: str) -> int | None:
 def _now(info: str) -> int | None:
     clocks = re.findall(r"^cpu MHz\s*: ([\d.]+)", info, re.MULTILINE)
     return round(max(map(float, clocks))) if clocks else None
-
-
-def _allowed(root: Path) -> float | None:
-    """The quota of a control group: microseconds of CPU in each period, or "max"."""
-    limit = re.match(r"(\d+) (\d+)", text(root / "sys/fs/cgroup/cpu.max") or "")
-    return int(limit[1]) / int(limit[2]) if limit else None
 
 
 def read_memory(root: Path) -> MachineMemory | None:

@@ -90,3 +90,22 @@ def check(config: SettingsArg) -> None:
         say_error(problem)
     if problems:
         raise typer.Exit(2)
+
+
+@node.command("aside")
+@reported()
+def aside(
+    config: SettingsArg,
+    retry: Annotated[bool, typer.Option("--retry", help="Have the next run send them.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Remove them for good.")] = False,
+) -> None:
+    """Show the events that were set aside: the broker takes none of them. The node must not run."""
+    from runtime.node import read_settings
+    from runtime.node.events.aside import empty_aside, list_aside
+
+    settings = read_settings(config).events
+    if retry or drop:
+        say(empty_aside(settings, retry=retry, drop=drop))
+        return
+    for line in list_aside(settings):
+        say(line)

@@ -18,6 +18,7 @@ from calibration.facts import delivered, reasons, shown_forms
 from calibration.outcome import Outcome
 from calibration.page import CAPTIONS, asked, check_report, report_html, write_report
 from calibration.tables import engine_table
+from denet.marks import PAGE
 from tests.calibration.outcomes import STATES, shown
 
 
@@ -122,7 +123,10 @@ def test_a_report_that_cannot_be_written_is_refused(played: Outcome, tmp_path: P
         assert str(path) in str(error.value)
     with pytest.raises(CalibrationError, match="exists already"):
         write_report(played, there, replace=False)
+    with pytest.raises(CalibrationError, match="is not a report of denet"):
+        check_report(there, replace=True)
     assert there.read_text() == "old"
+    there.write_bytes(PAGE)
     check_report(there, replace=True)
 
 
@@ -130,10 +134,11 @@ def test_a_report_replaces_another_whole_or_not_at_all(
     played: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "report.html"
-    path.write_text("old")
-    monkeypatch.setattr(calibration.page, "report_html", lambda _: "new")
+    path.write_bytes(PAGE + b"old")
+    new = PAGE.decode() + "new"
+    monkeypatch.setattr(calibration.page, "report_html", lambda _: new)
     write_report(played, path, replace=True)
-    assert path.read_text() == "new"
+    assert path.read_text() == new
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -141,7 +146,7 @@ def test_a_report_replaces_another_whole_or_not_at_all(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(CalibrationError, match="cannot be written: No space left"):
         write_report(played, path, replace=True)
-    assert path.read_text() == "new"
+    assert path.read_text() == new
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -193,7 +193,7 @@ def test_what_a_calibration_left_is_kept(bundle_path: Path, data: Path, tmp_path
         data="x", samples=16, seed=0, method="minmax", judged=16,
     )  # fmt: skip
     store_manifest(root, msgspec.structs.replace(manifest, calibration=ranges))
-    built = root / "trt" / "here"
+    built = root / "trt" / "here" / "fp32"
     built.mkdir(parents=True)
     (built / "branch_rgb.engine").write_bytes(b"engine")
     made = project(root, request(data))

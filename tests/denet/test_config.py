@@ -45,7 +45,7 @@ def test_what_a_configuration_leaves_out_is_the_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("[model", "not a TOML file"),
+        ("[model", "not TOML"),
         ("[modle]", "modle"),
         ("[model]\n[[train]]", "train"),
         ("model = 3", "model"),
@@ -87,7 +87,7 @@ def test_a_configuration_that_cannot_be_read_is_an_error(
     path = tmp_path / "odd-name.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"odd-name\.toml: cannot read"):
+    with pytest.raises(ConfigError, match=r"odd-name\.toml: (cannot be read|not text)"):
         read_recipe("paper", path)
 
 

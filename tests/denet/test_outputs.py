@@ -6,11 +6,14 @@ import errno
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +25,13 @@ from denet.errors import DenetError
 from denet.experiments.study import TABLE_FILE, write_table
 from denet.figures.files import FIGURE
 from denet.figures.style import new_figure, render
+from denet.graph import RGB_NIR_TIR
 from denet.initialize import initial_model
 from denet.marks import PAGE, REPORT, OutputKind
 from denet.outputs import check_output, check_place, check_room, write_output
 from denet.report import FACTS, check_report
 from runtime.benchmark.result import RESULT
-from runtime.embeddings import EMBEDDINGS
+from runtime.embeddings import EMBEDDINGS, Embedded, save_embeddings
 from runtime.embeddings import check_output as check_embeddings
 from tests.conftest import TINY
 from tests.paths import ROOT
@@ -270,3 +274,38 @@ def test_mounts_are_found_before_the_work(tmp_path: Path) -> None:
     assert "it is a mount point" in found["file"]
     assert "Read-only file system" in found["still/new"]
     assert "it is part of an image that is read-only" in found["layers/merged/model"]
+
+
+# Who may read
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_what_holds_people_is_for_its_owner_alone(kind: str, tmp_path: Path) -> None:
+    expected, _ = MADE[kind]
+    path = tmp_path / f"new{expected.suffix}"
+    before = os.umask(0o022)
+    try:
+        write_output(path, b"", expected, OutError)
+    finally:
+        os.umask(before)
+    people = kind in ("scores", "embeddings")
+    assert stat.S_IMODE(path.stat().st_mode) == (0o600 if people else 0o644)
+
+
+def test_embeddings_are_private_and_known_again(tmp_path: Path) -> None:
+    path = tmp_path / "new.npz"
+    graph = RGB_NIR_TIR
+    one = np.zeros((1, 2), np.float32)
+    found = Embedded(graph, ("alice",), (graph.complete,), one, one[0], {})
+    manifest = SimpleNamespace(checkpoint_sha256="0", projection_digest="")
+    runtime: Any = SimpleNamespace(
+        bundle=SimpleNamespace(manifest=manifest), precision="fp32", backend="ort-cpu"
+    )
+    for _ in range(2):
+        check_embeddings(path)
+        save_embeddings(path, found, runtime)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert EMBEDDINGS.made(path)
+    np.savez(path, names=np.zeros(1))
+    with pytest.raises(DenetError, match="is not a file of embeddings"):
+        save_embeddings(path, found, runtime)

@@ -249,3 +249,37 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     (run.path / STATE).write_bytes(b"torn")
     with pytest.raises(TrainingError, match=r"state\.pt: cannot be resumed from"):
         run.restore()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_place_that_cannot_be_written_is_found_before_the_training(
+    tmp_path: Path, resume: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path / "a" / "run")
+    if resume:
+        run.begin(ORIGIN)
+    run.check(ORIGIN, resume=resume)
+    with pytest.raises(TrainingError, match="there is room for"):
+        run.begin(ORIGIN, size=1 << 60)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, os.strerror(30))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(TrainingError, match="cannot be written: Read-only file system"):
+        run.check(ORIGIN, resume=resume)
+
+
+def test_what_is_not_of_the_run_is_not_removed(tmp_path: Path) -> None:
+    saving = tmp_path / ".saving"
+    saving.mkdir()
+    (saving / "notes.txt").write_text("precious")
+    run = Run(tmp_path)
+    with pytest.raises(TrainingError, match="is not empty, and no run"):
+        run.check(ORIGIN, resume=True)
+    saving.rename(tmp_path.with_name("aside"))
+    run.begin(ORIGIN)
+    tmp_path.with_name("aside").rename(saving)
+    with pytest.raises(TrainingError, match=r"notes\.txt: is not of the run"):
+        run.begin(ORIGIN)
+    assert (saving / "notes.txt").read_text() == "precious"

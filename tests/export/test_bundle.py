@@ -25,6 +25,7 @@ from export import ExportError, export_bundle
 from export.engines import EngineGraph
 from export.onnx import Traced, to_onnx
 from runtime import Bundle, Runtime
+from runtime.head import Head
 
 OTHER_CHECKPOINT = "1" * 64
 
@@ -328,7 +329,7 @@ def test_a_model_that_disagrees_with_the_canary_alone_is_not_written(
     model: DENet, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The head is in no engine: only the canary sees it.
-    monkeypatch.setattr(Runtime, "head", lambda self, parts: parts.reshape(len(parts), -1)[:, ::-1])
+    monkeypatch.setattr(Head, "__call__", lambda _, parts: parts.reshape(len(parts), -1)[:, ::-1])
     assert_fails(model, folder / "new.denet", "new.denet", "rgb+nir+tir")
 
 

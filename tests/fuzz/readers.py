@@ -42,12 +42,11 @@ def manifest(base: Path, folder: Path) -> Reader:
     )
 
 
-def _resealed(root: Path, path: str, content: bytes) -> None:
+def _resealed(root: Path, whole: Any, path: str, content: bytes) -> None:
     """A file of a bundle replaced, by somebody who corrects what the manifest says of it."""
-    from runtime.bundle.manifest import read_manifest
     from runtime.bundle.writing import store, store_manifest
 
-    (root / path).unlink()
+    (root / path).unlink()  # it may be a link to that of the stock
     changed = store(root, path, content)
 
     def renew(value: Any) -> Any:
@@ -57,23 +56,23 @@ def _resealed(root: Path, path: str, content: bytes) -> None:
             return {key: renew(each) for key, each in value.items()}
         return [renew(each) for each in value] if isinstance(value, list) else value
 
-    before = read_manifest(root)
     (root / "manifest.json").unlink()
-    store_manifest(root, msgspec.convert(renew(msgspec.to_builtins(before)), type(before)))
+    store_manifest(root, msgspec.convert(renew(msgspec.to_builtins(whole)), type(whole)))
 
 
 def _of_a_bundle(name: str, path: str) -> Made:
     def make(base: Path, folder: Path) -> Reader:
-        from runtime import Runtime
+        from runtime import Bundle, Runtime
 
         root = bundle_copy(base, folder)
+        manifest = Bundle.open(root).manifest
         image = {
             m: SAMPLES / name / "000001_cam1_0_00.jpg"
             for m, name in (("rgb", "RGB"), ("nir", "NI"), ("tir", "TI"))
         }
 
         def embed() -> Any:
-            with Runtime.load(root, "ort-cpu", threads=1) as runtime:
+            with Runtime.load(root, "ort-cpu") as runtime:
                 runtime.check()
                 return runtime.embed(image)
 
@@ -81,7 +80,7 @@ def _of_a_bundle(name: str, path: str) -> Made:
         return Reader(
             name,
             (content,),
-            lambda content: _resealed(root, path, content),
+            lambda content: _resealed(root, manifest, path, content),
             embed,
             lambda found: bool(found @ whole > 0.9999),
         )
@@ -102,15 +101,14 @@ def gallery(base: Path, folder: Path) -> Reader:
 
     put(content)
     with open_gallery(str(path)) as opened:
-        space = opened.space
-        states = [entry.state for entry in opened.entries()]
-    assert space is not None
+        entry = opened.entries()[0]
+    space, state = entry.space, entry.state
     queries = np.random.default_rng(0).normal(size=(4, space.dim)).astype(np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
 
     def use() -> Any:
         with open_gallery(str(path)) as opened:
-            found = opened.search(space, queries, [states[0]] * 4, top=3)
+            found = opened.search(space, queries, [state] * 4, top=3)
             return (
                 [[(m.identity, round(m.cosine, 6), m.entry) for m in row] for row in found],
                 [(e.id, e.identity, e.state, e.time, e.source) for e in opened.entries()],
@@ -138,7 +136,7 @@ def outbox(_: Path, folder: Path) -> Reader:
     def use() -> Any:
         opened = Outbox(path, 1 << 20)
         try:
-            return [(each.topic, each.body) for each in opened.claim(100)]
+            return [(m.topic, m.body) for m in opened.claim(100) if not m.damage]
         finally:
             opened.close()
 
@@ -172,8 +170,7 @@ def scores(base: Path, folder: Path) -> Reader:
     path = folder / "scores.json"
     content = (base / "stock" / "scores.json").read_bytes()
     with open_gallery(str(base / "stock" / "people.db")) as opened:
-        space = opened.space
-    assert space is not None
+        space = opened.entries()[0].space
     in_file(path)(content)
     whole = read_scores(path, space).table
     return Reader(

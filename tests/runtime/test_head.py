@@ -80,9 +80,10 @@ def test_the_neck_is_a_listed_file_of_its_bundle(neck_path: Path) -> None:
     assert files == {f.path for f in manifest.files()} | {"manifest.json"}
 
 
-@pytest.mark.parametrize(
-    "content", [npz(scale=np.ones(DIM)), npz(scale=np.ones(DIM), shift=np.ones(3))]
-)
+ONES = np.ones(DIM, np.float32)
+
+
+@pytest.mark.parametrize("content", [npz(scale=ONES), npz(scale=ONES, shift=ONES[:3])])
 def test_a_neck_that_does_not_fit_is_refused(
     neck_path: Path, tmp_path: Path, content: bytes
 ) -> None:

@@ -96,8 +96,9 @@ class OnnxRuntimeBackend(Backend):
         bundle: where the engines are read from.
         forms: in which form each engine runs.
         provider: what runs them: the CPU, or CUDA device 0.
-        threads: size of the process's shared CPU pool; None for ONNX Runtime's default, the
-            physical cores.
+        threads: size of the process's shared CPU pool; None for the physical cores that this
+            process may use.
+        own_pool: threads for each engine instead of the shared pool.
         max_batch: the largest batch that a provider which compiles engines has to take.
 
     Raises:
@@ -113,6 +114,7 @@ class OnnxRuntimeBackend(Backend):
         *,
         threads: int | None,
         max_batch: int,
+        own_pool: bool = False,
     ) -> None:
         self.name = provider.backend
         self._bundle = bundle
@@ -126,7 +128,7 @@ class OnnxRuntimeBackend(Backend):
             reason = why_no_int8(ort.__version__)
             if reason is not None:
                 raise BackendError(f"{self.name}: {reason}")
-        Pool.ensure(threads)
+        Pool.ensure(threads, own=own_pool)
         self._memory: DeviceMemory = HostMemory() if provider.is_cpu else CudaMemory()
 
     def load(self, engine: str) -> None:

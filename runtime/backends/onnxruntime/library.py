@@ -8,12 +8,11 @@ from the environment once, while it is loaded; the environment is left as it was
 from __future__ import annotations
 
 import os
-from types import ModuleType
 
 VARIABLE = "ORT_DISABLE_TELEMETRY"
 
 
-def _load() -> ModuleType:
+def _load() -> None:
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = "1"
     try:
@@ -25,8 +24,6 @@ def _load() -> ModuleType:
             os.environ[VARIABLE] = before
     # An application may have loaded it before us.
     onnxruntime.disable_telemetry_events()
-    module: ModuleType = onnxruntime
-    return module
 
 
 _load()

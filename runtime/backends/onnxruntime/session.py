@@ -1,7 +1,8 @@
 """ONNX Runtime sessions that share one pool of CPU threads.
 
 By default every session brings a pool of spinning threads of its own, and 15 of them fight for
-the cores.
+the cores. The shared pool is the whole process's: sessions of others must then take it, too. Where
+these cannot be changed, `own` gives each engine threads of its own, which do not spin.
 """
 
 from __future__ import annotations
@@ -10,22 +11,40 @@ from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.releases import wrong_optimizers
+from runtime.machine.share import default_threads
 
 
 class Pool:
-    """The process's one pool of CPU threads; its size is fixed when it is made."""
+    """The process's one pool of CPU threads; its size is fixed when it is made.
+
+    Attributes:
+        threads: that were asked for; None for the default.
+        size: of the pool; 0 for ONNX Runtime's own choice, one for each core.
+        made: it is there.
+        shared: engines take it; otherwise each has threads of its own.
+    """
 
     threads: int | None = None
+    size = 0
     made = False
     shared = False
 
     @classmethod
-    def ensure(cls, threads: int | None) -> None:
+    def ensure(cls, threads: int | None, *, own: bool = False) -> None:
         """Make the pool with `threads` threads, or find it made so.
 
+        Args:
+            threads: None for one for each core that this process may use.
+            own: leave the process without a shared pool: each engine has threads of its own.
+
         Raises:
-            BackendError: the pool was made with another size.
+            BackendError: the pool was made with another size, or is shared where it must not be.
         """
+        if cls.made and own and cls.shared:
+            raise BackendError(
+                "the process's shared thread pool is made already and cannot be undone: load the "
+                "first runtime of the process with its own pool"
+            )
         if cls.made:
             if threads is not None and threads != cls.threads:
                 size = "its default size" if cls.threads is None else f"{cls.threads} threads"
@@ -34,10 +53,11 @@ class Pool:
                     f"{threads} threads: the first runtime of a process decides"
                 )
             return
+        cls.size = threads or default_threads() or 0
         # Older releases (on JetPack 6, say) cannot share a pool from Python.
-        if hasattr(ort, "set_global_thread_pool_sizes"):
+        if not own and hasattr(ort, "set_global_thread_pool_sizes"):
             try:
-                ort.set_global_thread_pool_sizes(threads or 0, 1)
+                ort.set_global_thread_pool_sizes(cls.size, 1)
             except Exception:  # the application that embeds us has made a shared pool already
                 if threads is not None:
                     raise BackendError(
@@ -71,7 +91,7 @@ def open_session(
     if Pool.shared:
         options.use_per_session_threads = False
     else:
-        options.intra_op_num_threads = Pool.threads or 0
+        options.intra_op_num_threads = Pool.size
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if literal:
         options.add_session_config_entry("session.disable_quant_qdq", "1")

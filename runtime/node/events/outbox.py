@@ -24,7 +24,7 @@ from runtime.sqlite import (
 )
 
 REASONS = {
-    "locked": "another node uses it: give each an outbox of its own",
+    "locked": "a node uses it: stop that one, or give each an outbox of its own",
     "full": "the disk is full",
     "disk i/o": DISK_REFUSES,
     "readonly": "it is read-only: an outbox needs a file and a folder that can be written",

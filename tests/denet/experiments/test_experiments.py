@@ -274,6 +274,7 @@ def rows_of(table: Path) -> dict[str, dict[str, str]]:
     lines = [
         [cell.strip() for cell in line.strip("|").split(" | ")]
         for line in table.read_text().splitlines()
+        if line.startswith("|")
     ]
     return {row[0]: dict(zip(lines[0][1:], row[1:], strict=True)) for row in lines[2:]}
 
@@ -353,7 +354,7 @@ def test_a_damaged_result(tmp_path: Path, root: Path) -> None:
     jobs = with_results(named("states"), tmp_path, {})
     for content in ("{", "[]", "{}"):
         jobs[0].result.write_text(content)
-        with pytest.raises(ExperimentError, match=r"result\.json: cannot be read.*remove it"):
+        with pytest.raises(ExperimentError, match=r"result\.json: .*remove it"):
             run_jobs(jobs, open_data(root), 1, lambda _: None)
 
 

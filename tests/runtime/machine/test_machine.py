@@ -45,6 +45,8 @@ def test_an_orin(tmp_path: Path) -> None:
         "governor": "schedutil",
         "mhz": 1728,
         "max_mhz": 1728,
+        "affinity": None,
+        "default_threads": None,
     }
     assert machine.memory is not None
     assert machine.memory.total == 7802332 * 1024

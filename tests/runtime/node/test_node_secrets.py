@@ -58,7 +58,7 @@ SECRETS = st.text(
     st.characters(codec="utf-8", exclude_categories=("C", "Z"), exclude_characters="\"'&;#=<>\\"),
     min_size=8,
     max_size=20,
-)
+).map(lambda text: f"{text}7q")  # no word of ours
 
 
 @pytest.fixture(autouse=True)

@@ -229,6 +229,6 @@ def test_an_outbox_belongs_to_one_node(tmp_path: Path) -> None:
         cwd=ROOT,
         check=True,
     ).stdout
-    assert "another node uses it" in out
+    assert "a node uses it" in out
     outbox.add([("t", b"1")])
     outbox.close()

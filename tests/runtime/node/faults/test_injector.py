@@ -21,7 +21,8 @@ from tests.runtime.node.health.parts import TICK, frames, scene
 
 
 def test_every_kind_of_fault_can_be_made() -> None:
-    assert {fault for fault, _ in EFFECTS.values()} == set(FAULTS)
+    # A range that does not fit is wrong from the first frame on: nothing that begins.
+    assert {fault for fault, _ in EFFECTS.values()} == set(FAULTS) - {"range"}
 
 
 def test_faults_are_the_same_with_the_same_seed_and_others_with_another() -> None:
