@@ -143,7 +143,7 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(path: Path) -> None
 
 
 TOGETHER = """
-for gallery_number in range(40):
+for gallery_number in range(20):
     path = f'{sys.argv[1]}{gallery_number}'
     children = []
     start = time.monotonic() + 0.02
@@ -169,9 +169,9 @@ for gallery_number in range(40):
 
 @posix
 def test_processes_may_make_a_gallery_at_the_same_time(path: Path) -> None:
-    """Forty galleries: that two processes meet in the moment that matters is a matter of luck."""
+    """Twenty galleries: that two processes meet in the moment that matters is a matter of luck."""
     done = script(TOGETHER, path)
-    assert done.stdout.splitlines() == ["[0, 0, 0, 0] 12"] * 40, done.stdout + done.stderr
+    assert done.stdout.splitlines() == ["[0, 0, 0, 0] 12"] * 20, done.stdout + done.stderr
 
 
 FULL = """
