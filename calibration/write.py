@@ -13,9 +13,8 @@ from calibration.errors import CalibrationError
 from calibration.table import PATH
 from denet.files import replaced_folder
 from denet.outputs import SIZE, check_place, writing
-from runtime.backends.tensorrt.files import FOLDER as BUILT
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.contents import check_replaced
+from runtime.bundle.contents import BUILT, check_replaced
 from runtime.bundle.forms import Form, Platform, Precision
 from runtime.bundle.manifest import Calibration, Engine, File, Manifest, Mixed
 from runtime.bundle.writing import link, link_folder, store, store_manifest

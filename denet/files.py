@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from denet.exchange import put_in_place
+from denet.reading import open_regular
 from denet.temporary import NEW, OLD, followed, temporary
 
 PRIVATE, PUBLIC = 0o600, 0o666
@@ -111,10 +112,15 @@ def sync_folder(path: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
+    """The sha256 of a regular file, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read, or is another thing.
+    """
+    # Through a small buffer: fresh memory for all of it would cost as much as the hash.
     digest, buffer = hashlib.sha256(), memoryview(bytearray(1 << 18))
-    with path.open("rb", buffering=0) as stream:  # hashlib.file_digest came with Python 3.11
-        while count := stream.readinto(buffer):
+    with open_regular(path) as stream:  # hashlib.file_digest came with Python 3.11
+        while count := stream.readinto(buffer):  # type: ignore[attr-defined]
             digest.update(buffer[:count])
     return digest.hexdigest()
 

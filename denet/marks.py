@@ -36,7 +36,7 @@ class OutputKind:
         suffix: that its name has to have; "" for any.
         what: it is, with its verb, for messages: "a report is".
         own: what one is called that denet wrote: "a report of denet".
-        recognize: whether a regular file is one, whole; may raise anything if it is none.
+        recognize: whether a path is a regular file of this kind, whole; may raise anything if not.
         private: it holds people: only its owner may read it.
     """
 
@@ -49,8 +49,6 @@ class OutputKind:
     def made(self, path: Path) -> bool:
         """Whether the file at `path` is one that denet wrote."""
         try:
-            with open_regular(path):
-                pass
             return self.recognize(path)
         except Exception:  # whatever a parser makes of another program's file
             return False
@@ -81,7 +79,7 @@ def arrays(*names: str) -> Callable[[Path], bool]:
     """Whether an npz file is whole and has these arrays."""
 
     def recognize(path: Path) -> bool:
-        with zipfile.ZipFile(path) as stored:
+        with open_regular(path) as stream, zipfile.ZipFile(stream) as stored:
             return {f"{name}.npy" for name in names} <= set(stored.namelist())
 
     return recognize

@@ -25,7 +25,6 @@ from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, par
 from runtime.backends.choose import runnable_forms, wanted_precisions
 from runtime.backends.tensorrt.device import Device
 from runtime.backends.tensorrt.files import (
-    FOLDER,
     AbsentError,
     BuildSpec,
     BuiltEngine,
@@ -44,8 +43,9 @@ from runtime.backends.tensorrt.machine import (
     load_tensorrt,
     this_machine,
 )
-from runtime.backends.tensorrt.trust import is_own, with_code
+from runtime.backends.tensorrt.trust import built_here, with_code
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.contents import BUILT
 from runtime.bundle.forms import PRECISIONS, Form, Forms, Precision, cpu_platforms
 from runtime.bundle.writing import store
 
@@ -225,7 +225,7 @@ def build_engines(
     """
     machine = check_machine(options)
     chosen, forms = choose_forms(bundle, precision)
-    folder = bundle.root / FOLDER / machine.name
+    folder = bundle.root / BUILT / machine.name
     try:
         with _alone(folder):
             settle_within(folder)  # what builds left that were killed
@@ -322,7 +322,7 @@ def _up_to_date(bundle: Bundle, spec: BuildSpec, rebuild: bool) -> BuiltEngine |
     try:
         engine = open_engine(path)
         reason = why_stale(engine.facts, spec)
-        if reason is None and not is_own(engine.facts):
+        if reason is None and not built_here()(engine.facts):
             reason = "it was not built on this machine"
         if reason is None:
             engine.read()

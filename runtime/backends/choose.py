@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from denet.errors import DenetError
 from runtime.backends.base import Backend, BackendError
-from runtime.backends.tensorrt.files import FOLDER, Found, find_engines
+from runtime.backends.tensorrt.files import Found, find_engines
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.contents import BUILT
 from runtime.bundle.forms import PRECISIONS, Forms, Platform, Precision, cpu_platforms, variant
 from runtime.bundle.manifest import Manifest
 from runtime.machine.cuda_driver import find_driver
@@ -141,7 +142,7 @@ def _tensorrt(wish: _Wish, reason: str) -> Choice:
     from runtime.backends.tensorrt.trust import trusted_by
 
     bundle = wish.bundle
-    if not (bundle.root / FOLDER).is_dir():
+    if not (bundle.root / BUILT).is_dir():
         raise BackendError(f"{bundle.root}: no TensorRT engine was built for it: {_build(bundle)}")
     here = this_machine(load_tensorrt())
     trusted = trusted_by(bundle, wish.key)

@@ -15,13 +15,10 @@ from pathlib import Path
 from denet.reading import open_regular, reading
 from runtime.gallery.descriptors import Descriptor
 from runtime.gallery.space import GalleryError
-
-HEAD = 100
-"""Bytes of SQLite's header of a file (https://www.sqlite.org/fileformat.html)."""
+from runtime.sqlite_header import APPLICATION_ID, CHANGES, COOKIE, LENGTH, USER_VERSION, number
 
 MAGIC = bytes.fromhex("d9d505f920a163d7")
 """A rollback journal begins with it."""
-
 
 ATTEMPTS, PAUSE = 5, 0.002
 """Looks at a file and its journal, and seconds between them: another process may end a transaction
@@ -40,7 +37,7 @@ def check_beside(path: Path, held: Descriptor, schema: int) -> None:
         GalleryError: it belongs to another file, which was at `path`.
     """
     log, journal = (path.with_name(path.name + end) for end in ("-wal", "-journal"))
-    if _size(log) and _number(_head(held), 60) >= schema:
+    if _size(log) and number(_head(held), USER_VERSION) >= schema:
         raise GalleryError(
             f"{path}: {log.name} lies beside it and does not belong to it: move it away"
         )
@@ -65,28 +62,26 @@ def _belongs(journal: Path, held: Descriptor, schema: int) -> bool:
             return True  # SQLite does not apply it either
         pages, sector, page = struct.unpack(">16x3I", start)
         stream.seek(sector)
-        record = stream.read(4 + HEAD)
+        record = stream.read(4 + LENGTH)
     head = _head(held)
     if not any(head):
         return True  # nothing that could be lost
-    if len(record) < 4 + HEAD:
+    if len(record) < 4 + LENGTH:
         # No page is kept yet. It would still give the file its former length.
         return bool(pages) and pages * page == held.size()
     kept = record[4:]
-    if int.from_bytes(record[:4], "big") != 1 or _number(kept, 68) != _number(head, 68):
+    if int.from_bytes(record[:4], "big") != 1 or number(kept, APPLICATION_ID) != number(
+        head, APPLICATION_ID
+    ):
         return False
     # A transaction adds one to the counter of changes.
-    changes = (_number(head, 24) - _number(kept, 24)) % (1 << 32)
-    same = _number(kept, 40) == _number(head, 40)
-    return changes in (0, 1) and (same or _number(kept, 60) < schema)
+    changes = (number(head, CHANGES) - number(kept, CHANGES)) % (1 << 32)
+    same = number(kept, COOKIE) == number(head, COOKIE)
+    return changes in (0, 1) and (same or number(kept, USER_VERSION) < schema)
 
 
 def _head(held: Descriptor) -> bytes:
-    return held.head(HEAD).ljust(HEAD, b"\0")
-
-
-def _number(head: bytes, place: int) -> int:
-    return int.from_bytes(head[place : place + 4], "big")
+    return held.head(LENGTH).ljust(LENGTH, b"\0")
 
 
 def _size(path: Path) -> int:

@@ -30,7 +30,7 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False) -> sql
     Args:
         path: the file.
         create: make an empty file one.
-        leave the file as it is; one of an earlier denet is refused.
+        read_only: leave the file as it is; one of an earlier denet is refused.
 
     Raises:
         GalleryError: it is no gallery, of another schema, damaged, or cannot be opened.

@@ -13,12 +13,12 @@ from runtime.gallery.database import APPLICATION, Holding, read_holding, set_apa
 from runtime.gallery.rows import check_file
 from runtime.gallery.space import GalleryError
 from runtime.sqlite import transaction
+from runtime.sqlite_header import LENGTH, is_of
 
 
 def _is_gallery(path: Path) -> bool:
     with open_regular(path) as stream:
-        head = stream.read(100)
-    return head.startswith(b"SQLite format 3\0") and head[68:72] == APPLICATION.to_bytes(4, "big")
+        return is_of(stream.read(LENGTH), APPLICATION)
 
 
 BACKUP = OutputKind("", "a backup is", "a gallery", _is_gallery, private=True)

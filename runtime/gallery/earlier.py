@@ -25,10 +25,11 @@ from runtime.gallery.database import (
     new_holding,
     write_holding,
 )
-from runtime.gallery.rows import Content, Stored, checked, entry_digest
+from runtime.gallery.rows import INSERT, Content, Stored, checked, entry_digest
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import STORAGES
 from runtime.sqlite import has_tables, keep_journal, pragma, setting, structure_fault, transaction
+from runtime.sqlite_header import USER_VERSION, is_of, number
 
 SCHEMA = 1
 
@@ -62,9 +63,8 @@ ROWS = 1000
 
 
 def is_one(head: bytes) -> bool:
-    """Whether the first 100 bytes of a file are those of such a gallery."""
-    marks = SCHEMA.to_bytes(4, "big"), APPLICATION.to_bytes(4, "big")
-    return (head[60:64], head[68:72]) == marks
+    """Whether the header of a file is that of such a gallery."""
+    return is_of(head, APPLICATION) and number(head, USER_VERSION) == SCHEMA
 
 
 def untouched(path: Path) -> GalleryError:
@@ -120,8 +120,7 @@ def _move(connection: sqlite3.Connection, path: Path) -> None:
         stored = [_stored((row[0], names.get(row[1]), *row[2:]), holding, path) for row in rows]
         checked(stored, holding, path)
         connection.executemany(
-            "INSERT INTO entries VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, "
-            "CAST(? AS TEXT), CAST(? AS TEXT), ?)",
+            INSERT,
             stored,
         )
         connection.execute("DELETE FROM moved WHERE id <= ?", (rows[-1][0],))

@@ -26,7 +26,15 @@ from runtime.gallery.mirror import Mirror
 from runtime.gallery.mirrored import MirroredFile
 from runtime.gallery.names import spelled
 from runtime.gallery.ranking import rank
-from runtime.gallery.rows import Content, EntryRows, check_all, check_file, entry_digest, read_rows
+from runtime.gallery.rows import (
+    INSERT,
+    Content,
+    EntryRows,
+    check_all,
+    check_file,
+    entry_digest,
+    read_rows,
+)
 from runtime.gallery.scores import Scores
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import Storage, encode
@@ -228,11 +236,7 @@ class FileGallery:
 
 def _insert(connection: sqlite3.Connection, holding: Holding, row: Content) -> bytes:
     digest = entry_digest(holding.id, row)
-    connection.execute(
-        "INSERT INTO entries VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, "
-        "CAST(? AS TEXT), CAST(? AS TEXT), ?)",
-        (*row, digest),
-    )
+    connection.execute(INSERT, (*row, digest))
     return digest
 
 

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from denet.reading import reading
 from denet.temporary import NEW, followed, temporary
 from runtime.gallery import connecting, earlier
-from runtime.gallery.beside import HEAD, check_beside
+from runtime.gallery.beside import check_beside
 from runtime.gallery.database import SCHEMA, in_plain_words, patient
 from runtime.gallery.descriptors import Descriptor, hold, let_go
 from runtime.gallery.space import GalleryError
 from runtime.sqlite import make_private, pragma
+from runtime.sqlite_header import LENGTH
 
 ATTEMPTS = 5
 """To open a file that is replaced meanwhile."""
@@ -44,7 +45,7 @@ class HeldFile:
     Args:
         path: the file.
         create: make it where it is not there.
-        leave the file as it is; one of an earlier denet is refused.
+        read_only: leave the file as it is; one of an earlier denet is refused.
 
     Raises:
         GalleryError: it cannot be used.
@@ -130,7 +131,7 @@ class HeldFile:
             try:
                 stamp = self._stamp()
                 check_beside(self.path, held, SCHEMA)
-                if self._read_only and earlier.is_one(held.head(HEAD)):
+                if self._read_only and earlier.is_one(held.head(LENGTH)):
                     raise earlier.untouched(self.path)  # SQLite would make files beside it
                 connection = connecting.connect(self.path, create=create, read_only=self._read_only)
                 if held.file == stamp[:2] == self._stamp()[:2]:
@@ -162,7 +163,7 @@ class HeldFile:
 
 def _mark(held: Descriptor) -> bytes:
     """What no transaction of ours changes in SQLite's header, and what tells two files apart."""
-    head = held.head(HEAD)
+    head = held.head(LENGTH)
     return head[16:24] + head[40:92]
 
 

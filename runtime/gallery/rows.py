@@ -37,6 +37,12 @@ SELECT = (
     "CAST(source AS BLOB), CAST(metadata AS BLOB), digest FROM entries WHERE id > ? ORDER BY id"
 )
 
+INSERT = (
+    "INSERT INTO entries VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, "
+    "CAST(? AS TEXT), CAST(? AS TEXT), ?)"
+)
+"""Of `Stored`."""
+
 
 @dataclass(frozen=True)
 class EntryRows:

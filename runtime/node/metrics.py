@@ -14,12 +14,6 @@ from runtime.node.snapshot import NodeSnapshot
 from runtime.node.stage import Stage
 from runtime.node.web import NOT_HERE, Answer, WebServer
 
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
-
 
 class Metrics:
     """Serves what a node is doing over HTTP, at /metrics, until it is closed.
@@ -53,7 +47,7 @@ class Metrics:
 
         host, port = settings.host, settings.port
         try:
-            self._server = WebServer("metrics", host, port, answer, HEADERS)
+            self._server = WebServer("metrics", host, port, answer)
         except OSError as error:
             raise NodeError(f"metrics: {host}:{port}: {error.strerror or error}") from None
         self.port = self._server.port

@@ -11,10 +11,7 @@ from denet.reading import open_regular
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings
 from runtime.node.events.letters import APPLICATION
-
-MAGIC = b"SQLite format 3\0"
-HEADER, APPLICATION_AT = 100, 68
-"""The header of an SQLite file: its length, and where whose it is stands."""
+from runtime.sqlite_header import LENGTH, MAGIC, is_of
 
 SIZE = 1 << 16
 """Bytes that must find room: some events."""
@@ -49,13 +46,12 @@ def check_outbox(path: Path) -> None:
         if not path.exists():
             return
         with open_regular(path) as file:
-            header = file.read(HEADER)
+            header = file.read(LENGTH)
         os.close(os.open(path, os.O_RDWR))
         logged = path.with_name(f"{path.name}-wal").exists()  # which may have the header's marks
     except OSError as error:
         raise NodeError(f"{path}: cannot be written: {error.strerror or error}") from None
-    mark = int.from_bytes(header[APPLICATION_AT : APPLICATION_AT + 4], "big")
-    known = header.startswith(MAGIC) and (logged or mark == APPLICATION)
+    known = is_of(header, APPLICATION) or (logged and header.startswith(MAGIC))
     if header and not known:
         raise NodeError(f"{path}: is not an outbox: name another file, or move it away")
 

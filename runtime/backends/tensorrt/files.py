@@ -25,14 +25,11 @@ from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions, why_fo
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.contents import BUILT
 from runtime.bundle.forms import Form, Forms
-from runtime.bundle.manifest import Engine
-
-FOLDER = BUILT
+from runtime.bundle.manifest import Engine, Sha256
 
 FACTS = 1 << 20
 """Bytes that the facts of an engine may have."""
 
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Shape = tuple[int, ...]
 
 Profile = dict[str, tuple[Shape, Shape, Shape]]
@@ -132,7 +129,7 @@ class Found:
 
 def engine_path(root: Path, machine: BuildMachine, form: Form, engine: str) -> Path:
     """Where an engine of the bundle at `root` is kept."""
-    return root / FOLDER / machine.name / form / f"{engine}.engine"
+    return root / BUILT / machine.name / form / f"{engine}.engine"
 
 
 def facts_path(engine: Path) -> Path:
@@ -239,7 +236,7 @@ def _find(
     if source is None:
         raise AbsentError(f"{bundle.root}: has no {form} of {name}")
     own = engine_path(bundle.root, here, form, name)
-    others = sorted((bundle.root / FOLDER).glob(f"*/{form}/{name}.engine"))
+    others = sorted((bundle.root / BUILT).glob(f"*/{form}/{name}.engine"))
     refused: list[EngineFileError] = []
     for path in (own, *(other for other in others if other != own)):
         try:

@@ -22,13 +22,13 @@ from denet.files import written_whole
 from denet.outputs import writing
 from denet.reading import read_file, reading
 from runtime.backends.tensorrt.files import (
-    FOLDER,
     BuiltEngine,
     EngineFacts,
     EngineFileError,
     open_engine,
 )
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.contents import BUILT
 from runtime.bundle.manifest import Sha256
 from runtime.bundle.signature import check_signature, write_signature
 
@@ -65,10 +65,14 @@ def with_code(facts: EngineFacts) -> EngineFacts:
     return msgspec.structs.replace(facts, code=_code(_own_key() or _new_key(), facts))
 
 
-def is_own(facts: EngineFacts) -> bool:
-    """Whether an engine was built here. Raises: EngineFileError, the key cannot be read."""
+def built_here() -> Callable[[EngineFacts], bool]:
+    """What says of the facts of an engine whether it was built here, as far as is known now.
+
+    Raises:
+        EngineFileError: the key of this machine cannot be read.
+    """
     key = _own_key()
-    return key is not None and hmac.compare_digest(_code(key, facts), facts.code)
+    return lambda facts: key is not None and hmac.compare_digest(_code(key, facts), facts.code)
 
 
 def trusted_by(bundle: Bundle, key: Path | None) -> Callable[[EngineFacts], bool]:
@@ -83,7 +87,8 @@ def trusted_by(bundle: Bundle, key: Path | None) -> Callable[[EngineFacts], bool
         EngineFileError: the list of those that are signed, or the key of this machine, is damaged.
     """
     signed = frozenset() if key is None else _signed(bundle, key)
-    return lambda facts: is_own(facts) or _digest(facts) in signed
+    own = built_here()
+    return lambda facts: own(facts) or _digest(facts) in signed
 
 
 def _code(key: bytes, facts: EngineFacts) -> str:
@@ -128,12 +133,13 @@ def sign_engines(bundle: Bundle, key: Path) -> int:
         BundleError: they cannot be signed.
         EngineFileError: the key of this machine cannot be read.
     """
+    is_own = built_here()
     own = [built for built in _all(bundle) if is_own(built.facts)]
     if own:
         content = msgspec.json.encode(
             SignedEngines(engines=tuple(_digest(built.facts) for built in own))
         )
-        listed = bundle.root / FOLDER / SIGNED
+        listed = bundle.root / BUILT / SIGNED
         write_signature(_beside(listed), content, key)
         with writing(listed, EngineFileError), written_whole(listed) as temporary:
             temporary.write_bytes(content)
@@ -142,7 +148,7 @@ def sign_engines(bundle: Bundle, key: Path) -> int:
 
 def _all(bundle: Bundle) -> list[BuiltEngine]:
     found = []
-    for path in sorted((bundle.root / FOLDER).glob("*/*/*.engine")):
+    for path in sorted((bundle.root / BUILT).glob("*/*/*.engine")):
         try:
             built = open_engine(path)
             built.read()
@@ -153,7 +159,7 @@ def _all(bundle: Bundle) -> list[BuiltEngine]:
 
 
 def _signed(bundle: Bundle, key: Path) -> frozenset[str]:
-    listed = bundle.root / FOLDER / SIGNED
+    listed = bundle.root / BUILT / SIGNED
     if not listed.exists():
         return frozenset()
     content = read_file(listed, EngineFileError)

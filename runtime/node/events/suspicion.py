@@ -39,11 +39,6 @@ class Suspicion:
         """Whether letters go one by one."""
         return bool(self._breaks) or self._together > STATUS
 
-    @property
-    def any(self) -> bool:
-        """Whether there is a suspect."""
-        return any(count >= SUSPECT for count in self._breaks.values())
-
     def of(self, number: int) -> bool:
         """Whether this letter is suspect."""
         return self._breaks[number] >= SUSPECT

@@ -21,16 +21,12 @@ ASSETS = {
 PICTURE = re.compile("/([^/]+)[.]jpg")
 """The newest frame of a modality."""
 
-HEADERS = {
+HEADERS = {  # beside those of the server
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
     "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-    # Other sites in the same browser can neither show nor read any of it.
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 

@@ -26,6 +26,14 @@ LARGEST = 16_384
 
 END = b"\r\n\r\n"
 
+HEADERS = {
+    "Cache-Control": "no-store",
+    # Other sites in the same browser can neither show nor read any of it.
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Of every answer: what a node shows is for nobody else."""
+
 FAILED = b"HTTP/1.0 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 
 TOO_LARGE = b"HTTP/1.0 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n"
@@ -43,7 +51,7 @@ class WebServer:
         host: the address to listen on, or a name that has one.
         port: 0 for any that is free.
         answer: gives what is at a path, in this server's thread.
-        headers: of every answer.
+        headers: of every answer, beside `HEADERS`.
 
     Raises:
         OSError: the address cannot be had.
@@ -57,7 +65,8 @@ class WebServer:
         answer: Callable[[str], Answer],
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._answer, self._headers, self._names = answer, headers or {}, names_of(host)
+        self._answer, self._names = answer, names_of(host)
+        self._headers = HEADERS | dict(headers or {})
         self._listener = _listener(host, port)
         self.port = int(self._listener.getsockname()[1])
         self._open: dict[socket.socket, _Connection] = {}  # the oldest first

@@ -22,7 +22,7 @@ from runtime.backends.tensorrt.files import (
     open_engine,
 )
 from runtime.backends.tensorrt.machine import BuildOptions
-from runtime.backends.tensorrt.trust import is_own, key_path, sign_engines, trusted_by
+from runtime.backends.tensorrt.trust import built_here, key_path, sign_engines, trusted_by
 from runtime.bundle.forms import Forms
 from tests.runtime.backends.tensorrt.machines import HERE, write_engines
 from tests.runtime.bundle.keys import made_key, needs_openssh
@@ -73,7 +73,7 @@ def test_a_key_is_drawn_once_and_is_for_its_user_alone(bundle: Bundle) -> None:
     assert key_path().read_bytes() == key
     key_path().write_bytes(key[:-1])
     with pytest.raises(EngineFileError, match=r"build\.key: damaged"):
-        is_own(open_engine(engine_path(bundle.root, HERE, "fp32", ENGINE)).facts)
+        built_here()
 
 
 def test_a_service_has_its_state_where_systemd_says(
