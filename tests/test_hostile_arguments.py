@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +14,7 @@ import typer
 
 import cli
 from tests.command import denet, refused
+from tests.deadline import deadline
 
 LIMIT = 60
 """Seconds within which a command has to end: what hangs would hang for ever."""
@@ -88,20 +87,6 @@ def arguments(command: list[Parameter], given: dict[str, str]) -> list[str]:
     return [*options, "--", *positional]
 
 
-@contextmanager
-def ends() -> Iterator[None]:
-    def hangs(*_: object) -> None:
-        raise AssertionError(f"does not end within {LIMIT} s")
-
-    before = signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(LIMIT)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def long(_: Path) -> str:
     return "n" * 300
 
@@ -153,7 +138,7 @@ def test_any_path_is_one_line(
     command, value = COMMANDS[name], make(tmp_path)
     paths = [each.name for each in command if is_path(each)]
     for given in [{path: value} for path in paths] + [dict.fromkeys(paths, value)]:
-        with ends():
+        with deadline(LIMIT):
             result = denet(*name, *arguments(command, given))
         refused(result)
         assert "\x1b" not in result.stderr
@@ -179,7 +164,7 @@ def test_any_number_is_refused(
     monkeypatch.chdir(tmp_path)
     for name, parameter in WITH_NUMBERS:
         command = COMMANDS[name]
-        with ends():
+        with deadline(LIMIT):
             result = denet(*name, *arguments(command, {parameter: number}))
         assert result.exit_code == 2, (name, parameter, result.output)
         assert "Traceback" not in result.output

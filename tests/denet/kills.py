@@ -8,13 +8,13 @@ step number 0, 1 and so on; the last child is not killed. Prints how many steps 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import denet.exchange
 from denet.files import replaced_folder, written_whole
+from tests.steps import Steps
 
 STEPS = {
     "ctypes.dlopen",
@@ -76,16 +76,7 @@ WORK: dict[str, Callable[[Path], None]] = {
 
 def child(work: Callable[[Path], None], folder: Path, step: int) -> None:
     """Do the work, and be killed before a step."""
-    steps = 0
-
-    def count(event: str, _: object) -> None:
-        nonlocal steps
-        if event in STEPS:
-            if steps == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            steps += 1
-
-    sys.addaudithook(count)
+    Steps(STEPS, step + 1)
     work(folder)
     os._exit(0)
 

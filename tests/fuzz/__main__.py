@@ -53,14 +53,16 @@ def main() -> int:
     asked = read_arguments()
     from tests.fuzz.readers import READERS
     from tests.fuzz.stock import make_stock
-    from tests.fuzz.victims import VICTIMS
+    from tests.fuzz.victims import VICTIMS, can_be_killed
 
     only = asked.only.split(",") if asked.only else [*READERS, *VICTIMS]
     readers = [name for name in READERS if name in only]
-    commands = [name for name in VICTIMS if name in only]
+    commands = [name for name in VICTIMS if name in only and can_be_killed(name)]
+    if left_out := [name for name in VICTIMS if name in only and name not in commands]:
+        print(f"not killed, since they cannot run here: {', '.join(left_out)}", file=sys.stderr)
     base = tempfile.mkdtemp(prefix="denet-fuzz-")
     try:
-        make_stock(Path(base))
+        make_stock(Path(base), *(["new"] if commands else []))
         return run(readers, commands, asked, base)
     finally:
         shutil.rmtree(base, ignore_errors=True)

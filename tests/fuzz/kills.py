@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cli
+from tests.steps import Steps, die
 
 WATCHED = {
     *("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.symlink"),
@@ -129,24 +129,14 @@ def denet(folder: Path, arguments: tuple[str, ...]) -> Callable[[], None]:
 def dying(work: Callable[[], None], event: int, later: float) -> Callable[[], None]:
     """`work` that is killed before its event of that number, or so many seconds after it."""
 
-    def die() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
+    def act() -> None:
+        if later:
+            threading.Timer(later, die).start()
+        else:
+            die()
 
     def run() -> None:
-        seen = 0
-
-        def hook(name: str, _arguments: Any) -> None:
-            nonlocal seen
-            if name not in WATCHED:
-                return
-            seen += 1
-            if seen == event:
-                if later:
-                    threading.Timer(later, die).start()
-                else:
-                    die()
-
-        sys.addaudithook(hook)
+        Steps(WATCHED, event, act)
         work()
 
     return run
@@ -156,17 +146,11 @@ def counted(work: Callable[[], None], found: Path) -> Callable[[], None]:
     """`work`, after which `found` holds how many events it had."""
 
     def run() -> None:
-        seen = 0
-
-        def hook(name: str, _arguments: Any) -> None:
-            nonlocal seen
-            seen += name in WATCHED
-
-        sys.addaudithook(hook)
+        steps = Steps(WATCHED)
         try:
             work()
         finally:
-            found.write_text(str(seen))
+            found.write_text(str(steps.seen))
 
     return run
 

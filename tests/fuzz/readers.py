@@ -20,6 +20,13 @@ Made = Callable[[Path, Path], Reader]
 """Makes a reader of the stock in the first folder, with the second to work in."""
 
 
+def _sealed(name: str, path: Path, content: bytes, use: Callable[[], Any]) -> Reader:
+    """Of a file that carries a checksum: no damaged one may be read as anything else."""
+    in_file(path)(content)
+    whole = use()
+    return Reader(name, (content,), in_file(path), use, lambda found: bool(found == whole))
+
+
 def bundle_copy(base: Path, folder: Path) -> Path:
     """A bundle whose files are links to those of the stock."""
     copy = folder / "model.denet"
@@ -31,15 +38,8 @@ def manifest(base: Path, folder: Path) -> Reader:
     from runtime import Bundle
 
     root = bundle_copy(base, folder)
-    content = (root / "manifest.json").read_bytes()
-    whole = Bundle.open(root).manifest
-    return Reader(
-        "manifest",
-        (content,),
-        in_file(root / "manifest.json"),
-        lambda: Bundle.open(root).manifest,
-        lambda found: bool(found == whole),
-    )
+    path = root / "manifest.json"
+    return _sealed("manifest", path, path.read_bytes(), lambda: Bundle.open(root).manifest)
 
 
 def _resealed(root: Path, whole: Any, path: str, content: bytes) -> None:
@@ -158,9 +158,7 @@ def embeddings(base: Path, folder: Path) -> Reader:
         found = read_sightings(path)
         return found.space, found.names, found.states, found.embeddings.tobytes()
 
-    in_file(path)(content)
-    whole = use()
-    return Reader("npz", (content,), in_file(path), use, lambda found: bool(found == whole))
+    return _sealed("npz", path, content, use)
 
 
 def scores(base: Path, folder: Path) -> Reader:
@@ -171,15 +169,7 @@ def scores(base: Path, folder: Path) -> Reader:
     content = (base / "stock" / "scores.json").read_bytes()
     with open_gallery(str(base / "stock" / "people.db")) as opened:
         space = opened.entries()[0].space
-    in_file(path)(content)
-    whole = read_scores(path, space).table
-    return Reader(
-        "scores",
-        (content,),
-        in_file(path),
-        lambda: read_scores(path, space).table,
-        lambda found: bool(found == whole),
-    )
+    return _sealed("scores", path, content, lambda: read_scores(path, space).table)
 
 
 def checkpoint(base: Path, folder: Path) -> Reader:
@@ -192,9 +182,7 @@ def checkpoint(base: Path, folder: Path) -> Reader:
         model = load_checkpoint(path)
         return model.config, {k: v.numpy().tobytes() for k, v in model.state_dict().items()}
 
-    in_file(path)(content)
-    whole = use()
-    return Reader("checkpoint", (content,), in_file(path), use, lambda found: bool(found == whole))
+    return _sealed("checkpoint", path, content, use)
 
 
 def recipe(base: Path, folder: Path) -> Reader:

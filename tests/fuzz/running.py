@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from denet.errors import DenetError
 from denet.mishaps import why_outside
+from tests.deadline import HangError, deadline
 from tests.fuzz.mutations import damaged
 
 LONGEST = 10.0
@@ -57,10 +57,6 @@ class Tally:
     seconds: float = 0.0
 
 
-class HangError(Exception):
-    """Reading takes too long."""
-
-
 class ChangeError(AssertionError):
     """A damaged file gave another answer, and nobody was told."""
 
@@ -68,19 +64,12 @@ class ChangeError(AssertionError):
 @contextmanager
 def bounded() -> Iterator[None]:
     """Ends what takes too long; what cannot be interrupted ends the process, with a traceback."""
-
-    def hangs(*_: object) -> None:
-        raise HangError(f"takes more than {LONGEST} s")
-
-    before = signal.signal(signal.SIGALRM, hangs)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST)
     faulthandler.dump_traceback_later(3 * LONGEST, exit=True, file=sys.__stderr__)
     try:
-        yield
+        with deadline(LONGEST):
+            yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def judge(reader: Reader, content: bytes, tally: Tally) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.fuzz.kills import Victim
@@ -34,6 +36,16 @@ def run_is_whole(folder: Path) -> None:
     best = folder / "run" / "best.safetensors"
     if best.exists():
         load_checkpoint(best)
+
+
+def engines_are_whole(folder: Path) -> None:
+    """The bundle is whole, and so is each built engine that says that it is finished."""
+    from runtime.backends.tensorrt.files import AbsentError, open_engine
+
+    bundle_is_whole("model.denet")(folder)
+    for path in (folder / "model.denet").rglob("*.engine"):
+        with suppress(AbsentError):
+            open_engine(path).read()
 
 
 def gallery_has(least: int) -> Callable[[Path], None]:
@@ -102,6 +114,7 @@ def victims(base: Path) -> Sequence[Victim]:
     calibrate = ("calibrate", "model.denet", data, "--precision", "fp16", "--samples", "8")
     slim = ("slim", "model.denet", "--out", "out.denet", "--precision", "fp32", "--force")
     project = ("project", "model.denet", data, "--dim", "8", "--budget", "100")
+    build = ("build", "model.denet", "--precision", "fp32")
     enrol = ("gallery", "enrol", "people.db", str(SAMPLES), "--bundle", "model.denet")
     node = ("node", "run", "node.toml", "--for", "5")
     return (
@@ -116,10 +129,19 @@ def victims(base: Path) -> Sequence[Victim]:
         Victim("calibrate", with_bundle, calibrate, calibrate, bundle_is_whole("model.denet")),
         Victim("slim", with_two, slim, slim, bundle_is_whole("model.denet", "out.denet")),
         Victim("project", with_bundle, project, project, bundle_is_whole("model.denet")),
+        Victim("build", with_bundle, build, build, engines_are_whole),
         Victim("enrol", with_gallery, enrol, enrol, gallery_has(6)),
         Victim("node", with_node, node, node, node_is_whole),
     )
 
 
-VICTIMS = ("train", "export", "calibrate", "slim", "project", "enrol", "node")
+VICTIMS = ("train", "export", "calibrate", "slim", "project", "build", "enrol", "node")
 """Their names."""
+
+NEEDS = {"build": "tensorrt"}
+"""The package without which a command cannot be killed, since it does nothing."""
+
+
+def can_be_killed(name: str) -> bool:
+    """Whether a command can run here."""
+    return name not in NEEDS or find_spec(NEEDS[name]) is not None
