@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz`. What its processes run is in a module of its own: they import it by name."""
+"""`python -m tests.fuzz`. What its processes run is in a module that they can import by name."""
 
 from __future__ import annotations
 
