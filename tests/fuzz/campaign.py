@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -85,7 +86,8 @@ def run(
                 print(row.result(), flush=True)
             except Exception as error:
                 bad += 1
-                print(f"| {name} | FAILED: {error} |", flush=True)
+                print(f"| {name} | FAILED |", flush=True)
+                traceback.print_exception(error)
         if commands:
             print("\n| command | kills | artefacts gone or corrupt, strays |")
             print("|---|---|---|", flush=True)
@@ -98,5 +100,6 @@ def run(
                 bad += len(faults)
             except Exception as error:
                 bad += 1
-                print(f"| {name} | FAILED: {error} |", flush=True)
+                print(f"| {name} | FAILED |", flush=True)
+                traceback.print_exception(error)
     return 1 if bad else 0

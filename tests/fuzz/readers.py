@@ -172,6 +172,21 @@ def scores(base: Path, folder: Path) -> Reader:
     return _sealed("scores", path, content, lambda: read_scores(path, space).table)
 
 
+def calibration(base: Path, folder: Path) -> Reader:
+    from calibration.request import CalibrationRequest
+    from calibration.table import obtain_table
+    from runtime import Bundle
+
+    path = folder / "calibration.json"
+    bundle = Bundle.open(base / "stock" / "old.denet")
+    request = CalibrationRequest(data=base / "stock" / "data", table=path)
+
+    def use() -> Any:
+        return obtain_table(bundle, request, None, [], lambda _: None)  # type: ignore[arg-type]
+
+    return _sealed("calibration", path, (base / "stock" / "calibration.json").read_bytes(), use)
+
+
 def checkpoint(base: Path, folder: Path) -> Reader:
     from denet.checkpoint import load_checkpoint
 
@@ -263,6 +278,7 @@ READERS: dict[str, Made] = {
     "outbox": outbox,
     "npz": embeddings,
     "scores": scores,
+    "calibration": calibration,
     "checkpoint": checkpoint,
     "recipe": recipe,
     "node.toml": node,
