@@ -13,6 +13,9 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+LINE = 500
+"""Characters that are shown of a line."""
+
 
 def read_arguments() -> argparse.Namespace:
     """What is asked for."""
@@ -87,7 +90,7 @@ def run(
             except Exception as error:
                 bad += 1
                 print(f"| {name} | FAILED |", flush=True)
-                traceback.print_exception(error)
+                print(shortened(error), file=sys.stderr, flush=True)
         if commands:
             print("\n| command | kills | artefacts gone or corrupt, strays |")
             print("|---|---|---|", flush=True)
@@ -101,5 +104,11 @@ def run(
             except Exception as error:
                 bad += 1
                 print(f"| {name} | FAILED |", flush=True)
-                traceback.print_exception(error)
+                print(shortened(error), file=sys.stderr, flush=True)
     return 1 if bad else 0
+
+
+def shortened(error: BaseException) -> str:
+    """A traceback without the whole of the file that it happened with."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(line if len(line) <= LINE else f"{line[:LINE]}..." for line in lines)
