@@ -189,7 +189,10 @@ def losses_of(form: str) -> tuple[Objective, dict[str, Any], Losses]:
         "real": {m: random_tensor(6, model.channels).requires_grad_() for m in MODALITIES},
         "images": {m: random_tensor(6, 3, *TINY.image_size) for m in MODALITIES},
         "made": {
-            edge: (random_tensor(6, model.channels), random_tensor(6, 3, *TINY.image_size))
+            edge: (
+                random_tensor(6, model.channels).requires_grad_(),
+                random_tensor(6, 3, *TINY.image_size),
+            )
             for edge in PAIRS
         },
     }
