@@ -32,7 +32,8 @@ def recovered_activation(model: DENet, image: Tensor, target: Tensor) -> dict[Mo
     """Grad-CAM of the cosine to `target` on the feature maps that CMFTs recover.
 
     The network only has the mean of a recovered map, so the gradient is the same at all of its
-    places, and the map is weighted by it.
+    places. The map is a linear expansion, not what a ReLU leaves: which constant it has says
+    nothing of a place, so its mean over the places is taken off before the rectifier.
 
     Args:
         model: a DENet in evaluation mode that recovers.
@@ -54,7 +55,9 @@ def recovered_activation(model: DENet, image: Tensor, target: Tensor) -> dict[Mo
             cmft = model.engines[cmft_engine(first, modality)]
             assert isinstance(cmft, CMFT)
             feature = cmft.down.feature(cmft.down(cmft.up(output.branches[first].feature)))
-            maps[modality] = (gradient[:, :, None, None] * feature).sum(dim=1)[0].relu()
+            places = feature.shape[2] * feature.shape[3]
+            pull = (gradient[:, :, None, None] / places * feature).sum(dim=1)[0]
+            maps[modality] = (pull - pull.mean()).relu()
     return maps
 
 
