@@ -127,9 +127,9 @@ def _fig8(jobs: Sequence[Job], data: DataSet) -> Picture:
     seen = [state for state in graph.states if first in state.available]
     alone = graph.state([first])
     example, *more = choose_queries(split, 3, SEED)
-    rows = {"DENet": denet.embed, "concatenated": _subject(jobs, CONCAT).embed}
+    rows = {"DENet": denet.embed, "concat": _subject(jobs, CONCAT).embed}
     lists = ranked_lists(denet.embed, split, [example], seen)
-    labels = [f"(a) {state.name}" for state in seen]
+    labels = [f"(a) {'complete' if s == graph.complete else s.name}" for s in seen]
     for query in more:
         for name, embed in rows.items():
             lists += ranked_lists(embed, split, [query], [alone])
