@@ -74,18 +74,18 @@ def test_the_other_reading_collapses_onto_the_source(
 
 
 def test_the_two_readings_are_different_functions() -> None:
-    """With the same weights, and not for want of a scale alone."""
+    """With the same weights, at the sizes of a ResNet-50, on maps as a ReLU leaves them: what one
+    reading adds says nothing of what the other does."""
     torch.manual_seed(0)
-    edge = randomized(DEMEdge(16, 4, norm=False))
-    other = randomized(TransposedEdge(16, 4, norm=False))
+    edge = DEMEdge(2048, 256, norm=False).double().eval()
+    other = TransposedEdge(2048, 256, norm=False).double().eval()
     other.load_state_dict(edge.state_dict())
-    nothing = torch.zeros(1, 3, 16, dtype=torch.float64)
-
-    source, target = random_tensor(3, 16, 16, 8), random_tensor(3, 16, 16, 8)
+    source, target = (random_tensor(4, 2048, 16, 8).relu() for _ in range(2))
+    nothing = torch.zeros(1, 4, 2048, dtype=torch.float64)
     with torch.no_grad():
         one = edge(source, gap(target)[None], nothing).enhanced[0] - edge.out.bias
         two = other(source, target[None], nothing).enhanced[0] - edge.out.bias
-    assert (torch.cosine_similarity(one, two).abs() < 0.9).all()
+    assert (torch.cosine_similarity(one, two).abs() < 0.4).all()
 
 
 def test_a_silent_edge_adds_nothing() -> None:
