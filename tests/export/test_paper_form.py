@@ -26,7 +26,7 @@ def test_a_bundle_of_the_paper_s_form_embeds_as_its_network(tmp_path: Path) -> N
     bundle = export_bundle(model, tmp_path / "paper.denet", checkpoint_sha256="1" * 64)
     assert set(bundle.manifest.engines) == set(model.graph.engines)
     images = {m: random_images(2, PAPER.image_size) for m in model.graph.modalities}
-    with Runtime.load(bundle, "ort-cpu", "fp32", threads=1) as runtime:
+    with Runtime.load(bundle, "ort-cpu") as runtime:
         for state in model.graph.states:
             samples = [{m: images[m][i].numpy() for m in state.available} for i in range(2)]
             found = runtime.composer.run_tensors(samples)
