@@ -53,7 +53,7 @@ gpu: $(VENV)/.dev
 	$(PIP) install --quiet --editable ".[tensorrt,gpu]"
 	mkdir -p gpu
 	test -d gpu/synthetic || $(DENET) synth gpu/synthetic --identities 60
-	test -f gpu/model.safetensors || $(DENET) init gpu/model.safetensors
+	test -f gpu/model.safetensors || $(DENET) init gpu/model.safetensors --preset strong
 	test -d gpu/model.denet || $(DENET) export gpu/model.safetensors --out gpu/model.denet --precision int8 --calibration-data gpu/synthetic --target trt
 	$(VENV)/bin/python -m pytest -m gpu
 	$(VENV)/bin/python measurements/gpu.py gpu/model.denet --out docs/gpu-report.md

@@ -11,7 +11,8 @@ keep it cheap without changing what is computed:
   outgoing edges of a missing modality are cut) and a mean passes through a linear map, so the
   expansion is applied to one pooled vector, not to a map.
 
-What the expansion makes is standardized, scaled by a learned gain, and placed where the real
+In the paper's form F'_b is what the expansion makes. A CMFT that is `placed` does more, which is
+not in the paper: it standardizes that, scales it by a learned gain, and places it where the real
 feature of b stands: at its running mean and deviation, which training observes. So a recovered
 feature is comparable with a real one however small or large those happen to be, and its gain
 alone says how much it counts. All of that is linear and constant after training, and is folded
@@ -127,10 +128,14 @@ def _reorder(conv: nn.Sequential, pixels: int) -> None:
 
 
 class DownSample(nn.Module):
-    """X'_b as a grid -> the recovered feature, pooled (B, C) or as a map (B, C, h, w)."""
+    """X'_b as a grid -> the recovered feature, pooled (B, C) or as a map (B, C, h, w).
 
-    def __init__(self, channels: int, width: int, stages: int) -> None:
+    `placed`: what it makes stands where the real feature does (see above).
+    """
+
+    def __init__(self, channels: int, width: int, stages: int, *, placed: bool = True) -> None:
         super().__init__()
+        self.placed = placed
         first = _halved(width, stages)
         self.first = nn.Conv2d(IMAGE_CHANNELS, first, PATCH, stride=PATCH, bias=False)
         self.first_norm = nn.BatchNorm2d(first)
@@ -141,6 +146,8 @@ class DownSample(nn.Module):
             )
         )
         self.expand = nn.Linear(width, channels)
+        if not placed:
+            return
         self.norm = nn.BatchNorm1d(channels, affine=False)
         self.gain = nn.Parameter(torch.full((channels,), GAIN))
         # Holds the statistics of the real feature, and normalizes nothing.
@@ -161,17 +168,23 @@ class DownSample(nn.Module):
 
     def pooled(self, narrow: Tensor) -> Tensor:
         """(B, width, h, w) -> GAP(F'_b), (B, C)."""
-        return self._placed(self.norm(self.expand(global_average(narrow))))
+        expanded: Tensor = self.expand(global_average(narrow))
+        return self._placed(self.norm(expanded)) if self.placed else expanded
 
     def feature(self, narrow: Tensor) -> Tensor:
         """(B, width, h, w) -> F'_b, (B, C, h, w), which nothing in a DENet needs."""
-        expanded = self.expand(narrow.movedim(1, -1))
+        expanded: Tensor = self.expand(narrow.movedim(1, -1))
+        if not self.placed:
+            return expanded.movedim(-1, 1)
         deviation = torch.sqrt(_variance(self.norm) + self.norm.eps)
-        return self._placed((expanded - self.norm.running_mean) / deviation).movedim(-1, 1)
+        mean = self.norm.running_mean
+        assert mean is not None
+        return self._placed((expanded - mean) / deviation).movedim(-1, 1)
 
     def observe(self, real: Tensor) -> None:
         """Learn where the real feature stands, from a batch (B, C) of it; in training only."""
-        self.real(real.detach())
+        if self.placed:
+            self.real(real.detach())
 
     def _placed(self, standardized: Tensor) -> Tensor:
         deviation = torch.sqrt(_variance(self.real) + self.real.eps)
@@ -183,6 +196,8 @@ class DownSample(nn.Module):
     def linear(self) -> nn.Linear:
         """All that follows on the pooled narrow map in evaluation mode, as one linear map."""
         linear = copy.deepcopy(self.expand)
+        if not self.placed:
+            return linear
         norm = copy.deepcopy(self.norm).eval()
         deviation = torch.sqrt(_variance(norm) + norm.eps)
         real_deviation = torch.sqrt(_variance(self.real) + self.real.eps)
@@ -201,14 +216,16 @@ def _variance(norm: nn.BatchNorm1d) -> Tensor:
 class CMFT(nn.Module):
     """One direction a2b: feature of a (B, C, h, w) -> pooled recovered feature of b (B, C).
 
-    `maps`: give the recovered feature as a map as well.
+    `maps`: give the recovered feature as a map as well. `placed`: as `DownSample`.
     """
 
-    def __init__(self, channels: int, width: int, stages: int, *, maps: bool = False) -> None:
+    def __init__(
+        self, channels: int, width: int, stages: int, *, maps: bool = False, placed: bool = True
+    ) -> None:
         super().__init__()
         self.maps = maps
         self.up = UpSample(channels, width, stages)
-        self.down = DownSample(channels, width, stages)
+        self.down = DownSample(channels, width, stages, placed=placed)
 
     def forward(self, feature: Tensor) -> CmftOutput:
         grid = self.up(feature)

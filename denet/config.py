@@ -60,11 +60,15 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         cmft_width: channels of a CMFT at the feature map's resolution; by default C/8, at
             least 128.
         dem_channels: channels c of an edge's key, value and query; by default C/8.
+        edge_norm: edges end in batch normalization, which is folded away on export. The paper's
+            do not.
+        placed: what a CMFT recovers is standardized and placed where the real feature stands
+            (`denet.cmft`). The paper's is not.
         neck: the feature used for retrieval: before or after the BN neck.
         anchor_weight: weight of c({anchor}) beside c(S) in the embedding. The paper's is 1, which
             counts the anchor's own feature twice; with 0 only c(S) is compared.
         composition: "dynamic" is DENet, and what is exported; see `denet.graph.Composition` for
-            "fixed", "single", "none" and "concat", with which the paper compares it.
+            what it is compared with.
         normalization: per modality; ImageNet's statistics where it is silent.
     """
 
@@ -74,6 +78,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     cbam_reduction: Positive = 16
     cmft_width: Positive | None = None
     dem_channels: Positive | None = None
+    edge_norm: bool = True
+    placed: bool = True
     neck: Literal["before", "after"] = "before"
     anchor_weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     composition: Composition = "dynamic"

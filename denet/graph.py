@@ -17,7 +17,7 @@ anchor a = the first modality of the graph that is available:
   for any anchor.
 
 That is the "dynamic" composition, the paper's and the only one that is exported. The others are
-what the paper compares it with; they exist for experiments (`denet experiment`).
+what it is compared with; they exist for experiments (`denet experiment`).
 """
 
 from __future__ import annotations
@@ -37,17 +37,28 @@ Modality = str
 Edge = tuple[Modality, Modality]
 """A directed pair (source, target) of different modalities."""
 
-Composition = Literal["dynamic", "fixed", "single", "none", "concat"]
-"""How a state is composed:
+Composition = Literal[
+    "dynamic", "fixed", "single", "uncut", "ordered", "none", "concat", "transposed"
+]
+"""How a state is composed: which edges there are, and which of them a state cuts.
 
-- dynamic: DENet; the edges of missing modalities are cut.
-- fixed: the graph does not follow the state: a missing modality enhances the others, too, with
-  the feature map recovered for it.
-- single: as dynamic, but of each pair of modalities only the first enhances the other, in the
+- dynamic: DENet; all edges, those of missing modalities cut.
+- fixed: the paper's of that name. The first modality enhances every other, and nobody else
+  enhances anybody, whatever is missing: where the first is missing, by the feature map recovered
+  for it.
+- single: the paper's single direction, the cycle in the order of the graph: R2N, N2T, T2R. A
+  missing modality's edge is cut.
+- uncut: all edges, whatever is missing: a missing modality enhances the others, too, by the
+  feature map recovered for it.
+- ordered: as dynamic, but of each pair of modalities only the first enhances the other, in the
   order of the graph.
 - none: recovery without enhancement.
 - concat: the baseline of branches alone; pooled features side by side, zero for a missing one. It
   has c(S) alone.
+- transposed: as dynamic, with Eq. 5 read the other way (`denet.dem.TransposedEdge`), so that an
+  edge reads the feature map of its target and not its pooled feature.
+
+The paper's Table VII compares dynamic, fixed and single; uncut and ordered are this project's.
 """
 
 Kind = Literal["branch", "cmft", "dem"]
@@ -66,7 +77,8 @@ MAX_TARGETS = 2
 """Most vectors that one edge enhances in one call: a real and a recovered target feature."""
 
 STACKED = frozenset({"base", "sum", "enhanced"})
-"""An edge's inputs and outputs that hold T target vectors, (T, B, C)."""
+"""An edge's inputs and outputs that hold T target vectors, (T, B, C); for `TransposedEdge` the
+bases are maps, (T, B, C, h, w)."""
 
 ZERO = "zero"
 """The value that stands for a missing modality in the "concat" composition: zeros (B, C)."""
@@ -255,7 +267,7 @@ class _Step:
 
     source: Modality
     real: bool  # the source's own feature, not one recovered for it
-    base: str
+    base: str  # what the edge looks at of the target
     before: str
 
     @property
@@ -365,9 +377,28 @@ class Graph:
         """The modalities that `state` lacks."""
         return tuple(m for m in self.modalities if m not in state.available)
 
-    def edges(self, state: State) -> tuple[Edge, ...]:
-        """The uncut edges: those that start at an available modality."""
-        return tuple((s, t) for s, t in self.pairs if s in state.available)
+    def edges(self, state: State, composition: Composition = "dynamic") -> tuple[Edge, ...]:
+        """The edges that enhance in c(state), in the order of `pairs`.
+
+        In the "dynamic" composition those that start at an available modality.
+        """
+        cut = composition not in ("fixed", "uncut")
+        return tuple(
+            (s, t)
+            for s, t in self.pairs
+            if self._connected(s, t, composition) and (s in state.available or not cut)
+        )
+
+    def _connected(self, source: Modality, target: Modality, composition: Composition) -> bool:
+        """Whether the graph of a composition has an edge before any is cut."""
+        place = self.modalities.index
+        if composition == "fixed":
+            return place(source) == 0
+        if composition == "single":
+            return (place(source) + 1) % len(self.modalities) == place(target)
+        if composition == "ordered":
+            return place(source) < place(target)
+        return composition not in ("none", "concat")
 
     def engines_of(self, states: Iterable[State]) -> tuple[str, ...]:
         """The engines that some of `states` run, in the order of `engines`."""
@@ -393,26 +424,20 @@ class Graph:
         """
         return _plan(self, state, anchor or state.anchor, composition)
 
-    def _sources(self, target: Modality, state: State, composition: Composition) -> list[Modality]:
-        """The modalities whose edges enhance `target` in c(state), in order."""
-        if composition == "none":
-            return []
-        among = self.modalities if composition == "fixed" else state.available
-        if composition == "single":
-            order = self.modalities.index
-            among = tuple(m for m in among if order(m) < order(target))
-        return [m for m in among if m != target]
-
     def _chain(
         self, target: Modality, state: State, composition: Composition
     ) -> tuple[str, list[_Step]]:
         """The base of `target` in c(state), and the steps that enhance it, in order."""
         available = target in state.available
         base = pooled_value(target) if available else recovered_value(target)
+        seen = base
+        if composition == "transposed":
+            seen = feature_value(target) if available else _recovered_map(target)
         steps: list[_Step] = []
-        for source in self._sources(target, state, composition):
+        edges = self.edges(state, composition)
+        for source in (s for s in self.modalities if (s, target) in edges):
             before = steps[-1].after if steps else base
-            steps.append(_Step(source, source in state.available, base, before))
+            steps.append(_Step(source, source in state.available, seen, before))
         return base, steps
 
     def _edge_calls(
@@ -460,20 +485,20 @@ def _plan(graph: Graph, state: State, anchor: Modality, composition: Composition
     if composition == "concat":
         parts = (pooled_value(m) if m in state.available else ZERO for m in graph.modalities)
         return Plan(state, tuple(calls), tuple(parts))
-    for target in graph.modalities:
-        if target != anchor:
-            outputs: dict[str, tuple[str, ...]] = {"pooled": (recovered_value(target),)}
-            if composition == "fixed":
-                outputs["feature"] = (_recovered_map(target),)
-            inputs: dict[str, tuple[str, ...]] = {"feature": (feature_value(anchor),)}
-            calls.append(Call(cmft_engine(anchor, target), inputs, outputs))
+    edges: list[Call] = []
     whole: list[str] = []
     alone: list[str] = []
     for target in graph.modalities:
-        edges, (part, part_alone) = graph._edge_calls(
-            target, (state, State((anchor,))), composition
-        )
-        calls += edges
+        own, (part, part_alone) = graph._edge_calls(target, (state, State((anchor,))), composition)
+        edges += own
         whole.append(part)
         alone.append(part_alone)
-    return Plan(state, tuple(calls), (*whole, *alone))
+    read = {name for call in edges for names in call.inputs.values() for name in names}
+    for target in graph.modalities:
+        if target != anchor:
+            outputs: dict[str, tuple[str, ...]] = {"pooled": (recovered_value(target),)}
+            if _recovered_map(target) in read:
+                outputs["feature"] = (_recovered_map(target),)
+            inputs: dict[str, tuple[str, ...]] = {"feature": (feature_value(anchor),)}
+            calls.append(Call(cmft_engine(anchor, target), inputs, outputs))
+    return Plan(state, (*calls, *edges), (*whole, *alone))

@@ -42,8 +42,7 @@ def silence_edges(model: DENet) -> None:
     """
     for engine in model.engines.values():
         if isinstance(engine, DEMEdge):
-            nn.init.zeros_(engine.norm.weight)
-            nn.init.zeros_(engine.norm.bias)
+            engine.silence()
 
 
 def random_images(

@@ -5,21 +5,25 @@ L = L_ReID + rho L_rec + mu L_sim, where
 - L_ReID is label-smoothed cross-entropy behind the BN neck plus batch-hard triplet loss before
   it, on all parts side by side. The paper's Eq. 12-13 are misprinted; this is the standard
   smoothing, (1 - s) one-hot + s / N.
-- L_rec (Eq. 3) is the mean squared difference of the recovered and the real image.
-- L_sim (Eq. 4) is one minus the cosine of the recovered and the real pooled feature. The paper
-  compares them behind a projection; here they are seen from the mean of the real features of the
-  batch. Behind a learned projection, what is recovered need not stand where the real
-  feature stands, and did not: `denet.recovery` found nothing of it in the feature itself. Only
-  what is recovered is drawn to what is real: drawn to each other, the features of a branch would
-  give up what other modalities cannot tell.
-
-L_rec and L_sim are averages over all directions.
+- L_rec and L_sim have one of three forms (`recovery_losses` of `denet.recipe.TrainConfig`):
+  - "norms", as the paper writes them. L_rec (Eq. 3) is the squared norm of the difference of the
+    recovered and the real image, L_sim (Eq. 4) the L1 norm of the difference of the recovered and
+    the real pooled feature behind two projections, ReLU(BN(W x)), one pair for each target. Means
+    over the batch, sums over the directions.
+  - "means", the same with the mean over pixels and over components in the place of their sum, as
+    libraries compute such losses.
+  - "centred", which is not the paper's. L_rec is the mean over pixels; L_sim is one minus the
+    cosine of the recovered and the real pooled feature, both seen from the mean of the real ones
+    of the batch. Behind a learned projection, what is recovered need not stand where the real
+    feature stands, and did not: `denet.recovery` found nothing of it in the feature itself. Only
+    what is recovered is drawn to what is real: drawn to each other, the features of a branch
+    would give up what other modalities cannot tell. Both are means over the directions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pytorch_metric_learning.distances import LpDistance
@@ -34,6 +38,9 @@ from denet.cmft import CmftOutput, to_grid
 from denet.graph import Edge, Modality, State
 from denet.model import DENet, DenetOutput
 
+RecoveryLosses = Literal["norms", "means", "centred"]
+"""The form of L_rec and L_sim; see above."""
+
 
 class Weights(NamedTuple):
     """The weights and constants of the objective; see `denet.recipe.TrainConfig`."""
@@ -43,6 +50,7 @@ class Weights(NamedTuple):
     branch: float
     plain: float
     states: float
+    recovery_losses: RecoveryLosses
     adversary: Adversary
     margin: float
     smoothing: float
@@ -95,6 +103,25 @@ class IdentityHead(nn.Module):
         return identity, self.triplet(vectors, labels, self.miner(vectors, labels))
 
 
+class Projections(nn.Module):
+    """theta and theta' of Eq. 4: each ReLU(BN(W x)), of C components like what it projects."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.real = _projection(channels)
+        self.recovered = _projection(channels)
+
+    def forward(self, real: Tensor, recovered: Tensor) -> Tensor:
+        """Real and recovered pooled features (B, C) -> their absolute differences (B, C)."""
+        return torch.abs(self.real(real) - self.recovered(recovered))
+
+
+def _projection(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(channels, channels, bias=False), nn.BatchNorm1d(channels), nn.ReLU()
+    )
+
+
 class Objective(nn.Module):
     """The loss of a batch, with the parts of the network that only training needs.
 
@@ -125,6 +152,9 @@ class Objective(nn.Module):
         self.discriminators: Discriminators | None = None
         if model.recovers and weights.adversary != "none":
             self.discriminators = Discriminators(weights.adversary, channels, modalities)
+        self.projections: nn.ModuleDict | None = None
+        if model.recovers and weights.adversary == "none" and weights.recovery_losses != "centred":
+            self.projections = nn.ModuleDict({m: Projections(channels) for m in modalities})
 
     def of_branches(self) -> tuple[nn.Module, ...]:
         """The parts that only `branch_losses` uses."""
@@ -196,16 +226,25 @@ class Objective(nn.Module):
         images: Mapping[Modality, Tensor],
         like: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """L_rec and L_sim."""
-        recovery = _mean(
-            (functional.mse_loss(r.grid, to_grid(images[t])) for (_, t), r in recovered.items()),
-            like,
-        )
-        similarity = _mean(
-            (_difference(r.pooled, branches[t].pooled.detach()) for (_, t), r in recovered.items()),
-            like,
-        )
-        return recovery, similarity
+        """L_rec and L_sim, in their form."""
+        grids = [(r.grid, to_grid(images[t])) for (_, t), r in recovered.items()]
+        if self.projections is None:
+            cosines = (
+                _difference(r.pooled, branches[t].pooled.detach())
+                for (_, t), r in recovered.items()
+            )
+            return _mean((functional.mse_loss(*pair) for pair in grids), like), _mean(cosines, like)
+        squared = [(made - real) ** 2 for made, real in grids]
+        apart = [
+            self.projections[t](branches[t].pooled, r.pooled) for (_, t), r in recovered.items()
+        ]
+        over = _norm if self.weights.recovery_losses == "norms" else torch.mean
+        return torch.stack([*map(over, squared)]).sum(), torch.stack([*map(over, apart)]).sum()
+
+
+def _norm(errors: Tensor) -> Tensor:
+    """The sum over each sample's errors (B, ...), as a mean over the batch."""
+    return errors.flatten(1).sum(dim=1).mean()
 
 
 def _difference(recovered: Tensor, real: Tensor) -> Tensor:

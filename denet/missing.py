@@ -1,4 +1,4 @@
-"""Which modalities are missing at random: the paper's missing rate."""
+"""Which modalities are missing at random: the paper's missing rate, as it is read here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from denet.graph import Graph, State
 
 
 def draw_states(graph: Graph, count: int, rate: float, seed: int) -> list[State]:
-    """The paper's missing rate: `rate` of `count` samples lose some modalities of `graph`.
+    """`rate` of `count` samples lose some modalities of `graph` (`docs/paper.md` has the text).
 
     Which samples and which modalities is drawn from `seed`. Nobody loses all of them, so where
     there is but one, nobody loses any.

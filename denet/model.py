@@ -14,7 +14,7 @@ from denet.backbone import build_backbone
 from denet.branch import Branch, BranchOutput
 from denet.cmft import CMFT, CmftOutput, stages_between
 from denet.config import ConfigError, ModelConfig
-from denet.dem import DEMEdge
+from denet.dem import DEMEdge, TransposedEdge
 from denet.graph import (
     ZERO,
     Call,
@@ -92,18 +92,20 @@ class DENet(nn.Module):
             self.engines[branch_engine(m)] = Branch(backbone, config.cbam_reduction)
         # What the composition never calls is not built.
         calls = {
-            name
+            call.engine: call
             for anchor in graph.modalities
-            for name in graph.plan(graph.complete, anchor, config.composition).engines
+            for call in graph.plan(graph.complete, anchor, config.composition).calls
         }
         for s, t in graph.pairs:
-            if cmft_engine(s, t) in calls:
-                self.engines[cmft_engine(s, t)] = CMFT(
-                    channels, cmft_width, stages, maps=config.composition == "fixed"
+            if (name := cmft_engine(s, t)) in calls:
+                maps = "feature" in calls[name].outputs
+                self.engines[name] = CMFT(
+                    channels, cmft_width, stages, maps=maps, placed=config.placed
                 )
+        edge = TransposedEdge if config.composition == "transposed" else DEMEdge
         for s, t in graph.pairs:
             if dem_engine(s, t) in calls:
-                self.engines[dem_engine(s, t)] = DEMEdge(channels, dem_width)
+                self.engines[dem_engine(s, t)] = edge(channels, dem_width, norm=config.edge_norm)
         self.recovers = any(cmft_engine(s, t) in self.engines for s, t in graph.pairs)
         whole = graph.plan(graph.complete, None, config.composition)
         self.dim = len(whole.parts) * channels

@@ -110,7 +110,7 @@ def main() -> None:
     console.print(f"{processor()}, {arguments.threads} threads", highlight=False)
     heads = [
         "backbone",
-        *(f"mAP {group.name}" for group in GROUPS),
+        *(group.name for group in GROUPS),
         "GFLOP complete",
         "MB",
         *(f"ms {state}" for state in graph.states),

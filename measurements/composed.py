@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    config = read_recipe("paper", arguments.config).model
+    config = read_recipe("strong", arguments.config).model
     model = initial_model(config, seed=0, pretrained=False)
     console = Console(width=110)
     with tempfile.TemporaryDirectory() as folder:

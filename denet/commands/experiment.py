@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from denet.console import out, progress, reported, say
+from denet.console import out, progress, reported, say, status
 from denet.options import ConfigOpt, DataArg, PresetOpt
 from denet.progress import counted
 
@@ -17,12 +17,12 @@ def experiment(
     name: Annotated[
         str,
         typer.Argument(
-            help="table1 to table7, fig5-rho, fig5-mu, fig5-eta, "
-            "states, or several as table1,table5."
+            help="table1 to table7, fig5 to fig8, fig5-rho, fig5-mu, fig5-eta, compositions, "
+            "literal, states, or several as table1,table5."
         ),
     ],
     root: DataArg,
-    to: Annotated[Path, typer.Option("--out", help="The directory of runs and tables.")],
+    to: Annotated[Path, typer.Option("--out", help="The directory of runs, tables and pictures.")],
     preset: PresetOpt = None,
     config: ConfigOpt = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
@@ -30,19 +30,23 @@ def experiment(
 ) -> None:
     """Run the paper's experiments; finished runs are shared and kept."""
     from denet.data.records import open_data
-    from denet.experiments import catalog, study, tables
+    from denet.experiments import catalog, pictures, study, tables
     from denet.recipe import read_recipe
 
-    names = name.split(",")
-    chosen = [catalog.experiment(each) for each in names]
+    chosen = {each: catalog.experiment(each) for each in name.split(",")}
     recipe = read_recipe(preset, config)
     data = open_data(root)
-    study.check_out(to, names)
-    todo = study.jobs_of(chosen, recipe, seeds, to)
+    study.check_out(to, chosen)
+    todo = study.jobs_of([*chosen.values()], recipe, seeds, to)
     with progress("training", len(todo)) as notify:
         more = counted(notify, "training", len(todo))
         study.run_jobs(todo, data, jobs, notify=lambda _: more(1))
-    grids = [(each, tables.tabulate(each, todo, data.name)) for each in chosen]
-    for each, (_, grid) in zip(names, grids, strict=True):
-        out.print(grid.for_terminal())
-        say(str(study.write_table(to, each, grid.markdown())))
+    for each, experiment in chosen.items():
+        if grids := tables.tabulate(experiment, todo):
+            for grid in grids:
+                out.print(grid.for_terminal())
+            say(str(study.write_table(to, each, tables.markdown(grids))))
+        if experiment.picture:
+            with status(f"drawing {each}"):
+                png = pictures.draw(each, todo, data)
+            say(str(study.write_picture(to, each, png)))

@@ -1,29 +1,45 @@
 """The experiments: which variants of a recipe are compared, and by which figures.
 
-The numbers are those of the paper's tables. Its Tables I, III and IV ask the same of different
-data sets, so they differ here by their names and by the published figures beside them alone.
+The numbers are those of the paper's tables and figures, whose own numbers stand beside
+(`denet.experiments.published`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from denet.errors import DenetError
+from denet.experiments import published
 from denet.experiments.figure import (
+    ABLATION_RATE,
+    METRICS,
     Figure,
     accuracy,
+    at_rate,
     at_rates,
-    complete_rank,
+    between,
     cross_modality,
     each_state,
+    in_state,
     means,
+    means_and_half,
+)
+from denet.experiments.variants import (
+    BASELINES,
+    COMPOSITIONS,
+    CONCAT,
+    DENET,
+    DYNAMIC,
+    FIXED,
+    GANS,
+    LITERAL,
+    SINGLE,
+    TrainingVariant,
+    ablated,
+    swept,
 )
 from denet.graph import Graph
-
-Changes = Mapping[str, Mapping[str, Any]]
-"""By table of the recipe, the values that a variant has instead of the recipe's."""
 
 
 class ExperimentError(DenetError):
@@ -31,111 +47,90 @@ class ExperimentError(DenetError):
 
 
 @dataclass(frozen=True)
-class TrainingVariant:
-    """One row of a table: a way to train.
+class Block:
+    """A table of an experiment, which may have several.
 
     Attributes:
-        key: names its runs; equal keys are equal changes, so experiments share runs.
-        label: what the row is called.
-        changes: to the recipe.
-    """
-
-    key: str
-    label: str
-    changes: Changes = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A table.
-
-    Attributes:
-        title: what it is in the paper.
+        title: what its figures are of.
         variants: its rows.
         figures: its columns, for a model of a graph.
-        published: by data set, rows of the paper: label, then a text by the figure's name.
+        published: the paper's rows, which stand below.
     """
 
     title: str
     variants: tuple[TrainingVariant, ...]
     figures: Callable[[Graph], tuple[Figure, ...]]
-    published: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+    published: published.Published = field(default_factory=dict)
 
 
-DENET = TrainingVariant("denet", "DENet")
-CONCAT = TrainingVariant(
-    "concat",
-    "three branches, concatenated",
-    {
-        "model": {"composition": "concat"},
-        "train": {"branch": 0.0, "plain": 0.0, "states": 0.0, "graph_epochs": 0},
-    },
-)
-"""The paper's baseline: one loss, on the concatenation; zeros for what is missing."""
+@dataclass(frozen=True)
+class Experiment:
+    """What one table or figure of the paper asks.
 
-CONCAT_ALIKE = TrainingVariant(
-    "concat-alike",
-    "the same, its branches trained as DENet's",
-    {"model": {"composition": "concat"}},
-)
-"""With whatever losses the recipe puts on the branches. With `graph_epochs`, its branches are
-those of DENet bit for bit, and the difference is what recovery and enhancement add."""
+    Attributes:
+        title: what it is in the paper.
+        blocks: its tables; of a figure that shows no number, none.
+        shown: what a figure shows beside what the tables have.
+        picture: whether `denet.experiments.pictures` draws it.
+    """
 
+    title: str
+    blocks: tuple[Block, ...] = ()
+    shown: tuple[TrainingVariant, ...] = ()
+    picture: bool = False
 
-def _ablation(rec: bool, sim: bool, dem: bool) -> TrainingVariant:
-    if rec and sim and dem:
-        return DENET
-    names = [name for name, on in (("rec", rec), ("sim", sim), ("dem", dem)) if on]
-    changes: dict[str, dict[str, Any]] = {"train": {}}
-    if not rec:
-        changes["train"]["rho"] = 0.0
-    if not sim:
-        changes["train"]["mu"] = 0.0
-    if not dem:
-        changes["model"] = {"composition": "none"}
-    shown = {"rec": "L_rec", "sim": "L_sim", "dem": "DEM"}
-    label = " + ".join(shown[n] for n in names) or "none of L_rec, L_sim, DEM"
-    return TrainingVariant("with-" + ("-".join(names) or "none"), label, changes)
+    @property
+    def variants(self) -> tuple[TrainingVariant, ...]:
+        """What has to be trained, each once."""
+        rows = [variant for block in self.blocks for variant in block.variants]
+        return tuple({variant.key: variant for variant in (*rows, *self.shown)}.values())
 
 
-def _sweep(weight: str) -> tuple[TrainingVariant, ...]:
-    return tuple(
-        TrainingVariant(f"{weight}-{value:g}", f"{weight} = {value:g}", {"train": {weight: value}})
-        for value in (0.01, 0.1, 1.0, 10.0, 100.0)
-    )
+def every_state(graph: Graph) -> tuple[Figure, ...]:
+    """mAP in each state, and the means over those that lack something."""
+    return (*each_state(graph), *means(graph)[1:])
 
 
-PUBLISHED = {
-    # mAP / R1; what the paper does not report is absent.
-    "RGBNT201": {
-        "DENet, published on RGBNT201": {
-            "complete": "42.4",
-            "R1 complete": "42.2",
-            "rgb+nir": "33.0",
-            "rgb+tir": "35.4",
-            "rgb": "32.4",
-        }
-    },
-    "RGBNT100": {
-        "DENet, published on RGBNT100": {
-            "complete": "68.1",
-            "R1 complete": "89.2",
-            "rgb+nir": "56.0",
-            "rgb+tir": "62.0",
-            "rgb": "50.1",
-        },
-        "its baseline, published on RGBNT100": {"complete": "62.1", "R1 complete": "87.1"},
-    },
-}
+def _at(metric: str) -> Callable[[Graph], tuple[Figure, ...]]:
+    return lambda graph: each_state(graph, metric)
 
 
-def comparison(graph: Graph) -> tuple[Figure, ...]:
-    """Every state, and the means over those that lack something."""
-    return (*each_state(graph), complete_rank(graph), *means(graph)[1:])
+def complete_ranks(graph: Graph) -> tuple[Figure, ...]:
+    """mAP, R1, R5 and R10 where nothing is missing."""
+    return tuple(in_state(graph, graph.complete, metric) for metric in METRICS)
+
+
+def state_ranks(name: str) -> Callable[[Graph], tuple[Figure, ...]]:
+    """mAP, R1, R5 and R10 in the state called `name`; nothing for a graph without it."""
+
+    def figures(graph: Graph) -> tuple[Figure, ...]:
+        states = {"complete": graph.complete} | {state.name: state for state in graph.states}
+        return tuple(in_state(graph, states[name], m) for m in METRICS) if name in states else ()
+
+    return figures
+
+
+def ablation_ranks(_: Graph) -> tuple[Figure, ...]:
+    """mAP, R1, R5 and R10 at the missing rate of Tables V and VI."""
+    return tuple(at_rate(ABLATION_RATE, metric) for metric in METRICS)
+
+
+def missing_one(graph: Graph) -> tuple[Figure, ...]:
+    """Table II's columns: for each of the modalities behind the first, the state that has the first
+    and this one, and the search from either to the other."""
+    first, *rest = graph.modalities
+    figures: list[Figure] = []
+    for other in reversed(rest):
+        state = graph.state([first, other])
+        for metric in METRICS[:2]:
+            figures.append(in_state(graph, state, metric))
+        for query, gallery in ((first, other), (other, first)):
+            figures += [between(graph, query, gallery, metric) for metric in METRICS[:2]]
+    return tuple(figures)
 
 
 def state_against_state(graph: Graph) -> tuple[Figure, ...]:
-    """The paper's pairs of a query's and a gallery's state, as far as the graph has them."""
+    """Some pairs of a query's and a gallery's state, as far as the graph has them."""
     pairs = (
         ("rgb+nir+tir", "rgb+tir"),
         ("rgb+nir+tir", "rgb"),
@@ -150,71 +145,108 @@ def state_against_state(graph: Graph) -> tuple[Figure, ...]:
     )
 
 
-def _comparison(number: str) -> Experiment:
+def _ablation(
+    title: str, variants: Sequence[TrainingVariant], rows: published.Published
+) -> Experiment:
     return Experiment(
-        title=f"Table {number}: accuracy in every missing state",
-        variants=(CONCAT, CONCAT_ALIKE, DENET),
-        figures=comparison,
-        published=PUBLISHED,
+        title,
+        (
+            Block("At a missing rate of 25 %", tuple(variants), ablation_ranks, rows),
+            Block("In the states", tuple(variants), means_and_half),
+        ),
     )
 
 
+_RHO, _MU = swept("rho"), swept("mu")
+_FIG5 = {
+    "rho": Block("The weight rho of L_rec", _RHO, means_and_half),
+    "mu": Block("The weight mu of L_sim", _MU, means_and_half),
+    "eta": Block("The missing rate eta", BASELINES, at_rates),
+}
+
 EXPERIMENTS: dict[str, Experiment] = {
-    "table1": _comparison("I"),
-    "table2": Experiment(
-        title="Table II: query in one modality, gallery in another",
-        variants=(CONCAT, CONCAT_ALIKE, DENET),
-        figures=cross_modality,
+    "table1": Experiment(
+        "Table I: accuracy in every missing state",
+        (
+            Block("mAP", BASELINES, every_state, published.TABLE_1),
+            Block("Rank-1", BASELINES, _at("R1"), published.TABLE_1),
+        ),
     ),
-    "table3": _comparison("III"),
-    "table4": _comparison("IV"),
-    "table5": Experiment(
-        title="Table V: ablation of L_rec, L_sim and DEM",
-        variants=tuple(
-            _ablation(rec, sim, dem)
+    "table2": Experiment(
+        "Table II: one modality is missing, beside search across modalities",
+        (
+            Block(
+                "NIR or TIR is missing: what is left together, and one searched by the other",
+                BASELINES,
+                missing_one,
+                published.TABLE_2,
+            ),
+            Block("A modality against another, all directions", BASELINES, cross_modality),
+        ),
+    ),
+    "table3": Experiment(
+        "Table III: DENet and a baseline in every missing state",
+        tuple(
+            Block(title, BASELINES, figures, published.TABLE_3)
+            for title, figures in (
+                ("mAP", every_state),
+                ("Rank-1", _at("R1")),
+                ("Rank-5", _at("R5")),
+            )
+        ),
+    ),
+    "table4": Experiment(
+        "Table IV: nothing is missing",
+        (Block("Complete", BASELINES, complete_ranks, published.TABLE_4),),
+    ),
+    "table5": _ablation(
+        "Table V: ablation of L_rec, L_sim and DEM",
+        [
+            ablated(rec, sim, dem)
             for dem in (False, True)
             for rec, sim in ((False, False), (True, False), (False, True), (True, True))
-        ),
-        figures=means,
+        ],
+        published.TABLE_5,
     ),
-    "table6": Experiment(
-        title="Table VI: recovery by CMFT's losses or by a GAN",
-        variants=(
-            TrainingVariant("gan-image", "GAN on images", {"train": {"adversary": "image"}}),
-            TrainingVariant("gan-feature", "GAN on features", {"train": {"adversary": "feature"}}),
-            TrainingVariant("denet", "CMFT"),
-        ),
-        figures=means,
-    ),
+    "table6": _ablation("Table VI: recovery by CMFT's losses or by a GAN", GANS, published.TABLE_6),
     "table7": Experiment(
-        title="Table VII: dynamic, fixed and single-direction enhancement",
-        variants=(
-            TrainingVariant("fixed", "fixed", {"model": {"composition": "fixed"}}),
-            TrainingVariant("single", "single direction", {"model": {"composition": "single"}}),
-            TrainingVariant("denet", "dynamic"),
+        "Table VII: dynamic, fixed and single-direction enhancement",
+        (
+            *(
+                Block(title, (FIXED, SINGLE, DYNAMIC), state_ranks(name), published.TABLE_7[name])
+                for title, name in (
+                    ("TIR is missing", "rgb+nir"),
+                    ("NIR is missing", "rgb+tir"),
+                    ("NIR and TIR are missing", "rgb"),
+                    ("Nothing is missing", "complete"),
+                )
+            ),
+            Block("In the states", (FIXED, SINGLE, DYNAMIC), means_and_half),
         ),
-        figures=means,
     ),
-    "fig5-rho": Experiment(
-        title="Fig. 5: the weight rho of L_rec",
-        variants=_sweep("rho"),
-        figures=means,
+    "fig5": Experiment("Fig. 5: rho, mu and eta", tuple(_FIG5.values()), picture=True),
+    **{
+        f"fig5-{name}": Experiment(f"Fig. 5: {block.title}", (block,))
+        for name, block in _FIG5.items()
+    },
+    "fig6": Experiment(
+        "Fig. 6: features with and without DEM and CMFT", shown=(DENET,), picture=True
     ),
-    "fig5-mu": Experiment(
-        title="Fig. 5: the weight mu of L_sim",
-        variants=_sweep("mu"),
-        figures=means,
+    "fig7": Experiment(
+        "Fig. 7: where recovered features find an identity",
+        shown=(GANS[1], DENET),
+        picture=True,
     ),
-    "fig5-eta": Experiment(
-        title="Fig. 5d: accuracy at a missing rate eta",
-        variants=(CONCAT, CONCAT_ALIKE, DENET),
-        figures=at_rates,
+    "fig8": Experiment("Fig. 8: ranking lists", shown=(CONCAT, DENET), picture=True),
+    "compositions": Experiment(
+        "Compositions that the paper does not compare, beside those of Table VII",
+        (Block("In the states", COMPOSITIONS, means_and_half),),
     ),
-    "states": Experiment(
-        title="State against state",
-        variants=(DENET,),
-        figures=state_against_state,
+    "literal": Experiment(
+        "The paper's form beside this recipe",
+        (Block("In the states", LITERAL, means_and_half),),
     ),
+    "states": Experiment("State against state", (Block("mAP", (DENET,), state_against_state),)),
 }
 
 

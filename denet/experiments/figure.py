@@ -1,4 +1,8 @@
-"""What is read off a finished run: one column of a table."""
+"""What is read off a finished run: one column of a table.
+
+A column is called by its metric and by where it is measured: "mAP rgb+tir", "R1 25%",
+"mAP rgb -> tir". The paper's figures have the same names (`denet.experiments.published`).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,14 @@ from denet.graph import Graph, State
 Facts = Mapping[str, Any]
 """What `examine.Examination.facts` says of a run."""
 
+METRICS = ("mAP", "R1", "R5", "R10")
+
+ABLATION_RATE = 0.25
+"""The missing rate of the paper's Tables V and VI."""
+
+RATES = tuple(sorted({*parse_rates(examine.RATES), ABLATION_RATE}))
+"""The missing rates that are measured of every run."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -28,40 +40,47 @@ class Figure:
     read: Callable[[Facts], float]
 
 
-def accuracy(name: str, query: State, gallery: State, metric: str = "mAP") -> Figure:
+def accuracy(where: str, query: State, gallery: State, metric: str = "mAP") -> Figure:
     """The accuracy of queries in one state against a gallery in another or the same."""
-    return Figure(name, lambda facts: float(facts["matrix"][f"{query} / {gallery}"][metric]))
+    return Figure(
+        f"{metric} {where}", lambda facts: float(facts["matrix"][f"{query} / {gallery}"][metric])
+    )
 
 
 def _over_states(name: str, states: tuple[State, ...]) -> Figure:
     def read(facts: Facts) -> float:
         return mean(float(facts["states"][state.name]["mAP"]) for state in states)
 
-    return Figure(name, read)
+    return Figure(f"mAP {name}", read)
 
 
 def cross_modality(graph: Graph) -> tuple[Figure, ...]:
-    """Query in one modality, gallery in another, for each pair and on average."""
-    cells = [(graph.state([q]), graph.state([g])) for q, g in graph.pairs]
-    each = tuple(accuracy(f"{query} -> {gallery}", query, gallery) for query, gallery in cells)
-    return (*each, Figure("mean", lambda facts: mean(figure.read(facts) for figure in each)))
+    """mAP of queries in one modality, gallery in another, for each pair and on average."""
+    each = tuple(between(graph, source, target) for source, target in graph.pairs)
+    return (*each, Figure("mAP mean", lambda facts: mean(figure.read(facts) for figure in each)))
 
 
-def _at_rate(rate: float) -> Figure:
-    return Figure(f"{rate:.0%}", lambda facts: float(facts["missing_rate"][str(rate)]["mAP"]))
+def between(graph: Graph, query: str, gallery: str, metric: str = "mAP") -> Figure:
+    """The accuracy of queries in one modality, gallery in another."""
+    states = graph.state([query]), graph.state([gallery])
+    return accuracy(f"{query} -> {gallery}", *states, metric)
 
 
-def each_state(graph: Graph) -> tuple[Figure, ...]:
-    """mAP in each state, of query and gallery alike."""
-    return tuple(
-        accuracy("complete" if state == graph.complete else state.name, state, state)
-        for state in graph.states
+def at_rate(rate: float, metric: str = "mAP") -> Figure:
+    """The accuracy at one of `RATES`."""
+    return Figure(
+        f"{metric} {rate:.0%}", lambda facts: float(facts["missing_rate"][str(rate)][metric])
     )
 
 
-def complete_rank(graph: Graph) -> Figure:
-    """R1 where nothing is missing."""
-    return accuracy("R1 complete", graph.complete, graph.complete, "R1")
+def in_state(graph: Graph, state: State, metric: str = "mAP") -> Figure:
+    """The accuracy where query and gallery are in one state."""
+    return accuracy("complete" if state == graph.complete else state.name, state, state, metric)
+
+
+def each_state(graph: Graph, metric: str = "mAP") -> tuple[Figure, ...]:
+    """The accuracy in each state, of query and gallery alike."""
+    return tuple(in_state(graph, state, metric) for state in graph.states)
 
 
 def means(graph: Graph) -> tuple[Figure, ...]:
@@ -71,9 +90,11 @@ def means(graph: Graph) -> tuple[Figure, ...]:
     return (*groups, _over_states("mean of missing", poor)) if poor else groups
 
 
+def means_and_half(graph: Graph) -> tuple[Figure, ...]:
+    """`means`, and mAP where half of the samples lost something."""
+    return (*means(graph), at_rate(0.5))
+
+
 def at_rates(_: Graph) -> tuple[Figure, ...]:
     """mAP at each of `RATES`."""
-    return tuple(_at_rate(rate) for rate in RATES)
-
-
-RATES = tuple(parse_rates(examine.RATES))
+    return tuple(at_rate(rate) for rate in RATES)

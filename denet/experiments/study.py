@@ -17,14 +17,16 @@ import msgspec
 import torch
 
 from denet.data.records import DataSet, open_data
-from denet.experiments.catalog import Changes, Experiment, ExperimentError, TrainingVariant
+from denet.experiments.catalog import Experiment, ExperimentError
 from denet.experiments.figure import RATES, Facts
+from denet.experiments.variants import Changes, TrainingVariant
+from denet.figures.files import FIGURE
 from denet.files import written_whole
 from denet.marks import TABLE, OutputKind, is_table
 from denet.outputs import check_kept, check_room, write_output, writing
 from denet.reading import read_file, reading
 from denet.recipe import Recipe
-from denet.run import Run, data_digest
+from denet.run import BEST, Run, data_digest
 
 RESULT = "result.json"
 """In the directory of a run: what was measured of it."""
@@ -53,12 +55,19 @@ class Job:
     def result(self) -> Path:
         return self.run / RESULT
 
+    @property
+    def checkpoint(self) -> Path:
+        """What it trained, once it is finished."""
+        return self.run / BEST
+
 
 def varied_recipe(recipe: Recipe, changes: Changes, seed: int) -> Recipe:
     """`recipe` with the values of a variant, and a seed."""
     document: dict[str, Any] = msgspec.to_builtins(recipe)
     for table, values in changes.items():
-        document[table] |= values
+        document[table] |= {
+            name: value(recipe) if callable(value) else value for name, value in values.items()
+        }
     document["train"]["seed"] = seed
     return msgspec.convert(document, Recipe)
 
@@ -79,19 +88,22 @@ def jobs_of(experiments: Sequence[Experiment], recipe: Recipe, seeds: int, out: 
     return list(jobs.values())
 
 
-def check_out(out: Path, names: Sequence[str]) -> None:
-    """See that runs and tables can be written to `out`, before the work for them is done.
+def check_out(out: Path, chosen: Mapping[str, Experiment]) -> None:
+    """See that runs, tables and pictures can be written to `out`, before the work for them is done.
 
     Args:
         out: a folder, which is made if need be.
-        names: of the experiments.
+        chosen: experiments by name.
 
     Raises:
-        ExperimentError: they cannot, or another file is in the place of a table.
+        ExperimentError: they cannot, or another file is in the place of a table or picture.
     """
     with writing(out, ExperimentError):
-        for name in names:
-            check_kept(_table_path(out, name), TABLE_FILE, ExperimentError, replace=True)
+        for name, experiment in chosen.items():
+            if experiment.blocks:
+                check_kept(_table_path(out, name), TABLE_FILE, ExperimentError, replace=True)
+            if experiment.picture:
+                check_kept(_picture_path(out, name), FIGURE, ExperimentError, replace=True)
     check_room(out, ExperimentError)
 
 
@@ -106,8 +118,23 @@ def write_table(out: Path, name: str, markdown: str) -> Path:
     return path
 
 
+def write_picture(out: Path, name: str, png: bytes) -> Path:
+    """Write the picture of an experiment, whole; its path.
+
+    Raises:
+        ExperimentError: it cannot be written, or another file is in its place.
+    """
+    path = _picture_path(out, name)
+    write_output(path, png, FIGURE, ExperimentError)
+    return path
+
+
 def _table_path(out: Path, name: str) -> Path:
     return out / f"{name}.md"
+
+
+def _picture_path(out: Path, name: str) -> Path:
+    return out / f"{name}.png"
 
 
 def run_jobs(

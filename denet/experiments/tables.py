@@ -8,7 +8,8 @@ from statistics import mean, stdev
 
 from rich.table import Table
 
-from denet.experiments.catalog import Experiment
+from denet.experiments.catalog import Block, Experiment
+from denet.experiments.figure import Figure
 from denet.experiments.study import Job, results
 
 
@@ -48,22 +49,36 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return f"{mean(values):.1f} ± {stdev(values):.1f}"
 
 
-def tabulate(experiment: Experiment, jobs: Sequence[Job], data: str) -> ResultTable:
-    """mAP in per cent of each variant, over the finished `jobs`; then the paper's rows.
+def tabulate(experiment: Experiment, jobs: Sequence[Job]) -> list[ResultTable]:
+    """A table of each block: every variant over the finished `jobs`, then the paper's rows.
+
+    The published figures stand beside whatever data was measured. They name the set that they are
+    of.
 
     Args:
-        experiment: rows and columns.
+        experiment: its blocks.
         jobs: finished.
-        data: the name of the layout, which decides whether published figures stand beside. They
-            name the set that they are of, since others come in the same layout.
     """
-    figures = experiment.figures(jobs[0].recipe.model.graph)
+    graph = jobs[0].recipe.model.graph
+    return [
+        _table(block, f"{experiment.title}. {block.title}", block.figures(graph), jobs)
+        for block in experiment.blocks
+        if block.figures(graph)
+    ]
+
+
+def _table(block: Block, title: str, figures: Sequence[Figure], jobs: Sequence[Job]) -> ResultTable:
     rows = []
-    for variant in experiment.variants:
+    for variant in block.variants:
         facts = list(results(jobs, variant))
         cells = [mean_and_spread([figure.read(f) for f in facts]) for figure in figures]
         rows.append((variant.label, *cells))
-    for label, published in experiment.published.get(data, {}).items():
-        rows.append((label, *(published.get(figure.name, "-") for figure in figures)))
-    heads = ("mAP, %", *(figure.name for figure in figures))
-    return ResultTable(experiment.title, heads, tuple(rows))
+    for method, published in block.published.items():
+        cells = [f"{published[f.name]:.1f}" if f.name in published else "-" for f in figures]
+        rows.append((f"{method}, published", *cells))
+    return ResultTable(title, ("%", *(figure.name for figure in figures)), tuple(rows))
+
+
+def markdown(tables: Sequence[ResultTable]) -> str:
+    """Tables with their titles, as one text."""
+    return "\n".join(f"**{table.title}**\n\n{table.markdown()}" for table in tables)

@@ -74,14 +74,16 @@ def overlay(pixels: Pixels, heat: NDArray[np.float32]) -> Pixels:
     return mixed
 
 
-def identity_direction(embed: Embed, split: Split, query: int) -> NDArray[np.float32]:
+def identity_direction(
+    embed: Embed, split: Split, query: int, state: State | None = None
+) -> NDArray[np.float32]:
     """What tells the query's identity from others, (D,), as `activation_maps` takes it.
 
     The mean embedding of the identity as other cameras saw it, less the mean of the gallery, all
-    complete. Without the subtraction most of the vector, and so of the map, would be what the
-    features of all people have in common.
+    in `state`, or complete. Without the subtraction most of the vector, and so of the map, would
+    be what the features of all people have in common.
     """
-    everyone = embed(split.gallery, [split.graph.complete] * len(split.gallery))
+    everyone = embed(split.gallery, [state or split.graph.complete] * len(split.gallery))
     direction: NDArray[np.float32] = everyone[matches_of(split, query)].mean(0) - everyone.mean(0)
     return direction
 

@@ -19,13 +19,13 @@ IDENTITIES = 10
 MARKERS = "os^DvPX*"
 
 
-def choose_identities(split: Split, seed: int) -> list[Record]:
-    """The gallery's samples of some identities that have matches, drawn from `seed`."""
+def choose_identities(split: Split, seed: int, count: int = IDENTITIES) -> list[Record]:
+    """The gallery's samples of `count` identities that have matches, drawn from `seed`."""
     cameras: dict[int, set[int]] = {}
     for record in split.gallery:
         cameras.setdefault(record.identity, set()).add(record.camera)
     several = sorted(identity for identity, seen in cameras.items() if len(seen) > 1)
-    drawn = np.random.default_rng(seed).permutation(several)[:IDENTITIES].tolist()
+    drawn = np.random.default_rng(seed).permutation(several)[:count].tolist()
     return [record for record in split.gallery if record.identity in drawn]
 
 

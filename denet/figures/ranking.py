@@ -73,7 +73,13 @@ def ranked_lists(
     return lists
 
 
-def ranking_figure(lists: Sequence[RankedList], ranges: Mapping[Modality, Range]) -> Figure:
+def ranking_figure(
+    lists: Sequence[RankedList],
+    ranges: Mapping[Modality, Range],
+    *,
+    only: Modality | None = None,
+    labels: Sequence[str] = (),
+) -> Figure:
     """Each list: a row for each available modality, the query and then what it finds.
 
     Green frames are right, red ones wrong.
@@ -81,12 +87,15 @@ def ranking_figure(lists: Sequence[RankedList], ranges: Mapping[Modality, Range]
     Args:
         lists: at least one.
         ranges: of each modality, the 16-bit values that become black and white.
+        only: show images of this modality alone, as the paper does; available in every list.
+        labels: what each list is called; by default its state.
 
     Raises:
         DataError: an image cannot be read.
     """
     size = wide, tall = thumbnail_size(next(iter(pixels_of(lists[0].query, ranges).values())))
-    rows = sum(len(ranked.state.available) for ranked in lists)
+    shown_of = [(only,) if only else ranked.state.available for ranked in lists]
+    rows = sum(map(len, shown_of))
     start = LABELS + wide + 3 * GAP
     canvas = Canvas(
         start + TOP * (wide + GAP) + GAP,
@@ -98,8 +107,9 @@ def ranking_figure(lists: Sequence[RankedList], ranges: Mapping[Modality, Range]
         x = start + place * (wide + GAP) + wide / 2
         canvas.text(x, HEAD - 10, str(place + 1), ha="center", va="center", color=MUTED)
     y = HEAD
-    for ranked in lists:
-        canvas.text(GAP, y + 8, ranked.state.name, va="center", color=INK, fontweight="bold")
+    names = labels or [ranked.state.name for ranked in lists]
+    for ranked, modalities, name in zip(lists, shown_of, names, strict=True):
+        canvas.text(GAP, y + 8, name, va="center", color=INK, fontweight="bold")
         words = f"identity {ranked.query.identity}\ncamera {ranked.query.camera + 1}"
         canvas.text(GAP, y + 20, words, va="top", color=MUTED, fontsize=8, linespacing=1.4)
         shown: list[tuple[int, dict[Modality, Pixels], str | None]] = [
@@ -108,7 +118,7 @@ def ranking_figure(lists: Sequence[RankedList], ranges: Mapping[Modality, Range]
         for place, (item, right) in enumerate(ranked.found):
             color = RIGHT if right else WRONG
             shown.append((start + place * (wide + GAP), pixels_of(item, ranges), color))
-        for modality in ranked.state.available:
+        for modality in modalities:
             for x, pixels, frame in shown:
                 canvas.image(pixels[modality], x, y, size, frame)
             y += tall + GAP

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from denet.cmft import CMFT
-from denet.dem import DEMEdge
+from denet.dem import DEMEdge, TransposedEdge
 from denet.graph import Composition, Modality, State
 from denet.model import DENet
 
@@ -35,8 +35,11 @@ def random_tensor(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64)
 
 
-def batch_norm(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Eval-mode batch normalization along axis 1."""
+def batch_norm(norm: nn.Module, x: Tensor) -> Tensor:
+    """Eval-mode batch normalization along axis 1; nothing where there is none."""
+    if isinstance(norm, nn.Identity):
+        return x
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
     shape = (1, -1) + (1,) * (x.ndim - 2)
     mean, var = norm.running_mean.reshape(shape), norm.running_var.reshape(shape)
     standardized = (x - mean) / torch.sqrt(var + norm.eps)
@@ -55,11 +58,14 @@ def gap(feature: Tensor) -> Tensor:
 
 
 def naive_edge(edge: DEMEdge, source: Tensor, target: Tensor) -> Tensor:
-    """Eq. 5, E_{s->t} as a map: from F_s and F_t, both (B, C, h, w)."""
+    """Eq. 5, E_{s->t} as a map: from F_s and F_t, both (B, C, h, w), by the edge's reading."""
     key, value = (conv1x1(layer, source).flatten(2) for layer in (edge.key, edge.value))
     query = conv1x1(edge.query, target).flatten(2)
     positions = source.shape[2] * source.shape[3]
-    mixed = value @ (key.transpose(1, 2) @ query) / positions
+    if isinstance(edge, TransposedEdge):
+        mixed = (query @ key.transpose(1, 2)) @ value / positions
+    else:
+        mixed = value @ (key.transpose(1, 2) @ query) / positions
     # The norm of evaluation is an affine map of each channel, so the map has it like its mean.
     return batch_norm(edge.norm, conv1x1(edge.out, mixed.unflatten(2, target.shape[2:])))
 
@@ -79,7 +85,10 @@ def naive_cmft(cmft: CMFT, feature: Tensor) -> tuple[Tensor, Tensor]:
     down = cmft.down
     hidden = functional.conv2d(image, down.first.weight, stride=4)
     hidden = functional.relu(batch_norm(down.first_norm, hidden))
-    standardized = batch_norm(down.norm, conv1x1(down.expand, down.stages(hidden)))
+    expanded = conv1x1(down.expand, down.stages(hidden))
+    if not down.placed:
+        return expanded, image
+    standardized = batch_norm(down.norm, expanded)
     as_real = [t[:, None, None] for t in (down.gain, down.real.running_var, down.real.running_mean)]
     gain, variance, mean = as_real
     return standardized * gain * torch.sqrt(variance + down.real.eps) + mean, image
@@ -106,11 +115,16 @@ def naive_parts(
 
     def c(available: tuple[Modality, ...]) -> list[Tensor]:
         features = {t: real[t] if t in available else recovered[t] for t in order}
+        missing = [s for s in order if s not in available]
+        cycle = list(zip(order, order[1:] + order[:1], strict=True))
         cut = {
-            "dynamic": lambda s, t: s not in available,
-            "fixed": lambda s, t: False,
-            "single": lambda s, t: s not in available or order.index(s) > order.index(t),
+            "dynamic": lambda s, t: s in missing,
+            "fixed": lambda s, t: s != order[0],
+            "single": lambda s, t: s in missing or (s, t) not in cycle,
+            "uncut": lambda s, t: False,
+            "ordered": lambda s, t: s in missing or order.index(s) > order.index(t),
             "none": lambda s, t: True,
+            "transposed": lambda s, t: s in missing,
         }[kind]
         parts = []
         for t in order:

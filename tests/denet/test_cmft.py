@@ -19,6 +19,7 @@ from tests.denet.networks import randomized
     last_stride=st.sampled_from([1, 2]),
     positions=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     batch=st.integers(1, 3),
+    placed=st.booleans(),
 )
 def test_a_cmft_is_the_one_that_goes_through_the_image(
     seed: int,
@@ -27,11 +28,13 @@ def test_a_cmft_is_the_one_that_goes_through_the_image(
     last_stride: int,
     positions: tuple[int, int],
     batch: int,
+    placed: bool,
 ) -> None:
     torch.manual_seed(seed)
     stride = 16 * last_stride
     image_size = positions[0] * stride, positions[1] * stride
-    cmft = randomized(CMFT(channels, width, stages_between(image_size, stride)))
+    stages = stages_between(image_size, stride)
+    cmft = randomized(CMFT(channels, width, stages, placed=placed, maps=True))
     feature = random_tensor(batch, channels, *positions)
     with torch.no_grad():
         output = cmft(feature)
@@ -40,6 +43,10 @@ def test_a_cmft_is_the_one_that_goes_through_the_image(
     assert image.shape == (batch, 3, *image_size)
     assert_same(to_image(output.grid), image)
     assert_same(output.pooled, gap(recovered))
+    assert_same(output.feature, recovered)
+    with torch.no_grad():
+        exported = cmft.down.linear()(gap(cmft.down(cmft.up(feature))))
+    assert_same(exported, output.pooled)
 
 
 @settings(max_examples=15, deadline=None)

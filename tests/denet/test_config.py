@@ -9,7 +9,7 @@ import torch
 
 from denet.config import ConfigError, ModelConfig
 from denet.model import DENet
-from denet.recipe import read_recipe
+from denet.recipe import PRESETS, read_recipe
 
 
 def test_a_configuration_is_read_from_its_table(tmp_path: Path, tiny_config: ModelConfig) -> None:
@@ -23,6 +23,8 @@ def test_a_configuration_is_read_from_its_table(tmp_path: Path, tiny_config: Mod
         cbam_reduction = 8
         cmft_width = 4
         dem_channels = 2
+        edge_norm = true
+        placed = true
         neck = "after"
         [model.normalization.tir]
         mean = [0.5, 0.4, 0.3]
@@ -33,10 +35,10 @@ def test_a_configuration_is_read_from_its_table(tmp_path: Path, tiny_config: Mod
     assert read_recipe("paper", path).model == tiny_config
 
 
-def test_what_a_configuration_leaves_out_is_the_default(tmp_path: Path) -> None:
+def test_what_a_configuration_leaves_out_is_the_preset_s(tmp_path: Path) -> None:
     for source in ("", "[model]"):
         (tmp_path / "model.toml").write_text(source)
-        assert read_recipe("paper", tmp_path / "model.toml").model == ModelConfig()
+        assert read_recipe("paper", tmp_path / "model.toml").model == PRESETS["paper"].model
     silent = ModelConfig().normalization_of("nir")
     assert (silent.mean, silent.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert silent.range16 == (0, 65535)

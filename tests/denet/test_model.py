@@ -83,6 +83,18 @@ def test_the_other_compositions_are_what_they_are_said_to_be(
 
 @every_state
 @torch.no_grad()
+def test_without_norms_and_places_it_is_the_paper_s_all_the_more(
+    images: dict[Modality, Tensor], graph: Graph, state: State
+) -> None:
+    torch.manual_seed(4)
+    model = randomized(DENet(config_of(graph, SMALL, edge_norm=False, placed=False)))
+    assert not [n for n in model.state_dict() if n.endswith(("norm.running_mean", "down.gain"))]
+    mine = available(images, state)
+    assert_same(model(mine, state).parts, naive_parts(model, mine, state))
+
+
+@every_state
+@torch.no_grad()
 def test_missing_modalities_are_never_looked_at(
     precise: DENet, images: dict[Modality, Tensor], state: State
 ) -> None:
@@ -141,13 +153,23 @@ def test_a_network_has_the_engines_of_its_graph(graph: Graph) -> None:
         models = {
             kind: DENet(config_of(graph, SMALL, composition=kind)) for kind in get_args(Composition)
         }
-    assert set(models["dynamic"].engines) == set(models["fixed"].engines) == set(graph.engines)
+    for kind in ("dynamic", "uncut", "transposed"):
+        assert set(models[kind].engines) == set(graph.engines)
+    first, *rest = graph.modalities
+    cycle = zip(graph.modalities, (*rest, first), strict=True)
+    edges = {
+        "fixed": {f"dem_{first}2{t}" for t in rest},
+        "single": {f"dem_{s}2{t}" for s, t in cycle if s != t},
+        "ordered": {f"dem_{s}2{t}" for i, s in enumerate(graph.modalities) for t in rest[i:]},
+    }
+    for kind, own in edges.items():
+        assert {e for e in models[kind].engines if e.startswith("dem")} == own
     branches = {f"branch_{m}" for m in graph.modalities}
     recovery = {f"cmft_{s}2{t}" for s in graph.modalities for t in graph.modalities if s != t}
     assert set(models["none"].engines) == branches | recovery
     assert set(models["concat"].engines) == branches
     assert {kind for kind, model in models.items() if model.recovers} == (
-        {"dynamic", "fixed", "single", "none"} if len(graph.modalities) > 1 else set()
+        set(get_args(Composition)) - {"concat"} if len(graph.modalities) > 1 else set()
     )
 
 

@@ -56,12 +56,20 @@ def composed(graph: Graph, available: frozenset[str], kind: Composition) -> list
     def sources(chosen: frozenset[str], target: str) -> frozenset[Source]:
         others = [s for s in order if s != target]
         before = order[: order.index(target)]
+
+        def real(source: str) -> str | None:
+            return None if source in chosen else anchor
+
+        last = {order[(i + 1) % len(order)]: s for i, s in enumerate(order)}[target]
         return frozenset(
             {
                 "dynamic": [(s, None) for s in others if s in chosen],
-                "fixed": [(s, None if s in chosen else anchor) for s in others],
-                "single": [(s, None) for s in before if s in chosen],
+                "fixed": [(s, real(s)) for s in others if s == order[0]],
+                "single": [(s, None) for s in others if s == last and s in chosen],
+                "uncut": [(s, real(s)) for s in others],
+                "ordered": [(s, None) for s in before if s in chosen],
                 "none": [],
+                "transposed": [(s, None) for s in others if s in chosen],
             }[kind]
         )
 
@@ -70,7 +78,7 @@ def composed(graph: Graph, available: frozenset[str], kind: Composition) -> list
     return c(available) + c(frozenset({anchor}))
 
 
-def interpreted(graph: Graph, found: Plan) -> list[Vector]:
+def interpreted(graph: Graph, found: Plan, kind: Composition = "dynamic") -> list[Vector]:
     """What the parts are, from what each call reads and makes; names are only labels."""
     cmfts, dems = edges("cmft", graph), edges("dem", graph)
 
@@ -92,9 +100,14 @@ def interpreted(graph: Graph, found: Plan) -> list[Vector]:
         (feature,) = inputs["feature"]
         assert feature[0] == source
         enhanced = []
-        for (what, no_sources), (of, added) in zip(inputs["base"], inputs["sum"], strict=True):
+        for base, (of, added) in zip(inputs["base"], inputs["sum"], strict=True):
+            if kind == "transposed":
+                modality, origin = base
+                what = ("g", modality) if origin is None else ("r", origin, modality)
+            else:
+                what, no_sources = base
+                assert not no_sources, "an edge looks at the target as it was, not enhanced"
             assert what[-1] == target
-            assert not no_sources, "an edge looks at the target as it was, not enhanced"
             assert of == what, "an edge adds to another vector than it looks at"
             assert feature not in added, "an edge is added twice"
             enhanced.append((what, added | {feature}))
@@ -114,7 +127,7 @@ def test_parts_are_the_papers_composition(graph: Graph, state: State) -> None:
 @every_state
 @pytest.mark.parametrize("kind", [k for k in get_args(Composition) if k != "dynamic"])
 def test_parts_of_the_other_compositions(graph: Graph, state: State, kind: Composition) -> None:
-    found = interpreted(graph, graph.plan(state, None, kind))
+    found = interpreted(graph, graph.plan(state, None, kind), kind)
     assert found == composed(graph, frozenset(state.available), kind)
 
 

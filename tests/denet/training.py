@@ -32,5 +32,5 @@ def with_train(**changes: object) -> Recipe:
 def weighted(**given: Any) -> Weights:
     """The weights of an objective; a term that is not given has none."""
     silent = {"rho": 0, "mu": 0, "branch": 0, "plain": 0, "states": 0, "adversary": "none"}
-    constants = {"margin": 0.3, "smoothing": 0.1, "dropout": 0.0}
+    constants = {"margin": 0.3, "smoothing": 0.1, "dropout": 0.0, "recovery_losses": "centred"}
     return Weights(**silent | constants | given)

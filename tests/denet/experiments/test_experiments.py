@@ -1,7 +1,8 @@
-"""Experiments: what is varied, what is read off, and one run whose numbers are made again."""
+"""Experiments: what is varied, and one run whose numbers are made again."""
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Sequence
@@ -12,33 +13,27 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from typer.testing import Result
 
-from denet.checkpoint import load_checkpoint
+from denet.checkpoint import load_checkpoint, save_checkpoint
 from denet.data.dataset import EvaluationSet
 from denet.data.records import DataSet, Record, open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
-from denet.experiments.catalog import EXPERIMENTS, PUBLISHED, Experiment, ExperimentError
-from denet.experiments.catalog import experiment as named
-from denet.experiments.figure import (
-    RATES,
-    at_rates,
-    complete_rank,
-    cross_modality,
-    each_state,
-    means,
+from denet.experiments.catalog import (
+    EXPERIMENTS,
+    ExperimentError,
 )
-from denet.experiments.study import Job, jobs_of, run_jobs, varied_recipe
-from denet.experiments.tables import ResultTable, mean_and_spread, tabulate
+from denet.experiments.catalog import experiment as named
+from denet.experiments.pictures import _DRAWERS, draw
+from denet.experiments.study import jobs_of, run_jobs, varied_recipe
+from denet.experiments.tables import mean_and_spread
 from denet.graph import RGB_NIR_TIR, State
+from denet.initialize import initial_model
 from denet.recipe import PRESETS, Recipe
 from tests.command import denet, refused, tiny_recipe
-
-STATES = RGB_NIR_TIR.states
-
-SMALL = PRESETS["small"]
-PAIRS = [(q, g) for q in ("rgb", "nir", "tir") for g in ("rgb", "nir", "tir") if q != g]
-
+from tests.conftest import TINY
+from tests.denet.experiments.results import PAIRS, SMALL, STATES, fabricated, with_results
 
 # What is varied
 
@@ -66,11 +61,37 @@ def test_equal_keys_are_equal_changes_and_other_keys_are_others() -> None:
     found: dict[str, str] = {}
     for each in EXPERIMENTS.values():
         assert len({variant.key for variant in each.variants}) == len(each.variants)
-        assert len({variant.label for variant in each.variants}) == len(each.variants)
+        for rows in (block.variants for block in each.blocks):
+            assert len({variant.label for variant in rows}) == len(rows)
+            assert {variant.key for variant in rows} <= {v.key for v in each.variants}
         for variant in each.variants:
-            changes = json.dumps(variant.changes, sort_keys=True)
-            assert found.setdefault(variant.key, changes) == changes, variant.key
+            recipe = json.dumps(msgspec.to_builtins(varied_recipe(SMALL, variant.changes, 0)))
+            assert found.setdefault(variant.key, recipe) == recipe, variant.key
     assert len(set(found.values())) == len(found)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("weight", ["rho", "mu"])
+def test_a_sweep_is_of_the_recipe_s_own_weight(weight: str, preset: str) -> None:
+    own = PRESETS[preset]
+    made = [varied_recipe(own, v.changes, 0) for v in named(f"fig5-{weight}").variants]
+    base = getattr(own.train, weight)
+    assert [getattr(r.train, weight) for r in made] == pytest.approx(
+        [base * factor for factor in (0.01, 0.1, 1, 10, 100)]
+    )
+    assert named(f"fig5-{weight}").variants[2].key == "denet"
+
+
+def test_the_literal_form_is_the_preset_paper_s_at_other_sizes() -> None:
+    literal = varied_recipe(SMALL, named("literal").variants[0].changes, 0)
+    paper = PRESETS["paper"]
+    assert literal.model == msgspec.structs.replace(
+        paper.model, backbone="resnet10", image_size=(96, 48), cmft_width=64
+    )
+    assert literal.train == msgspec.structs.replace(
+        paper.train, epochs=21, milestones=(10, 19), pretrained=False, workers=1
+    )
+    assert literal.augment == SMALL.augment
 
 
 def test_the_ablation_has_each_combination_once() -> None:
@@ -92,6 +113,7 @@ def test_experiments_share_their_runs_which_come_seed_by_seed(tmp_path: Path) ->
     keys = ["concat", "concat-alike", "denet", "fixed", "single"]
     assert [(job.variant.key, job.seed) for job in jobs] == [(k, s) for s in (0, 1) for k in keys]
     assert len({job.run for job in jobs}) == len(jobs)
+    assert all(job.checkpoint.parent == job.run for job in jobs)
     for job in jobs:
         assert job.run.parent.parent == tmp_path
         assert job.recipe == varied_recipe(SMALL, job.variant.changes, job.seed)
@@ -100,115 +122,15 @@ def test_experiments_share_their_runs_which_come_seed_by_seed(tmp_path: Path) ->
 def test_the_names_in_the_help_are_the_experiments() -> None:
     assert list(EXPERIMENTS) == [
         *(f"table{i}" for i in range(1, 8)),
+        "fig5",
         *(f"fig5-{weight}" for weight in ("rho", "mu", "eta")),
-        "states",
+        *("fig6", "fig7", "fig8", "compositions", "literal", "states"),
     ]
+    drawn = {name for name, each in EXPERIMENTS.items() if each.picture}
+    assert drawn == set(_DRAWERS)
+    assert all(each.blocks or each.picture for each in EXPERIMENTS.values())
     with pytest.raises(ExperimentError, match=r"'table8': choose from table1, .*states"):
         named("table8")
-
-
-# What is read off
-
-
-def fabricated() -> dict[str, dict[str, dict[str, float]]]:
-    """Facts in which every number is another one."""
-    numbers = iter(range(1, 1000))
-
-    def cell() -> dict[str, float]:
-        return {"mAP": next(numbers) / 10, "R1": next(numbers) / 10}
-
-    names = [state.name for state in STATES]
-    return {
-        "states": {name: cell() for name in names},
-        "matrix": {f"{q} / {g}": cell() for q in names for g in names},
-        "missing_rate": {str(i / 10): cell() for i in range(11)},
-    }
-
-
-def test_the_figures_read_their_cells() -> None:
-    facts = fabricated()
-    states, matrix, rates = facts["states"], facts["matrix"], facts["missing_rate"]
-
-    def read(figures: Sequence[object]) -> dict[str, float]:
-        return {f.name: f.read(facts) for f in figures}  # type: ignore[attr-defined]
-
-    whole = "rgb+nir+tir"
-    assert read(each_state(RGB_NIR_TIR)) == {
-        "complete" if s.name == whole else s.name: matrix[f"{s.name} / {s.name}"]["mAP"]
-        for s in STATES
-    }
-    assert read([complete_rank(RGB_NIR_TIR)]) == {"R1 complete": matrix[f"{whole} / {whole}"]["R1"]}
-    one = [states[name]["mAP"] for name in ("rgb+nir", "rgb+tir", "nir+tir")]
-    two = [states[name]["mAP"] for name in ("rgb", "nir", "tir")]
-    assert read(means(RGB_NIR_TIR)) == pytest.approx(
-        {
-            "complete": states[whole]["mAP"],
-            "one missing": sum(one) / 3,
-            "two missing": sum(two) / 3,
-            "mean of missing": sum(one + two) / 6,
-        }
-    )
-    crossed = {f"{q} -> {g}": matrix[f"{q} / {g}"]["mAP"] for q, g in PAIRS}
-    assert read(cross_modality(RGB_NIR_TIR)) == pytest.approx(
-        crossed | {"mean": sum(crossed.values()) / len(PAIRS)}
-    )
-    assert read(at_rates(RGB_NIR_TIR)) == {
-        f"{10 * i}%": rates[str(i / 10)]["mAP"] for i in range(11)
-    }
-    assert pytest.approx([i / 10 for i in range(11)]) == RATES
-    assert read(named("states").figures(RGB_NIR_TIR)) == {
-        cell: matrix[cell]["mAP"]
-        for cell in ("rgb+nir+tir / rgb+tir", "rgb+nir+tir / rgb", "rgb+tir / rgb", "rgb / tir")
-    }
-
-
-@pytest.mark.parametrize("values", [[40.0, 44.0], [1.25, 7.5, 3.0, 99.5]])
-def test_a_measurement_is_the_mean_and_the_sample_deviation(values: list[float]) -> None:
-    assert mean_and_spread(values) == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
-    assert mean_and_spread(values[:1]) == f"{values[0]:.1f}"
-
-
-GRID = ResultTable(
-    "A title", ("mAP, %", "x", "y"), (("one", "1.0", "2.0 ± 0.1"), ("two", "3.0", "-"))
-)
-
-
-def test_a_grid_in_markdown_and_for_a_terminal() -> None:
-    assert GRID.markdown() == (
-        "| mAP, % | x | y |\n| --- | ---: | ---: |\n| one | 1.0 | 2.0 ± 0.1 |\n| two | 3.0 | - |\n"
-    )
-    table = GRID.for_terminal()
-    assert [column.header for column in table.columns] == ["mAP, %", "x", "y"]
-    assert [list(column.cells) for column in table.columns] == [
-        ["one", "two"], ["1.0", "3.0"], ["2.0 ± 0.1", "-"]
-    ]  # fmt: skip
-
-
-def with_results(each: Experiment, out: Path, facts: object, seeds: int = 1) -> list[Job]:
-    """Jobs that seem finished, all with the same facts."""
-    jobs = jobs_of([each], SMALL, seeds, out)
-    for job in jobs:
-        job.run.mkdir(parents=True)
-        content = {"recipe": msgspec.to_builtins(job.recipe), "facts": facts}
-        job.result.write_text(json.dumps(content))
-    return jobs
-
-
-@pytest.mark.parametrize("data", ["RGBNT201", "RGBNT100", "Market1501-MM"])
-def test_published_rows_stand_beside_their_own_data_set(data: str, tmp_path: Path) -> None:
-    each = named("table1")
-    facts = fabricated()
-    grid = tabulate(each, with_results(each, tmp_path, facts), data)
-    own = ("three branches, concatenated", "the same, its branches trained as DENet's", "DENet")
-    published = tuple(PUBLISHED.get(data, {}))
-    assert tuple(row[0] for row in grid.rows) == own + published
-    heads = grid.heads
-    for row in grid.rows[:3]:
-        assert row[heads.index("rgb+tir")] == f"{facts['matrix']['rgb+tir / rgb+tir']['mAP']:.1f}"
-    for row in grid.rows[3:]:
-        told = PUBLISHED[data][row[0]]
-        assert set(told) <= set(heads)
-        assert row[1:] == tuple(told.get(head, "-") for head in heads[1:])
 
 
 # What a run gives
@@ -270,13 +192,17 @@ def accuracy(
 
 
 def rows_of(table: Path) -> dict[str, dict[str, str]]:
-    """By label and head, the cells of a Markdown table."""
-    lines = [
-        [cell.strip() for cell in line.strip("|").split(" | ")]
-        for line in table.read_text().splitlines()
-        if line.startswith("|")
-    ]
-    return {row[0]: dict(zip(lines[0][1:], row[1:], strict=True)) for row in lines[2:]}
+    """By label and head, the cells of all Markdown tables of a file."""
+    cells: dict[str, dict[str, str]] = {}
+    for text in table.read_text().split("**\n\n")[1:]:
+        lines = [
+            [cell.strip() for cell in line.strip("|").split(" | ")]
+            for line in text.splitlines()
+            if line.startswith("|")
+        ]
+        for row in lines[2:]:
+            cells.setdefault(row[0], {}).update(zip(lines[0][1:], row[1:], strict=True))
+    return cells
 
 
 def test_the_tables_are_what_the_checkpoints_of_their_runs_give(done: Path, root: Path) -> None:
@@ -291,7 +217,7 @@ def test_the_tables_are_what_the_checkpoints_of_their_runs_give(done: Path, root
     }
     assert {p.name for p in done.iterdir()} == {"runs", "table1.md", "table2.md"}
     table1, table2 = rows_of(done / "table1.md"), rows_of(done / "table2.md")
-    assert list(table1)[:3] == list(table2) == list(keys.values())
+    assert list(table1)[:3] == list(table2)[:3] == list(keys.values())
     singles = {m: RGB_NIR_TIR.parse(m) for m in ("rgb", "nir", "tir")}
     for key, label in keys.items():
         found: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -307,14 +233,17 @@ def test_the_tables_are_what_the_checkpoints_of_their_runs_give(done: Path, root
                 fact = facts["matrix"][f"{q} / {g}"]
                 assert (fact["mAP"], fact["R1"]) == pytest.approx(made)
         for s in STATES:
-            shown = table1[label]["complete" if s == STATES[0] else s.name]
-            assert shown == mean_and_spread([m for m, _ in found[s.name, s.name]])
-        whole = found[STATES[0].name, STATES[0].name]
-        assert table1[label]["R1 complete"] == mean_and_spread([r for _, r in whole])
+            name = "complete" if s == STATES[0] else s.name
+            for place, metric in enumerate(("mAP", "R1")):
+                values = [cell[place] for cell in found[s.name, s.name]]
+                assert table1[label][f"{metric} {name}"] == mean_and_spread(values)
+                if s.name in ("rgb+nir", "rgb+tir"):
+                    assert table2[label][f"{metric} {name}"] == mean_and_spread(values)
         for q, g in PAIRS:
-            assert table2[label][f"{q} -> {g}"] == mean_and_spread([m for m, _ in found[q, g]])
+            shown = table2[label][f"mAP {q} -> {g}"]
+            assert shown == mean_and_spread([m for m, _ in found[q, g]])
         means = [np.mean([found[pair][seed][0] for pair in PAIRS]) for seed in (0, 1)]
-        assert table2[label]["mean"] == mean_and_spread([float(m) for m in means])
+        assert table2[label]["mAP mean"] == mean_and_spread([float(m) for m in means])
 
 
 def snapshot(out: Path) -> dict[str, tuple[int, bytes]]:
@@ -328,11 +257,27 @@ def snapshot(out: Path) -> dict[str, tuple[int, bytes]]:
 def test_finished_runs_are_kept(done: Path, root: Path) -> None:
     before = snapshot(done)
     tables = (done / "table1.md").read_bytes()
-    result = experiment("fig5-eta,table1", root, done)
+    result = experiment("fig5-eta,fig6,fig8,table1", root, done)
     assert result.exit_code == 0, result.output
     assert snapshot(done) == before
     assert (done / "table1.md").read_bytes() == tables
     assert (done / "fig5-eta.md").is_file()
+    for name in ("fig6", "fig8"):
+        shows_something((done / f"{name}.png").read_bytes())
+        assert not (done / f"{name}.md").exists()
+
+
+def shows_something(png: bytes) -> None:
+    with Image.open(io.BytesIO(png)) as image:
+        assert len(image.convert("L").getcolors() or []) > 5
+
+
+@pytest.mark.parametrize("name", ["fig5", "fig7"])
+def test_pictures_are_drawn_of_finished_runs(name: str, root: Path, tmp_path: Path) -> None:
+    jobs = with_results(named(name), tmp_path, fabricated())
+    for job in jobs if name == "fig7" else ():
+        save_checkpoint(initial_model(TINY, seed=0, pretrained=False), job.checkpoint)
+    shows_something(draw(name, jobs, open_data(root)))
 
 
 def test_another_recipe_or_other_data_in_the_same_place(
