@@ -1,4 +1,4 @@
-"""OSNet: the names and shapes of torchreid's weights, its published size, its block, and its bundle."""
+"""OSNet: names and shapes of torchreid's weights, the published size, a block, and a bundle."""
 
 from __future__ import annotations
 
