@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from denet.graph import RGB_NIR_TIR
@@ -48,18 +51,43 @@ def test_a_missing_modality_is_made_of_the_anchors_map() -> None:
     torch.testing.assert_close(network.features(images, RGB_NIR_TIR.parse("nir")), expected)
 
 
-def test_a_transformation_learns_a_map_and_leaves_the_real_one_alone() -> None:
+@pytest.mark.parametrize("size", [(6, 3), (2, 1)])
+def test_a_transformation_keeps_the_shape(size: tuple[int, int]) -> None:
+    assert Transformation(8)(torch.randn(2, 8, *size)).shape == (2, 8, *size)
+
+
+def test_the_loss_and_its_real_maps_that_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    transformation = Transformation(8)
-    for height, width in ((6, 3), (2, 1)):
-        assert transformation(torch.randn(2, 8, height, width)).shape == (2, 8, height, width)
-    network = PFNet(SETTING).train()
+    network = PFNet(SETTING).eval()
     images, labels = batch()
+    given: list[bool] = []
+    squared = functional.mse_loss
+
+    def recorded(made: Tensor, real: Tensor) -> Tensor:
+        given.append(made.requires_grad and not real.requires_grad)
+        return squared(made, real)
+
+    monkeypatch.setattr(functional, "mse_loss", recorded)
+    found = network.loss(images, labels).item()
+    assert given == [True] * 6
+
     maps = {m: network.streams[m](images[m]) for m in MODALITIES}
-    loss = functional.mse_loss(
-        network.transformations["rgb>nir"](maps["rgb"]), maps["nir"].detach()
+    vectors = network.fuse(maps)
+    whole = torch.cat(list(vectors.values()), dim=1)
+
+    def identity(logits: Tensor) -> float:
+        return functional.cross_entropy(logits, labels, label_smoothing=network.smoothing).item()
+
+    recovered = [
+        (network.transformations[f"{s}>{t}"](maps[s]) - maps[t]).square().mean().item()
+        for s in MODALITIES
+        for t in MODALITIES
+        if s != t
+    ]
+    expected = (
+        np.mean([identity(network.heads[name](v)) for name, v in vectors.items()])
+        + identity(network.head(whole))
+        + network.triplet(whole, labels).item()
+        + np.mean(recovered)
     )
-    loss.backward()
-    assert all(p.grad is None for p in network.streams["nir"].parameters())
-    assert all(p.grad is not None for p in network.streams["rgb"].parameters())
-    assert torch.isfinite(network.loss(images, labels))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

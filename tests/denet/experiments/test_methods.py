@@ -1,0 +1,129 @@
+"""Rivals in the tables: which, what was published of them, what they cost, and one run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from denet.data.synthetic import SyntheticConfig, write_synthetic
+from denet.errors import DenetError
+from denet.experiments.catalog import EXPERIMENTS
+from denet.experiments.methods import (
+    OF_TABLE,
+    PUBLISHED,
+    chosen_methods,
+    with_complexity,
+    with_methods,
+)
+from denet.experiments.study import jobs_of
+from denet.experiments.tables import ResultTable
+from denet.graph import RGB_NIR_TIR
+from denet.recipe import PRESETS
+from denet.rivals.catalog import METHODS
+from tests.command import denet, refused, tiny_recipe
+
+PAPER = {
+    "mlfn": (24.66, 23.68, 21.03, 22.52, 19.40),
+    "pfnet": (38.46, 38.88, 31.90, 25.50, 26.40),
+}
+"""Complete mAP and R1, then mAP without nir, without tir, without both: Table I."""
+
+
+def test_every_method_is_in_one_table() -> None:
+    assert sorted(name for names in OF_TABLE.values() for name in names) == sorted(METHODS)
+    assert PUBLISHED.keys() == METHODS.keys()
+
+
+@pytest.mark.parametrize("table", OF_TABLE)
+def test_what_is_published_stands_in_columns_that_there_are(table: str) -> None:
+    heads = {figure.name for figure in EXPERIMENTS[table].figures(RGB_NIR_TIR)}
+    for name in OF_TABLE[table]:
+        assert set(PUBLISHED[name]) <= heads
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_published_figures_are_those_of_their_states(name: str) -> None:
+    columns = ("complete", "R1 complete", "rgb+tir", "rgb+nir", "rgb")
+    assert tuple(float(PUBLISHED[name][column]) for column in columns) == PAPER[name]
+
+
+def test_methods_are_chosen_by_table() -> None:
+    assert chosen_methods(None, ["table1"]) == ()
+    assert chosen_methods("all", ["table1"]) == OF_TABLE["table1"]
+    assert set(chosen_methods("all", ["table1", "table2", "table4", "table5"])) == set(METHODS)
+    assert chosen_methods("osnet,cal,osnet", ["table1", "table7"]) == ("osnet", "cal")
+
+
+@pytest.mark.parametrize(
+    ("text", "tables", "told"),
+    [
+        ("all", ["table5"], "table1, table2, table4"),
+        ("osnett", ["table1"], "unknown method 'osnett'"),
+        ("hc", ["table1"], "HC loss is in table2, which is not run"),
+    ],
+)
+def test_methods_that_a_table_does_not_have_are_refused(
+    text: str, tables: list[str], told: str
+) -> None:
+    with pytest.raises(DenetError, match=told):
+        chosen_methods(text, tables)
+
+
+def test_their_rows_come_first_and_what_is_published_before_denets() -> None:
+    plain = EXPERIMENTS["table1"]
+    assert with_methods("table1", plain, ("hc",)) == plain
+    found = with_methods("table1", plain, ("pfnet", "mlfn"))
+    assert [v.label for v in found.variants[:2]] == ["MLFN", "PFNet"]
+    assert found.variants[2:] == plain.variants
+    published = found.published["RGBNT201"]
+    assert list(published)[:2] == ["MLFN, published on RGBNT201", "PFNet, published on RGBNT201"]
+    assert set(plain.published["RGBNT201"]) <= set(published)
+    assert found.published["RGBNT100"] == plain.published["RGBNT100"]
+
+
+def test_costs_stand_behind_the_columns_of_what_was_trained(tmp_path: Path) -> None:
+    each = with_methods("table4", EXPERIMENTS["table4"], ("circle",))
+    jobs = jobs_of([each], PRESETS["small"], 1, tmp_path)
+    rows = tuple((v.label, "1.0") for v in each.variants)
+    grid = with_complexity(
+        ResultTable("title", ("mAP, %", "complete"), (*rows, ("published", "2.0"))), each, jobs
+    )
+    assert grid.heads == ("mAP, %", "complete", "GFLOP", "million parameters")
+    assert grid.rows[-1] == ("published", "2.0", "-", "-")
+    costs = {row[0]: tuple(map(float, row[2:])) for row in grid.rows[:-1]}
+    assert costs["DENet"][0] > costs["Circle loss"][0] > 0
+    assert costs["DENet"][1] > costs["Circle loss"][1] == 14.7  # three ResNets of one block a stage
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "synthetic"
+    write_synthetic(path, SyntheticConfig(identities=8, cameras=2, shots=2, height=32, width=16))
+    return path
+
+
+def test_a_rival_is_trained_beside_denet_and_kept(root: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(tiny_recipe(epochs=1, graph_epochs=0, workers=0))
+    call = ["experiment", "table4", root, "--out", tmp_path / "out", "--preset", "small",
+            "--config", recipe, "--seeds", 1, "--methods", "dmml"]  # fmt: skip
+    result = denet(*call)
+    assert result.exit_code == 0, result.output
+    table = (tmp_path / "out" / "table4.md").read_text()
+    heads, _, *rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert heads.endswith("| GFLOP | million parameters |")
+    assert rows[0].startswith("| DMML |")
+    assert not any("published" in row for row in rows)  # of another data set
+    run = tmp_path / "out" / "runs" / "rival-dmml-seed0"
+    facts = json.loads((run / "result.json").read_text())["facts"]
+    beside = json.loads((run.parent / "denet-seed0" / "result.json").read_text())["facts"]
+    for part in ("states", "matrix", "missing_rate"):
+        assert facts[part].keys() == beside[part].keys()
+    assert facts["states"]["rgb"] == facts["matrix"]["rgb / rgb"]
+
+    trained = (run / "rival.pt").stat().st_mtime_ns
+    assert denet(*call).exit_code == 0
+    assert (run / "rival.pt").stat().st_mtime_ns == trained
+    refused(denet(*call[:-1], "hc"), "HC loss is in table2")
