@@ -1,20 +1,22 @@
 """HC loss: hetero-centre loss for cross-modality search (Zhu et al., Neurocomputing 2020).
 
 A stream for each modality, without shared weights, makes a feature map, which is pooled in P = 6
-horizontal stripes; one linear layer for each stripe, shared by the modalities, brings all of them
-into one space of 512 numbers. Per stripe, the loss is cross-entropy, by a classifier that is shared
-as well, and the squared distance of the centres of an identity in two modalities,
+horizontal stripes; a linear layer and a norm for each stripe, shared by the modalities, bring all of
+them into one space of 512 numbers. Each stripe has a classifier that is shared as well (LeakyReLU
+0.1, dropout 0.5, linear), and, L2-normalized, the squared distance of the centres of an identity in
+two modalities:
 
     L_HC = sum_identities || c_(i,1) - c_(i,2) ||^2,     L = sum_stripes (L_CE + lambda L_HC),
 
-lambda = 0.5. What is compared are the stripes side by side. The paper has two modalities; here L_HC
-is the mean over all pairs of them. Its sum over identities is a mean, and so are the sums over
-stripes: a sum would change the meaning of lambda with the batch. Left out: nothing.
+lambda = 0.5. What is compared are the normalized stripes side by side. Read from the paper and its
+published code. It has two modalities; here L_HC is the mean over all pairs of them. Left out: its
+learning rate of a tenth for the streams.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +29,11 @@ from denet.rivals.rival import OneSpace, Setting
 STRIPES = 6
 WIDTH = 512
 LAMBDA = 0.5
+SLOPE, DROPOUT = 0.1, 0.5
 
 
 def hetero_centre(one: Tensor, other: Tensor, labels: Tensor) -> Tensor:
-    """The mean over identities of the squared distance of their centres in two modalities.
+    """The sum over identities of the squared distance of their centres in two modalities.
 
     Args:
         one: (B, D) in one modality.
@@ -38,7 +41,7 @@ def hetero_centre(one: Tensor, other: Tensor, labels: Tensor) -> Tensor:
         labels: (B,) of both.
     """
     apart = centres(one, labels)[0] - centres(other, labels)[0]
-    return apart.square().sum(dim=1).mean()
+    return apart.square().sum()
 
 
 class HCLoss(OneSpace):
@@ -53,10 +56,14 @@ class HCLoss(OneSpace):
             nn.Sequential(nn.Linear(channels, WIDTH), nn.BatchNorm1d(WIDTH)) for _ in range(STRIPES)
         )
         self.classifiers = nn.ModuleList(
-            classifier(WIDTH, setting.identities) for _ in range(STRIPES)
+            nn.Sequential(
+                nn.LeakyReLU(SLOPE),
+                nn.Dropout(DROPOUT),
+                classifier(WIDTH, setting.identities, bias=True),
+            )
+            for _ in range(STRIPES)
         )
         self.dim = STRIPES * WIDTH
-        self.smoothing = setting.train.smoothing
 
     def stripes(self, images: Mapping[Modality, Tensor]) -> dict[Modality, list[Tensor]]:
         """(B, 512) of each stripe, by modality; all modalities are normalized as one batch."""
@@ -71,20 +78,18 @@ class HCLoss(OneSpace):
         return {m: [part[i] for part in parts] for i, m in enumerate(images)}
 
     def feature(self, image: Tensor, modality: Modality) -> Tensor:
-        return torch.cat(self.stripes({modality: image})[modality], dim=1)
+        parts = self.stripes({modality: image})[modality]
+        return torch.cat([functional.normalize(part) for part in parts], dim=1)
 
     def loss(self, images: Mapping[Modality, Tensor], labels: Tensor) -> Tensor:
         stripes = self.stripes(images)
-        identity = [
-            smoothed(classify(part), labels, self.smoothing)
-            for parts in stripes.values()
-            for classify, part in zip(self.classifiers, parts, strict=True)
-        ]
-        total = torch.stack(identity).mean()
-        apart = [
-            hetero_centre(one, other, labels)
-            for s, t in self.graph.pairs
-            if s < t
-            for one, other in zip(stripes[s], stripes[t], strict=True)
-        ]
-        return total + LAMBDA * torch.stack(apart).mean() if apart else total
+        every = labels.repeat(len(images))
+        total = labels.new_zeros((), dtype=torch.float32)
+        for i, classify in enumerate(self.classifiers):
+            parts = {m: found[i] for m, found in stripes.items()}
+            total = total + smoothed(classify(torch.cat(list(parts.values()))), every)
+            unit = {m: functional.normalize(part) for m, part in parts.items()}
+            apart = [hetero_centre(unit[a], unit[b], labels) for a, b in combinations(unit, 2)]
+            if apart:
+                total = total + LAMBDA * torch.stack(apart).mean()
+        return total
