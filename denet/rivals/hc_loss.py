@@ -1,10 +1,10 @@
 """HC loss: hetero-centre loss for cross-modality search (Zhu et al., Neurocomputing 2020).
 
 A stream for each modality, without shared weights, makes a feature map, which is pooled in P = 6
-horizontal stripes; a linear layer and a norm for each stripe, shared by the modalities, bring all of
-them into one space of 512 numbers. Each stripe has a classifier that is shared as well (LeakyReLU
-0.1, dropout 0.5, linear), and, L2-normalized, the squared distance of the centres of an identity in
-two modalities:
+horizontal stripes; a linear layer and a norm for each stripe, shared by the modalities, bring all
+of them into one space of 512 numbers. Each stripe has a classifier that is shared as well
+(LeakyReLU 0.1, dropout 0.5, linear), and, L2-normalized, the squared distance of the centres of an
+identity in two modalities:
 
     L_HC = sum_identities || c_(i,1) - c_(i,2) ||^2,     L = sum_stripes (L_CE + lambda L_HC),
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from denet.data.synthetic import SyntheticConfig, write_synthetic
@@ -17,10 +18,10 @@ from denet.experiments.methods import (
     with_complexity,
     with_methods,
 )
-from denet.experiments.study import jobs_of
+from denet.experiments.study import jobs_of, run_job
 from denet.experiments.tables import ResultTable
 from denet.graph import RGB_NIR_TIR
-from denet.recipe import PRESETS
+from denet.recipe import PRESETS, read_recipe
 from denet.rivals.catalog import METHODS
 from tests.command import denet, refused, tiny_recipe
 
@@ -104,26 +105,34 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_rival_is_trained_beside_denet_and_kept(root: Path, tmp_path: Path) -> None:
-    recipe = tmp_path / "tiny.toml"
-    recipe.write_text(tiny_recipe(epochs=1, graph_epochs=0, workers=0))
-    call = ["experiment", "table4", root, "--out", tmp_path / "out", "--preset", "small",
-            "--config", recipe, "--seeds", 1, "--methods", "dmml"]  # fmt: skip
-    result = denet(*call)
-    assert result.exit_code == 0, result.output
-    table = (tmp_path / "out" / "table4.md").read_text()
-    heads, _, *rows = [line for line in table.splitlines() if line.startswith("|")]
-    assert heads.endswith("| GFLOP | million parameters |")
-    assert rows[0].startswith("| DMML |")
-    assert not any("published" in row for row in rows)  # of another data set
-    run = tmp_path / "out" / "runs" / "rival-dmml-seed0"
-    facts = json.loads((run / "result.json").read_text())["facts"]
-    beside = json.loads((run.parent / "denet-seed0" / "result.json").read_text())["facts"]
-    for part in ("states", "matrix", "missing_rate"):
-        assert facts[part].keys() == beside[part].keys()
-    assert facts["states"]["rgb"] == facts["matrix"]["rgb / rgb"]
+def test_a_rival_is_trained_measured_and_kept_beside_denet(root: Path, tmp_path: Path) -> None:
+    toml, out = tmp_path / "tiny.toml", tmp_path / "out"
+    toml.write_text(tiny_recipe(epochs=1, graph_epochs=0, workers=0))
+    each = with_methods("table4", EXPERIMENTS["table4"], ("dmml",))
+    rival, *others = jobs_of([each], read_recipe("small", toml), 1, out)
+    run_job(rival, root, 1)
+    result = json.loads(rival.result.read_text())
+    matrix = result["facts"]["matrix"]
+    assert len(matrix) == 7 * 7
+    assert len(result["facts"]["missing_rate"]) == 11
+    assert {f"{s} / {s}": found for s, found in result["facts"]["states"].items()} == {
+        pair: found for pair, found in matrix.items() if len(set(pair.split(" / "))) == 1
+    }
+    for job in others:  # as if they were trained
+        job.run.mkdir(parents=True)
+        content = result | {"recipe": msgspec.to_builtins(job.recipe)}
+        job.result.write_text(json.dumps(content))
 
-    trained = (run / "rival.pt").stat().st_mtime_ns
-    assert denet(*call).exit_code == 0
-    assert (run / "rival.pt").stat().st_mtime_ns == trained
+    trained = (rival.run / "rival.pt").stat().st_mtime_ns
+    call = ["experiment", "table4", root, "--out", out, "--preset", "small", "--config", toml,
+            "--seeds", 1, "--methods", "dmml"]  # fmt: skip
+    shown = denet(*call)
+    assert shown.exit_code == 0, shown.output
+    assert (rival.run / "rival.pt").stat().st_mtime_ns == trained
+    lines = (out / "table4.md").read_text().splitlines()
+    heads, _, *rows = [line for line in lines if line.startswith("|")]
+    assert heads.endswith("| GFLOP | million parameters |")
+    complete = f"{result['facts']['states']['rgb+nir+tir']['mAP']:.1f}"
+    assert rows[0].startswith(f"| DMML | {complete} |")
+    assert len(rows) == 1 + len(others)  # what is published is of another set
     refused(denet(*call[:-1], "hc"), "HC loss is in table2")
