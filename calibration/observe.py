@@ -70,7 +70,12 @@ class Observer(ReplayEngines):
             collector.histogram_dict = histograms
             with contextlib.redirect_stdout(io.StringIO()):
                 found = collector.compute_collection_result()
-            by_method[method] = {n: (float(v[0]), float(v[1])) for n, v in found.items()}
+            by_method[method] = {
+                # Of a tensor that hardly varies the library may find a highest value below its
+                # lowest: a gate of an untrained network, 0.5 everywhere.
+                name: (float(v[0]), float(v[1])) if v[0] <= v[1] else minmax[name]
+                for name, v in found.items()
+            }
         return {
             name: Ranges(
                 minmax=extremes,

@@ -1,9 +1,9 @@
 """Backbones: image -> feature map, behind one seam.
 
 A backbone is an `nn.Module` from (B, 3, H, W) to (B, channels, H / stride, W / stride) with the
-attributes `channels` and `stride`. torchvision's ResNets provide it by their names, any model of
-`timm` that has a spatial feature map as `timm:NAME`, and `resnet10` is torchvision's ResNet with
-one basic block in each stage, for training on a CPU.
+attributes `channels` and `stride`. torchvision's ResNets provide it by their names, OSNet as
+`osnet_x1_0` to `osnet_x0_25`, any model of `timm` that has a spatial feature map as `timm:NAME`,
+and `resnet10` is torchvision's ResNet with one basic block in each stage, for training on a CPU.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torchvision import models
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from denet.config import ConfigError
+from denet.osnet import STRIDE, WIDTHS, OSNet
 
 TIMM = "timm:"
 """What the name of a timm backbone begins with."""
@@ -56,6 +57,26 @@ class ResNetFeatures(Backbone):
 
     def forward(self, image: Tensor) -> Tensor:
         feature: Tensor = self.stages(self.stem(image))
+        return feature
+
+
+class OSNetFeatures(Backbone):
+    """An OSNet up to its last feature map.
+
+    Raises:
+        ConfigError: a stride that OSNet does not have is asked for.
+    """
+
+    def __init__(self, name: str, last_stride: int) -> None:
+        super().__init__()
+        if last_stride != 1:
+            raise ConfigError(f"backbone {name} has a stride of {STRIDE}: set last_stride = 1")
+        self.network = OSNet(name)
+        self.channels = self.network.channels
+        self.stride = STRIDE
+
+    def forward(self, image: Tensor) -> Tensor:
+        feature: Tensor = self.network(image)
         return feature
 
 
@@ -155,11 +176,14 @@ def build_backbone(
         if pretrained:
             raise ConfigError("resnet10 has no ImageNet weights: start from random ones")
         return ResNetFeatures(ResNet(BasicBlock, [1, 1, 1, 1]), last_stride)
+    if name in WIDTHS:
+        if pretrained:
+            raise ConfigError(f"{name}: its weights cannot be downloaded: start from random ones")
+        return OSNetFeatures(name, last_stride)
     names = resnet_names()
     if name not in names:
-        raise ConfigError(
-            f"unknown backbone {name!r}: choose from resnet10, {', '.join(names)}, or {TIMM}NAME"
-        )
+        known = ", ".join(("resnet10", *WIDTHS, *names))
+        raise ConfigError(f"unknown backbone {name!r}: choose from {known}, or {TIMM}NAME")
     return _resnet(name, last_stride, pretrained)
 
 

@@ -52,7 +52,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     Attributes:
         backbone: a torchvision ResNet by name ("resnet50", "resnet18", "resnext50_32x4d", ...),
-            or "timm:NAME" for a model of timm that has a spatial feature map.
+            an OSNet ("osnet_x1_0" to "osnet_x0_25"), or "timm:NAME" for a model of timm that has a
+            spatial feature map.
         image_size: height and width of the network's input, in pixels.
         last_stride: stride of the backbone's last stage; 1 is the re-ID convention and gives a
             16x8 feature map for a 256x128 image.

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from denet.config import ModelConfig
 from denet.data.dataset import EvaluationSet
 from denet.data.records import Record
 from denet.graph import Modality, State
 from denet.images import Decoded
-from denet.model import DENet
+
+
+class EmbeddingNetwork(Protocol):
+    """What is asked of a network in PyTorch; `denet.model.DENet` is one."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """What it takes."""
+
+    @property
+    def dim(self) -> int:
+        """The length of an embedding."""
+
+    def eval(self) -> Any:
+        """Put it in evaluation mode."""
+
+    def __call__(self, images: Any, state: Any) -> Any:
+        """Images (B, 3, H, W) by modality, in a state -> what has an L2-normalized `embedding`
+        (B, dim)."""
 
 
 class TorchEmbedder:
-    """An `evaluate.Embed` over a model.
+    """An `evaluate.Embed` over a network.
 
     Args:
         model: it is put in evaluation mode.
@@ -28,9 +47,15 @@ class TorchEmbedder:
     """
 
     def __init__(
-        self, model: DENet, device: torch.device, *, batch: int = 32, workers: int = 0
+        self,
+        model: EmbeddingNetwork,
+        device: torch.device,
+        *,
+        batch: int = 32,
+        workers: int = 0,
     ) -> None:
-        self.model = model.eval()
+        model.eval()
+        self.model = model
         self.device = device
         self.batch = batch
         self.workers = workers

@@ -34,6 +34,7 @@ from denet.graph import Graph
 from denet.initialize import initial_model, silence_edges
 from denet.interrupt import begin_worker
 from denet.losses import Losses, Objective, Weights
+from denet.optimizer import build_optimizer
 from denet.processes import in_first, open_fabric
 from denet.recipe import Recipe, TrainConfig
 from denet.run import BEST, EpochReport, Origin, Run, Snapshot, TrainingError, data_digest
@@ -136,7 +137,7 @@ def train(
     history = snapshot.history if snapshot is not None else []
     epochs = config.epochs + config.graph_epochs
     wrapped = fabric.setup_module(step.enter(phase_of(config, len(history))))
-    optimizer = _optimizer(step, config)
+    optimizer = build_optimizer(step.parameters(), config)
     wrapped_optimizer = fabric.setup_optimizers(optimizer)
     if snapshot is not None:
         _load(snapshot, step, optimizer, fabric, out)
@@ -243,16 +244,6 @@ def _weights(config: TrainConfig) -> Weights:
             "`branch` and `plain`, and both are 0: give one a weight, or set graph_epochs = 0"
         )
     return Weights(**{name: getattr(config, name) for name in Weights._fields})
-
-
-def _optimizer(step: Step, config: TrainConfig) -> torch.optim.Optimizer:
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            step.parameters(), config.lr, momentum=0.9, weight_decay=config.weight_decay
-        )
-    return torch.optim.AdamW(
-        step.parameters(), config.lr, weight_decay=config.weight_decay, fused=True
-    )
 
 
 def _epoch(

@@ -27,13 +27,20 @@ def experiment(
     config: ConfigOpt = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 1,
+    methods: Annotated[
+        str | None,
+        typer.Option(help="Rivals in table1, table2, table4: [b]all[/b], or as osnet,cal."),
+    ] = None,
 ) -> None:
     """Run the paper's experiments; finished runs are shared and kept."""
     from denet.data.records import open_data
     from denet.experiments import catalog, pictures, study, tables
+    from denet.experiments.methods import chosen_methods, with_complexity, with_methods
     from denet.recipe import read_recipe
 
-    chosen = {each: catalog.experiment(each) for each in name.split(",")}
+    found = {each: catalog.experiment(each) for each in name.split(",")}
+    rivals = chosen_methods(methods, [*found])
+    chosen = {each: with_methods(each, table, rivals) for each, table in found.items()}
     recipe = read_recipe(preset, config)
     data = open_data(root)
     study.check_out(to, chosen)
@@ -43,6 +50,12 @@ def experiment(
         study.run_jobs(todo, data, jobs, notify=lambda _: more(1))
     for each, experiment in chosen.items():
         if grids := tables.tabulate(experiment, todo):
+            if rivals:
+                blocks = experiment.blocks_of(recipe.model.graph)
+                grids = [
+                    with_complexity(grid, block, todo)
+                    for grid, block in zip(grids, blocks, strict=True)
+                ]
             for grid in grids:
                 out.print(grid.for_terminal())
             say(str(study.write_table(to, each, tables.markdown(grids))))

@@ -79,6 +79,10 @@ class Experiment:
     shown: tuple[TrainingVariant, ...] = ()
     picture: bool = False
 
+    def blocks_of(self, graph: Graph) -> tuple[Block, ...]:
+        """Its tables for a model of `graph`: those that have a column then."""
+        return tuple(block for block in self.blocks if block.figures(graph))
+
     @property
     def variants(self) -> tuple[TrainingVariant, ...]:
         """What has to be trained, each once."""

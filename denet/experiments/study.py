@@ -19,6 +19,7 @@ import torch
 from denet.data.records import DataSet, open_data
 from denet.experiments.catalog import Experiment, ExperimentError
 from denet.experiments.figure import RATES, Facts
+from denet.experiments.rivals import RivalVariant, rival_facts
 from denet.experiments.variants import Changes, TrainingVariant
 from denet.figures.files import FIGURE
 from denet.files import written_whole
@@ -204,15 +205,18 @@ def run_job(job: Job, root: Path, threads: int) -> None:
     split = open_split(data).seen_by(job.recipe.model.graph)
     split.require(split.graph.complete)  # before an hour of training, not after it
     job.run.parent.mkdir(parents=True, exist_ok=True)
-    best = train(job.recipe, data, job.run, resume=True, on_batch=_end_with_parent)
-    subject = checkpoint_subject(best)
-    recovery = subject.network("an experiment").recovers
-    examined = examine(subject, split, matrix=True, rates=RATES, recovery=recovery)
+    if isinstance(job.variant, RivalVariant):
+        facts = rival_facts(job.variant.rival, job.recipe, data, job.run, _end_with_parent)
+    else:
+        best = train(job.recipe, data, job.run, resume=True, on_batch=_end_with_parent)
+        subject = checkpoint_subject(best)
+        recovery = subject.network("an experiment").recovers
+        facts = examine(subject, split, matrix=True, rates=RATES, recovery=recovery).facts()
     result = {
         "recipe": msgspec.to_builtins(job.recipe),
         "data": data.name,
         "queries": len(split.query),
-        "facts": examined.facts(),
+        "facts": facts,
     }
     with writing(job.result, ExperimentError), written_whole(job.result) as temporary:
         temporary.write_text(json.dumps(result, indent=1))

@@ -62,8 +62,7 @@ def tabulate(experiment: Experiment, jobs: Sequence[Job]) -> list[ResultTable]:
     graph = jobs[0].recipe.model.graph
     return [
         _table(block, f"{experiment.title}. {block.title}", block.figures(graph), jobs)
-        for block in experiment.blocks
-        if block.figures(graph)
+        for block in experiment.blocks_of(graph)
     ]
 
 

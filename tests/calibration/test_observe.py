@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from calibration.observe import BINS, Observer, observe
+from calibration.observe import BINS, Observer, _collector, observe
 from calibration.replay import Replay, ReplayEngines, all_in
 from denet.graph import RGB_NIR_TIR
 from runtime import Bundle
@@ -46,3 +48,17 @@ def test_memory_does_not_grow_with_the_samples(bundle: Bundle, data: Path) -> No
         sizes.append(sum(len(histogram[0]) for histogram in collector.values()))
     assert len(sizes) == 4
     assert max(sizes) < 3 * BINS * len(collector)
+
+
+def test_a_tensor_that_hardly_varies_has_the_range_that_occurred() -> None:
+    """The library finds a highest value below the lowest; an untrained OSNet's gates are so."""
+    observer = Observer(SimpleNamespace(graph=RGB_NIR_TIR), None)  # it runs no engine
+    values = np.array([0.5, 0.50001], np.float32)
+    observer._extremes["branch_rgb"] = {"gate": (0.5, 0.50001)}
+    collector = observer._histograms["branch_rgb"] = _collector("entropy")
+    collector.collect_value({"gate": values})
+    found = observer.ranges("branch_rgb")["gate"]
+    assert found.minmax == (0.5, 0.50001)
+    for method in ("percentile", "entropy"):
+        low, high = found.by(method)
+        assert 0.499 < low <= high < 0.502
