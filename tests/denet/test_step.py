@@ -52,6 +52,18 @@ def test_every_parameter_gets_a_gradient(
     assert [name for name, p in step.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.parametrize("form", ["norms", "means"])
+@pytest.mark.parametrize("composition", ["dynamic", "fixed"])
+def test_so_it_is_in_the_paper_s_form(form: str, composition: Composition) -> None:
+    config = msgspec.structs.replace(TINY, composition=composition, edge_norm=False, placed=False)
+    model = initial_model(config, seed=0, pretrained=False)
+    weights = weighted(rho=1, mu=1, recovery_losses=form)
+    step = Step(model, Objective(model, 2, weights)).train()
+    images = {m: random_images(4, TINY.image_size) for m in MODALITIES}
+    step(images, torch.tensor([0, 0, 1, 1]), "rgb").total.backward()
+    assert [name for name, p in step.named_parameters() if p.grad is None] == []
+
+
 @pytest.mark.parametrize("composition", get_args(Composition))
 @pytest.mark.parametrize("modalities", [("rgb", "tir"), ("nir",)], ids="+".join)
 def test_so_it_is_with_fewer_modalities(
