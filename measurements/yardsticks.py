@@ -38,6 +38,7 @@ from export.engines import BATCH
 from export.onnx import to_onnx_model
 from runtime import Bundle, Runtime
 from runtime.backends.onnxruntime.library import ort
+from runtime.bundle.forms import Precision, cpu_platforms, variant
 from runtime.machine.power import PowerMeter, module_total
 
 SIZE = (256, 128)
@@ -157,9 +158,11 @@ def joules(side: Callable[[], object], runs: int) -> float | None:
     return None if total is None else total / runs
 
 
-def precisions(bundle: Bundle) -> list[str]:
+def precisions(bundle: Bundle) -> list[Precision]:
     """Those of a bundle that this CPU runs."""
-    return [name for name in ("fp32", "int8") if name in bundle.manifest.variants]
+    known: tuple[Precision, ...] = ("fp32", "fp16", "int8", "mixed")
+    here = bundle.manifest.variants
+    return [p for p in known if any(variant(p, each) in here for each in cpu_platforms())]
 
 
 def main() -> None:

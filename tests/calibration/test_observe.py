@@ -51,7 +51,7 @@ def test_memory_does_not_grow_with_the_samples(bundle: Bundle, data: Path) -> No
 
 
 def test_a_tensor_that_hardly_varies_has_the_range_that_occurred() -> None:
-    """The library finds a highest value below the lowest; an untrained OSNet's gates are so."""
+    """The library finds a highest value below the lowest: an untrained OSNet's gates."""
     observer = Observer(SimpleNamespace(graph=RGB_NIR_TIR), None)  # it runs no engine
     values = np.array([0.5, 0.50001], np.float32)
     observer._extremes["branch_rgb"] = {"gate": (0.5, 0.50001)}
