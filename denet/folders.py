@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from denet.errors import DenetError
@@ -160,6 +160,20 @@ def image_files(folder: Path, error: type[DenetError]) -> list[Path]:
     return [folder / name for name in sorted(names, key=natural_order)]
 
 
+def images_below(root: Path, error: type[DenetError]) -> Iterator[Path]:
+    """The image files in `root` and in the folders below it, a folder's own first, in the order of
+    the numbers in their names.
+
+    Links are followed, but for those that lead back to where they are in. Hidden files and folders
+    are passed over.
+
+    Raises:
+        error: a folder cannot be read.
+    """
+    with reading(root, error):
+        yield from (path for _, path in _walk(root, root, frozenset(), lambda _: True))
+
+
 def stray_images(root: Path, error: type[DenetError]) -> Iterator[Path]:
     """The image files below `root` that are in no folder of a modality, or deeper in one.
 
@@ -170,28 +184,45 @@ def stray_images(root: Path, error: type[DenetError]) -> Iterator[Path]:
         error: a folder cannot be read.
     """
 
-    def walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-        here = above | {folder.resolve()}
-        parts = folder.relative_to(root).parts
-        inside = bool(parts) and modality_of(parts[0]) is not None
-        try:
-            with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: natural_order(entry.name))
-        except PermissionError:
-            if parts and not inside:
-                return
-            raise
-        for entry in found:
-            path = folder / entry.name
-            if _named_as_image(entry):
-                if len(parts) != 1 or not inside:
-                    yield path
-            elif _visible_folder(entry) and path.resolve() not in here:
-                with reading(path, error):
-                    yield from walk(path, here)
+    def matters(parts: tuple[str, ...]) -> bool:
+        return not parts or modality_of(parts[0]) is not None
 
     with reading(root, error):
-        yield from walk(root, frozenset())
+        for parts, path in _walk(root, root, frozenset(), matters):
+            if len(parts) != 1 or not matters(parts):
+                yield path
+
+
+def _walk(
+    root: Path,
+    folder: Path,
+    above: frozenset[Path],
+    matters: Callable[[tuple[str, ...]], bool],
+) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """The image files in a folder below `root`, each with the names of the folders above it.
+
+    Args:
+        root: where the walk began.
+        folder: where it is.
+        above: the folders in which it is, links resolved.
+        matters: whether a folder that must not be read is an error.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    here = above | {folder.resolve()}
+    parts = folder.relative_to(root).parts
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: natural_order(entry.name))
+    except PermissionError:
+        if matters(parts):
+            raise
+        return
+    yield from ((parts, folder / entry.name) for entry in found if _named_as_image(entry))
+    for entry in found:
+        if _visible_folder(entry) and (folder / entry.name).resolve() not in here:
+            yield from _walk(root, folder / entry.name, here, matters)
 
 
 def _named_as_image(entry: os.DirEntry[str]) -> bool:

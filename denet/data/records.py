@@ -23,6 +23,7 @@ __all__ = [
     "ImageRef",
     "Record",
     "complete",
+    "is_data",
     "open_data",
     "read_image",
     "unmatched",
@@ -52,8 +53,13 @@ def open_data(root: Path) -> DataSet:
             f"{root}: no known layout of a data set: looked for {looked}. `denet data import` "
             "makes a set of folders of your own"
         )
-    (layout, base), *more = found
-    if more:
-        places = ", ".join(f"{other.looks_like.partition(':')[0]} in {at}" for other, at in found)
+    if len(found) > 1:
+        places = ", ".join(f"{layout.name} in {base}" for layout, base in found)
         raise DataError(f"{root}: holds several data sets ({places}): name the folder of one")
+    layout, base = found[0]
     return layout.read(root, base)
+
+
+def is_data(root: Path) -> bool:
+    """Whether a folder looks like a data set, as `open_data` recognizes it. Raises: DataError."""
+    return any(layout.bases(root) for layout in LAYOUTS)

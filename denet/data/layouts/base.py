@@ -27,6 +27,11 @@ class Layout:
     bases: Callable[[Path], Sequence[Path]]
     read: Callable[[Path, Path], DataSet]
 
+    @property
+    def name(self) -> str:
+        """What it is called, or what those that begin alike are called."""
+        return self.looks_like.partition(":")[0]
+
 
 @dataclass(frozen=True)
 class Naming:
