@@ -10,7 +10,7 @@ tells, if every shape agrees. A backbone is loaded as a whole or not at all.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ from denet.config import ConfigError, ModelConfig
 from denet.folders import modality_of
 from denet.graph import Modality, branch_engine
 from denet.model import DENet
-from denet.weights import Weights
+from denet.weights import WeightFile
 
 COUNTER = "num_batches_tracked"
 """What batch normalization counts and nothing computes with; old files lack it."""
@@ -45,7 +45,7 @@ class Loaded:
     by_order: bool
 
 
-def load_into(model: DENet, weights: Weights) -> str:
+def load_into(model: DENet, weights: WeightFile) -> str:
     """Load weights into the backbone of every branch.
 
     Args:
@@ -86,7 +86,7 @@ def backbone_of(model: DENet, modality: Modality) -> Backbone:
     return branch.backbone
 
 
-def load_backbone(backbone: Backbone, weights: Weights, modality: Modality, name: str) -> Loaded:
+def load_backbone(backbone: Backbone, weights: WeightFile, modality: Modality, name: str) -> Loaded:
     """Load weights into one backbone, all of it.
 
     Args:
@@ -116,13 +116,18 @@ def load_backbone(backbone: Backbone, weights: Weights, modality: Modality, name
             f"{weights.source}: weights of another architecture than {name}: {len(wrong)} of its "
             f"{len(wanted)} tensors do not fit, first {_misfit(wrong[0], wanted, weights, matched)}"
         )
+    used = set(matched.values())
+    left = tuple(n for n in weights.tensors if n not in used and not n.endswith(COUNTER))
+    if not by_order and (more := _more_of(backbone, wanted, prefix, left)):
+        raise ConfigError(
+            f"{weights.source}: weights of another architecture than {name}: it has no place for "
+            f"{len(more)} tensors, first {more[0]}"
+        )
     with torch.no_grad():
         for n, value in values.items():
             assert value is not None
             own[n].copy_(value)
     keep_statistics(backbone)
-    used = set(matched.values())
-    left = tuple(n for n in weights.tensors if n not in used and not n.endswith(COUNTER))
     return Loaded(len(values), prefix, left, by_order)
 
 
@@ -168,6 +173,20 @@ def _by_name(
     return best
 
 
+def _more_of(
+    backbone: Backbone, wanted: Mapping[str, Tensor], prefix: str, left: Sequence[str]
+) -> list[str]:
+    """Of the names that are left, those of a part that the backbone has, and that is longer in the
+    file: `layer3.5.conv1.weight` of a deeper network."""
+    parts = {backbone.library_name(n).partition(".")[0] + "_" for n in wanted}
+    return [
+        n
+        for n in left
+        if n.startswith(prefix)
+        and n.removeprefix(prefix).replace(".", "_").startswith(tuple(parts))
+    ]
+
+
 def _named(prefix: str) -> set[Modality | None]:
     """The modalities that a prefix names: `NI.` or `engines.branch_rgb.`."""
     return {modality_of(word) for part in prefix.split(".") for word in part.split("_")}
@@ -199,7 +218,7 @@ def _fitted(given: Tensor, wanted: Tensor) -> Tensor | None:
 
 
 def _misfit(
-    name: str, wanted: Mapping[str, Tensor], weights: Weights, matched: Mapping[str, str]
+    name: str, wanted: Mapping[str, Tensor], weights: WeightFile, matched: Mapping[str, str]
 ) -> str:
     shape = tuple(wanted[name].shape)
     if name not in matched:
@@ -208,7 +227,7 @@ def _misfit(
     return f"{name} {shape}: its {other} is {tuple(weights.tensors[other].shape)}"
 
 
-def _normalized(config: ModelConfig, weights: Weights) -> list[str]:
+def _normalized(config: ModelConfig, weights: WeightFile) -> list[str]:
     """What to say where a recipe normalizes images otherwise than the weights were trained on."""
     if weights.mean is None or weights.std is None:
         return []

@@ -30,7 +30,7 @@ DEEPEST = 3
 
 
 @dataclass(frozen=True)
-class Weights:
+class WeightFile:
     """The tensors of a file.
 
     Attributes:
@@ -97,7 +97,7 @@ CARRIED: dict[str, Carried] = {
 """By backbone."""
 
 
-def find_weights(named: str, backbone: str) -> Weights:
+def find_weights(named: str, backbone: str) -> WeightFile:
     """The weights that a recipe names.
 
     Args:
@@ -113,8 +113,8 @@ def find_weights(named: str, backbone: str) -> Weights:
     carried = CARRIED.get(backbone)
     if carried is None:
         raise ConfigError(
-            f"no package carries weights of {backbone}: choose from {', '.join(CARRIED)}, or name a "
-            "file"
+            f"no package carries weights of {backbone}: choose from {', '.join(CARRIED)}, or "
+            "name a file"
         )
     spec = importlib.util.find_spec(carried.module)
     folders = list(spec.submodule_search_locations or ()) if spec else []
@@ -127,10 +127,10 @@ def find_weights(named: str, backbone: str) -> Weights:
     with reading(path, ConfigError):
         if file_digest(path) != carried.sha256:
             raise ConfigError(f"{path}: damaged: install {carried.distribution} once more")
-    return Weights(carried.distribution, read_weights(path).tensors, carried.mean, carried.std)
+    return WeightFile(carried.distribution, read_weights(path).tensors, carried.mean, carried.std)
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(path: Path) -> WeightFile:
     """The tensors in a file: `.safetensors`, or anything that torch saved.
 
     Raises:
@@ -150,7 +150,7 @@ def read_weights(path: Path) -> Weights:
     tensors = _largest(document, DEEPEST)
     if not tensors:
         raise ConfigError(f"{path}: holds no tensors by name")
-    return Weights(str(path), tensors)
+    return WeightFile(str(path), tensors)
 
 
 def _refused(path: Path, why: str) -> str:

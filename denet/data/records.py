@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from denet.data.layouts import bounding, crossmodal, splits
-from denet.data.layouts.base import Layout
+from denet.data.layouts.base import FolderLayout
 from denet.data.sample import (
     DataError,
     DataSet,
@@ -29,7 +29,7 @@ __all__ = [
     "unmatched",
 ]
 
-LAYOUTS: tuple[Layout, ...] = (*bounding.LAYOUTS, *crossmodal.LAYOUTS, splits.LAYOUT)
+LAYOUTS: tuple[FolderLayout, ...] = (*bounding.LAYOUTS, *crossmodal.LAYOUTS, splits.LAYOUT)
 """How folders of data are recognized and read."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from denet.data.importing.found import Source, parse_modalities
+from denet.data.importing.found import ImageSource, parse_modalities
 from denet.data.importing.pattern import by_guess, by_pattern, parse_pattern
 from denet.data.importing.table import by_table
 from denet.data.records import DataError, is_data, open_data
@@ -14,7 +14,7 @@ from denet.folders import is_folder
 
 def find_source(
     root: Path, pattern: str | None, table: Path | None, modalities: Sequence[str]
-) -> Source:
+) -> ImageSource:
     """The images of a source, and what is said of them.
 
     Args:

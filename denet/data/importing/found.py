@@ -36,7 +36,7 @@ class FoundImage:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """What was found.
 
     Attributes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from denet.data.importing.found import (
     DEFAULT,
     FoundImage,
-    Source,
+    ImageSource,
     check_pairs,
     modalities_of,
 )
@@ -40,7 +40,7 @@ TRIED = (
 
 
 @dataclass(frozen=True)
-class Pattern:
+class PathPattern:
     """What the path of an image looks like, from the source on.
 
     Attributes:
@@ -62,7 +62,7 @@ class Pattern:
         return found.groupdict() if found else None
 
 
-def parse_pattern(text: str) -> Pattern:
+def parse_pattern(text: str) -> PathPattern:
     """A pattern as a user writes it.
 
     `{modality}`, `{identity}`, `{camera}` and `{frame}` stand for any text without a slash, `*` for
@@ -93,10 +93,10 @@ def parse_pattern(text: str) -> Pattern:
             parts.append(re.escape(unicodedata.normalize("NFC", part)))
     if "identity" not in seen:
         raise DataError(f"--pattern {text!r}: has no {{identity}}: who is to be told apart?")
-    return Pattern(text, re.compile("".join(parts)), extension)
+    return PathPattern(text, re.compile("".join(parts)), extension)
 
 
-def by_pattern(root: Path, pattern: Pattern, named: Mapping[str, Modality]) -> Source:
+def by_pattern(root: Path, pattern: PathPattern, named: Mapping[str, Modality]) -> ImageSource:
     """The images below `root` whose paths fit a pattern.
 
     Args:
@@ -110,7 +110,7 @@ def by_pattern(root: Path, pattern: Pattern, named: Mapping[str, Modality]) -> S
     return _fitting(root, pattern, _paths(root), named)
 
 
-def by_guess(root: Path, named: Mapping[str, Modality]) -> Source:
+def by_guess(root: Path, named: Mapping[str, Modality]) -> ImageSource:
     """The images below `root`, by the first of `TRIED` that fits all of them.
 
     Raises:
@@ -172,8 +172,8 @@ def _paths(root: Path) -> dict[str, Path]:
 
 
 def _fitting(
-    root: Path, pattern: Pattern, paths: Mapping[str, Path], named: Mapping[str, Modality]
-) -> Source:
+    root: Path, pattern: PathPattern, paths: Mapping[str, Path], named: Mapping[str, Modality]
+) -> ImageSource:
     fields = {name: pattern.match(name) for name in paths}
     others = [paths[name] for name, found in fields.items() if found is None]
     fitting = {name: found for name, found in fields.items() if found is not None}
@@ -194,7 +194,7 @@ def _fitting(
         for name, found in fitting.items()
     )
     check_pairs(images, f"let {{frame}} in the pattern tell them apart ({pattern.text})")
-    return Source(images, f"the pattern {pattern.text}", _left_out(others))
+    return ImageSource(images, f"the pattern {pattern.text}", _left_out(others))
 
 
 def _left_out(paths: Sequence[Path]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from denet.data.importing.found import FoundImage, Source
+from denet.data.importing.found import FoundImage, ImageSource
 from denet.data.sample import DataError
 from denet.folders import folder_of, natural_order
 from denet.graph import RGB_NIR_TIR, Modality
@@ -58,13 +58,13 @@ class Proposal:
     """
 
     root: Path
-    source: Source
+    source: ImageSource
     samples: tuple[ProposedSample, ...]
     identities: dict[str, int]
     cameras: dict[str, int]
 
 
-def propose(root: Path, source: Source, *, train_share: float, seed: int) -> Proposal:
+def propose(root: Path, source: ImageSource, *, train_share: float, seed: int) -> Proposal:
     """Identities to train on and others to test with, drawn at random.
 
     Args:

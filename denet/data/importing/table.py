@@ -10,7 +10,7 @@ from pathlib import Path
 from denet.data.importing.found import (
     DEFAULT,
     FoundImage,
-    Source,
+    ImageSource,
     check_pairs,
     modalities_of,
 )
@@ -24,7 +24,7 @@ NEEDED = ("path", "identity")
 COLUMNS = (*NEEDED, "camera", "modality", "sample")
 
 
-def by_table(root: Path, table: Path, named: Mapping[str, Modality]) -> Source:
+def by_table(root: Path, table: Path, named: Mapping[str, Modality]) -> ImageSource:
     """The images that a table names.
 
     Its first row names the columns. `path` is from `root`, or whole and in `root`; `sample` is what
@@ -65,7 +65,7 @@ def by_table(root: Path, table: Path, named: Mapping[str, Modality]) -> Source:
         for (_, row), path in zip(rows, paths, strict=True)
     )
     check_pairs(images, "give another sample to one of them")
-    return Source(images, f"the table {table}", _unread(table))
+    return ImageSource(images, f"the table {table}", _unread(table))
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:

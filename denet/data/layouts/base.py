@@ -14,7 +14,7 @@ from denet.reading import read_text
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """A kind of data set on disk, or several that begin alike.
 
     Attributes:

@@ -17,7 +17,7 @@ from pathlib import Path
 from denet.data.layouts.base import (
     MARKET,
     RGBNT100,
-    Layout,
+    FolderLayout,
     exists,
     identified,
     paired,
@@ -127,7 +127,7 @@ def _check_wide(folder: Path) -> None:
 
 
 LAYOUTS = (
-    Layout(
+    FolderLayout(
         f"RGBNT100, MSVR310 or Market-1501: the folders {TRAIN} or {TEST}, also in "
         f"{' or '.join(INSIDE)}",
         _bases,

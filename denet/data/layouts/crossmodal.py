@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from denet.data.layouts.base import Layout, counted, exists, ordered, paired, read_list
+from denet.data.layouts.base import FolderLayout, counted, exists, ordered, paired, read_list
 from denet.data.sample import DataError, DataSet, ImageRef, Record
 from denet.folders import image_files, is_folder, sample_name
 from denet.graph import Modality
@@ -178,17 +178,17 @@ def _begins(*folders: str, lists: Sequence[str]) -> Callable[[Path], list[Path]]
 
 
 LAYOUTS = (
-    Layout(
+    FolderLayout(
         "RegDB: the folders Visible, Thermal and idx",
         _begins("Visible", "Thermal", lists=("idx/train_visible_1.txt", "idx/test_visible_1.txt")),
         _regdb,
     ),
-    Layout(
+    FolderLayout(
         "SYSU-MM01: the folders cam1 to cam6 and exp",
         _begins("cam1", "cam3", lists=("exp/train_id.txt", "exp/test_id.txt")),
         _sysu,
     ),
-    Layout(
+    FolderLayout(
         "LLCM: the folders vis, nir and idx",
         _begins("vis", "nir", lists=("idx/train_vis.txt", "idx/test_id.txt")),
         _llcm,

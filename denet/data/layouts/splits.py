@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denet.data.layouts.base import Layout, exists, identified, paired, whole_files
+from denet.data.layouts.base import FolderLayout, exists, identified, paired, whole_files
 from denet.data.layouts.people import CameraNames, read_people
 from denet.data.sample import DataError, DataSet, Record
 from denet.folders import image_files, modality_folders, paired_images, subfolders
@@ -84,7 +84,7 @@ def _by_names(split: Path) -> tuple[Record, ...]:
     return identified({n: whole_files(i) for n, i in paired_images(known, DataError).items()})
 
 
-LAYOUT = Layout(
+LAYOUT = FolderLayout(
     "RGBNT201, Market1501-MM, WMVEID863 or a folder per person: the folders train_171, train or "
     "test, or query and gallery",
     _bases,

@@ -80,14 +80,14 @@ def test_one_cause_is_one_line_with_a_count(rgbnt201: Path) -> None:
     split(rgbnt201 / "test", *names)
     for name in names:
         (rgbnt201 / f"test/NI/{name}.jpg").unlink()
-        truncate(rgbnt201 / f"test/TI/{name}.jpg")
+        (rgbnt201 / f"test/TI/{name}.jpg").write_text("no image")
         save(rgbnt201 / f"test/RGB/{name}.jpg", noise(0, (28, 40)))
     for name in names[:7]:
         (rgbnt201 / f"train_171/RGB/{name.replace('0003', '0004')}.jpg").write_text("no image")
     report = check_data(rgbnt201)
-    lacking, truncated = report.problems
+    lacking, unreadable = report.problems
     assert lacking == "test: 000300_cam1_0_00 (and 59 more): no nir"
-    assert truncated.startswith(f"{rgbnt201 / 'test/TI/000300_cam1_0_00.jpg'} (and 59 more): ")
+    assert unreadable.startswith(f"{rgbnt201 / 'test/TI/000300_cam1_0_00.jpg'} (and 59 more): not")
     (stop,) = report.stops
     assert stop.startswith(
         f"{rgbnt201 / 'train_171/RGB/000400_cam1_0_00.jpg'} (and 6 more): not an"
