@@ -170,8 +170,7 @@ def images_below(root: Path, error: type[DenetError]) -> Iterator[Path]:
     Raises:
         error: a folder cannot be read.
     """
-    with reading(root, error):
-        yield from (path for _, path in _walk(root, root, frozenset(), lambda _: True))
+    yield from (path for _, path in _walk(root, root, frozenset(), lambda _: True, error))
 
 
 def stray_images(root: Path, error: type[DenetError]) -> Iterator[Path]:
@@ -187,10 +186,9 @@ def stray_images(root: Path, error: type[DenetError]) -> Iterator[Path]:
     def matters(parts: tuple[str, ...]) -> bool:
         return not parts or modality_of(parts[0]) is not None
 
-    with reading(root, error):
-        for parts, path in _walk(root, root, frozenset(), matters):
-            if len(parts) != 1 or not matters(parts):
-                yield path
+    for parts, path in _walk(root, root, frozenset(), matters, error):
+        if len(parts) != 1 or not matters(parts):
+            yield path
 
 
 def _walk(
@@ -198,6 +196,7 @@ def _walk(
     folder: Path,
     above: frozenset[Path],
     matters: Callable[[tuple[str, ...]], bool],
+    error: type[DenetError],
 ) -> Iterator[tuple[tuple[str, ...], Path]]:
     """The image files in a folder below `root`, each with the names of the folders above it.
 
@@ -206,23 +205,25 @@ def _walk(
         folder: where it is.
         above: the folders in which it is, links resolved.
         matters: whether a folder that must not be read is an error.
+        error: to raise.
 
     Raises:
-        OSError: a folder cannot be read.
+        error: a folder cannot be read.
     """
-    here = above | {folder.resolve()}
     parts = folder.relative_to(root).parts
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: natural_order(entry.name))
-    except PermissionError:
-        if matters(parts):
-            raise
-        return
+    with reading(folder, error):
+        here = above | {folder.resolve()}
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: natural_order(entry.name))
+        except PermissionError:
+            if matters(parts):
+                raise
+            return
     yield from ((parts, folder / entry.name) for entry in found if _named_as_image(entry))
     for entry in found:
         if _visible_folder(entry) and (folder / entry.name).resolve() not in here:
-            yield from _walk(root, folder / entry.name, here, matters)
+            yield from _walk(root, folder / entry.name, here, matters, error)
 
 
 def _named_as_image(entry: os.DirEntry[str]) -> bool:
