@@ -52,9 +52,7 @@ def naming(example: str, pattern: str) -> Naming:
 
 
 RGBNT201 = naming("000258_cam1_0_00", r"(?P<identity>\d{6})_cam(?P<camera>\d+)(?:_\d+)*")
-MARKET = naming(
-    "0002_c1s1_000451_03", r"(?P<identity>-1|\d+)_c(?P<camera>\d+)s\d+(?:_\d+)*(?:\.jpg)?"
-)
+MARKET = naming("0002_c1s1_000451_03", r"(?P<identity>-1|\d+)_c(?P<camera>\d+)s\d+(?:_\d+)*")
 RGBNT100 = naming("0502_c0001_000", r"(?P<identity>\d+)_c(?P<camera>\d+)(?:_\d+)*")
 NAMINGS = (RGBNT201, MARKET, RGBNT100)
 
