@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
-from denet.data.records import DataError, ImageRef, Record, open_data, unmatched
+from denet.data.records import DataError, ImageRef, Record, is_data, open_data, unmatched
 from denet.folders import is_folder, modality_folders
 from denet.graph import Graph, Modality, State
 from denet.images import MOST_BYTES
@@ -172,7 +172,7 @@ def choose_samples(
 
 def _training(data: Path) -> tuple[tuple[Record, ...], bool]:
     """The samples to take from, and whether their identities are known."""
-    if is_folder(data, DataError) and modality_folders(data, DataError):
+    if is_folder(data, DataError) and modality_folders(data, DataError) and not is_data(data):
         return tuple(
             Record(s.name, 0, 0, {m: ImageRef(path) for m, path in s.files.items()})
             for s in find_samples(data)

@@ -36,6 +36,11 @@ class Backbone(nn.Module):
     channels: int
     stride: int
 
+    def library_name(self, name: str) -> str:
+        """What the library that it is from calls one of its parameters or buffers: the name in
+        files of weights."""
+        return name
+
 
 class ResNetFeatures(Backbone):
     """A torchvision ResNet up to its last stage.
@@ -54,6 +59,12 @@ class ResNetFeatures(Backbone):
                     module.stride = (1, 1)
         self.channels = resnet.fc.in_features
         self.stride = 16 * last_stride
+
+    def library_name(self, name: str) -> str:
+        """As torchvision calls it: `conv1`, `bn1`, `layer1` to `layer4`."""
+        part, place, rest = name.split(".", 2)
+        of_stem = {"0": "conv1", "1": "bn1"}
+        return f"{of_stem[place] if part == 'stem' else f'layer{int(place) + 1}'}.{rest}"
 
     def forward(self, image: Tensor) -> Tensor:
         feature: Tensor = self.stages(self.stem(image))
@@ -122,6 +133,11 @@ class TimmFeatures(Backbone):
                 f"{image_size[0]}x{image_size[1]}, which is no stride of {16 * last_stride}: "
                 f"try last_stride = {3 - last_stride}"
             )
+
+    def library_name(self, name: str) -> str:
+        """As timm calls it in a classifier; what hands out features may wrap one as `model`."""
+        wrapper = [child for child, _ in self.network.named_children()] == ["model"]
+        return name.removeprefix("network.model." if wrapper else "network.")
 
     def forward(self, image: Tensor) -> Tensor:
         feature: Tensor = self.network(image)[-1]

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from denet.errors import DenetError
@@ -18,12 +18,16 @@ from denet.images import EXTENSIONS, FOREIGN
 from denet.reading import reading
 
 FOLDERS: dict[Modality, tuple[str, ...]] = {
-    "rgb": ("rgb",),
+    "rgb": ("rgb", "vis", "visible"),
     "nir": ("ni", "nir"),
-    "tir": ("ti", "tir"),
+    "tir": ("ti", "tir", "th", "thermal"),
 }
-"""What the folder of a modality is called, in lower case; RGBNT201 has `RGB`, `NI` and `TI`.
-Modalities that are not here cannot be read from a disk, so nothing knows them."""
+"""What the folder of a modality is called, in lower case; RGBNT201 has `RGB`, `NI` and `TI`,
+MSVR310 `vis`, `ni` and `th`. Modalities that are not here cannot be read from a disk, so nothing
+knows them."""
+
+LEFTOVERS = "__MACOSX"
+"""The folder in which archives made on macOS keep what is no image, under the names of images."""
 
 
 def folder_of(modality: Modality) -> str:
@@ -91,6 +95,58 @@ def modality_folders(root: Path, error: type[DenetError]) -> dict[Modality, Path
     return {m: found[m] for m in FOLDERS if m in found}
 
 
+def subfolders(folder: Path, error: type[DenetError]) -> list[Path]:
+    """The folders in `folder`, in the order of the numbers in their names.
+
+    Links are followed. Hidden folders and `LEFTOVERS` are passed over.
+
+    Raises:
+        error: the folder cannot be read, or one in it is a link back to where it is in.
+    """
+    with reading(folder, error), os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if _visible_folder(entry)]
+    found = [folder / name for name in sorted(names, key=natural_order)]
+    for path in found:
+        if _leads_back(path):
+            raise error(f"{path}: is a link to a folder that it is in")
+    return found
+
+
+def named_images(folder: Path, error: type[DenetError]) -> dict[str, Path]:
+    """The image files in `folder` by `sample_name`, in the order of their numbers.
+
+    Raises:
+        error: as `image_files`, or two files have the same name.
+    """
+    found: dict[str, Path] = {}
+    for path in image_files(folder, error):
+        name = sample_name(path)
+        if name in found:
+            raise error(f"{path}: the same sample as {found[name]}: keep one of them")
+        found[name] = path
+    return found
+
+
+def paired_images(
+    folders: Mapping[Modality, Path], error: type[DenetError]
+) -> dict[str, dict[Modality, Path]]:
+    """The images of samples by name, in the order of the numbers in it: files of one name,
+    extension aside, are one sample.
+
+    Args:
+        folders: of each modality, as `modality_folders` gives them.
+        error: to raise.
+
+    Raises:
+        error: as `named_images`.
+    """
+    found: dict[str, dict[Modality, Path]] = {}
+    for modality, folder in folders.items():
+        for name, path in named_images(folder, error).items():
+            found.setdefault(name, {})[modality] = path
+    return {name: found[name] for name in sorted(found, key=natural_order)}
+
+
 def image_files(folder: Path, error: type[DenetError]) -> list[Path]:
     """The image files in `folder`, by their extensions, in the order of their numbers.
 
@@ -104,6 +160,19 @@ def image_files(folder: Path, error: type[DenetError]) -> list[Path]:
     return [folder / name for name in sorted(names, key=natural_order)]
 
 
+def images_below(root: Path, error: type[DenetError]) -> Iterator[Path]:
+    """The image files in `root` and in the folders below it, a folder's own first, in the order of
+    the numbers in their names.
+
+    Links are followed, but for those that lead back to where they are in. Hidden files and folders
+    are passed over.
+
+    Raises:
+        error: a folder cannot be read.
+    """
+    yield from (path for _, path in _walk(root, root, frozenset(), lambda _: True, error))
+
+
 def stray_images(root: Path, error: type[DenetError]) -> Iterator[Path]:
     """The image files below `root` that are in no folder of a modality, or deeper in one.
 
@@ -114,28 +183,47 @@ def stray_images(root: Path, error: type[DenetError]) -> Iterator[Path]:
         error: a folder cannot be read.
     """
 
-    def walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    def matters(parts: tuple[str, ...]) -> bool:
+        return not parts or modality_of(parts[0]) is not None
+
+    for parts, path in _walk(root, root, frozenset(), matters, error):
+        if len(parts) != 1 or not matters(parts):
+            yield path
+
+
+def _walk(
+    root: Path,
+    folder: Path,
+    above: frozenset[Path],
+    matters: Callable[[tuple[str, ...]], bool],
+    error: type[DenetError],
+) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """The image files in a folder below `root`, each with the names of the folders above it.
+
+    Args:
+        root: where the walk began.
+        folder: where it is.
+        above: the folders in which it is, links resolved.
+        matters: whether a folder that must not be read is an error.
+        error: to raise.
+
+    Raises:
+        error: a folder cannot be read.
+    """
+    parts = folder.relative_to(root).parts
+    with reading(folder, error):
         here = above | {folder.resolve()}
-        parts = folder.relative_to(root).parts
-        inside = bool(parts) and modality_of(parts[0]) is not None
         try:
             with os.scandir(folder) as entries:
                 found = sorted(entries, key=lambda entry: natural_order(entry.name))
         except PermissionError:
-            if parts and not inside:
-                return
-            raise
-        for entry in found:
-            path = folder / entry.name
-            if _named_as_image(entry):
-                if len(parts) != 1 or not inside:
-                    yield path
-            elif _visible_folder(entry) and path.resolve() not in here:
-                with reading(path, error):
-                    yield from walk(path, here)
-
-    with reading(root, error):
-        yield from walk(root, frozenset())
+            if matters(parts):
+                raise
+            return
+    yield from ((parts, folder / entry.name) for entry in found if _named_as_image(entry))
+    for entry in found:
+        if _visible_folder(entry) and (folder / entry.name).resolve() not in here:
+            yield from _walk(root, folder / entry.name, here, matters, error)
 
 
 def _named_as_image(entry: os.DirEntry[str]) -> bool:
@@ -146,7 +234,8 @@ def _named_as_image(entry: os.DirEntry[str]) -> bool:
 
 def _visible_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return not entry.name.startswith(".") and entry.is_dir()
+        hidden = entry.name.startswith(".") or entry.name == LEFTOVERS
+        return not hidden and entry.is_dir()
     except OSError:  # a link that leads nowhere, or in a circle: opening it says why
         return False
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,11 +13,19 @@ from denet.config import ModelConfig
 from denet.dem import DEMEdge
 from denet.graph import branch_engine, cmft_engine
 from denet.model import DENet
+from denet.pretrained import backbone_of, keep_statistics, load_into
+from denet.weights import find_weights
 
 _BATCHES, _BATCH = 2, 8
 
 
-def initial_model(config: ModelConfig, *, seed: int, pretrained: bool) -> DENet:
+def initial_model(
+    config: ModelConfig,
+    *,
+    seed: int,
+    pretrained: bool | str,
+    notify: Callable[[str], None] = lambda _: None,
+) -> DENet:
     """An untrained DENet in evaluation mode; equal arguments give equal weights.
 
     Fresh batch normalization assumes inputs of mean 0 and variance 1. In evaluation mode that
@@ -23,12 +33,25 @@ def initial_model(config: ModelConfig, *, seed: int, pretrained: bool) -> DENet:
     no number that such a network makes says anything about the code that runs it. So fresh
     statistics are taken from random images once.
 
+    Args:
+        config: of the model.
+        seed: of what is random.
+        pretrained: start the branches from the ImageNet weights of torchvision or timm; or from a
+            file of weights, or those that a package carries (`denet.weights.PACKAGE`).
+        notify: told what was loaded from a file, in one line.
+
     Raises:
-        ConfigError: the configuration cannot be built, or the ImageNet weights cannot be had.
+        ConfigError: the configuration cannot be built, or the weights cannot be had or do not fit.
     """
+    weights = find_weights(pretrained, config.backbone) if isinstance(pretrained, str) else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = DENet(config, pretrained=pretrained).eval()
+        model = DENet(config, pretrained=pretrained is True).eval()
+        if weights is not None:
+            notify(load_into(model, weights))
+        elif pretrained:
+            for m in model.graph.modalities:
+                keep_statistics(backbone_of(model, m))
         _settle(model, torch.Generator().manual_seed(seed))
     return model
 

@@ -53,6 +53,14 @@ PresetOpt = Annotated[
 ConfigOpt = Annotated[
     Path | None, typer.Option(help="TOML with [model], [train], [augment] to override it.")
 ]
+WeightsOpt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Weights to start the backbones from: .safetensors or .pth, of torchvision, timm or a "
+        "re-ID toolbox; [b]package[/b] for those of an installed package.",
+    ),
+]
 RangesOpt = Annotated[
     list[str] | None,
     typer.Option(

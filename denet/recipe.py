@@ -55,7 +55,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             the states without it are trained as well.
         clip: largest norm of the gradient; 0 for no limit.
         precision: of the arithmetic: "32", "16" or "bf16" (mixed).
-        pretrained: start from ImageNet weights.
+        pretrained: start from ImageNet weights; or the name of a file of weights, or "package" for
+            those that an installed package carries.
         validation: training identities held out to choose the best epoch, by the mean of mAP
             over the states. With 0, the last epoch is the best.
         evaluate_every: epochs between validations.
@@ -86,7 +87,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     anchor: Literal["rgb", "random"] = "rgb"
     clip: NonNegative = 0.0
     precision: Literal["32", "16", "bf16"] = "32"
-    pretrained: bool = True
+    pretrained: bool | str = True
     validation: Annotated[int, msgspec.Meta(ge=0)] = 0
     evaluate_every: Positive = 5
     workers: Annotated[int, msgspec.Meta(ge=0)] = 4
@@ -160,8 +161,13 @@ PRESETS: dict[str, Recipe] = {
 }
 
 
-def read_recipe(preset: str | None, path: Path | None) -> Recipe:
+def read_recipe(preset: str | None, path: Path | None, weights: str | None = None) -> Recipe:
     """A preset ("paper" if none is named), with the values of a TOML file in place of its own.
+
+    Args:
+        preset: its name.
+        path: of the file.
+        weights: to start from, instead of what `pretrained` says.
 
     Raises:
         ConfigError: there is no such preset, or the file cannot be read or is wrong.
@@ -173,6 +179,8 @@ def read_recipe(preset: str | None, path: Path | None) -> Recipe:
     if path is not None:
         for table, values in _tables(path).items():
             document[table] |= values
+    if weights is not None:
+        document["train"]["pretrained"] = weights
     with reading(path or preset, ConfigError, "not a recipe"):
         return msgspec.convert(document, Recipe)
 

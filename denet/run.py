@@ -241,6 +241,10 @@ class Run:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def saved(self) -> bool:
+        """Whether an epoch was saved, from which `restore` goes on."""
+        return (self.path / STATE).exists() or (self.path / SAVED / STATE).exists()
+
     def restore(self) -> Snapshot | None:
         """The run after its last finished epoch; None where there is none.
 

@@ -81,6 +81,7 @@ def train(
     resume: bool = False,
     on_batch: OnBatch = lambda _: None,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
+    on_weights: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Train a DENet and return the path of its best checkpoint.
 
@@ -95,6 +96,7 @@ def train(
             data and number of processes must be the same.
         on_batch: told of progress, in the first process.
         on_epoch: told of each finished epoch, in the first process.
+        on_weights: told what was loaded from a file of weights, in the first process.
 
     Raises:
         TrainingError: `out` is in the way or not resumable, or the loss is no longer a number.
@@ -122,7 +124,12 @@ def train(
     )
     batches = ProcessBatches(sampler, fabric.global_rank, fabric.world_size)
 
-    model = initial_model(recipe.model, seed=config.seed, pretrained=config.pretrained)
+    model = initial_model(
+        recipe.model,
+        seed=config.seed,
+        pretrained=False if run.saved() else config.pretrained,
+        notify=on_weights if fabric.is_global_zero else lambda _: None,
+    )
     silence_edges(model)
     # The layout in which convolutions are fastest; checkpoints are written in the usual one.
     model = model.to(memory_format=torch.channels_last)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from denet.errors import DenetError
 from denet.folders import (
-    image_files,
     is_folder,
     modality_folders,
-    natural_order,
+    paired_images,
     sample_name,
     stray_images,
 )
@@ -111,18 +110,11 @@ def find_samples(root: Path, graph: Graph = RGB_NIR_TIR) -> list[ImageFiles]:
             f"{stray}: in no known modality folder: images are expected in "
             f"{root}/RGB, {root}/NI or {root}/TI"
         )
-    found: dict[str, dict[Modality, Path]] = {}
-    for modality, folder in modality_folders(root, SampleError).items():
-        if modality not in graph.modalities:
-            continue
-        for path in image_files(folder, SampleError):
-            files = found.setdefault(sample_name(path), {})
-            if modality in files:
-                raise SampleError(f"{path}: the same sample as {files[modality]}: keep one of them")
-            files[modality] = path
+    folders = modality_folders(root, SampleError)
+    found = paired_images({m: f for m, f in folders.items() if m in graph.modalities}, SampleError)
     if not found:
         raise SampleError(f"{root}: holds no images (expected in RGB/, NI/ and TI/)")
     return [
         ImageFiles(name, {m: files[m] for m in graph.modalities if m in files})
-        for name, files in sorted(found.items(), key=lambda item: natural_order(item[0]))
+        for name, files in found.items()
     ]

@@ -11,7 +11,7 @@ import typer
 
 from denet.console import progress, reported, say, say_aside
 from denet.errors import DenetError
-from denet.options import ConfigOpt, DataArg, PresetOpt
+from denet.options import ConfigOpt, DataArg, PresetOpt, WeightsOpt
 
 
 @reported(extra="train")
@@ -20,6 +20,7 @@ def train(
     to: Annotated[Path, typer.Option("--out", help="The directory of the run.")],
     preset: PresetOpt = None,
     config: ConfigOpt = None,
+    weights: WeightsOpt = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run at --out, with its own recipe.")
     ] = False,
@@ -36,7 +37,7 @@ def train(
             from denet.train import TrainProgress
             from denet.train import train as run
 
-            own = resume and preset is None and config is None
+            own = resume and preset is None and config is None and weights is None
             with progress("training", shown=first) as notify:
 
                 def show(done: TrainProgress) -> None:
@@ -46,12 +47,13 @@ def train(
                     notify(done.describe(), done.batch, done.batches)
 
                 best = run(
-                    None if own else read_recipe(preset, config),
+                    None if own else read_recipe(preset, config, weights),
                     open_data(root),
                     to,
                     resume=resume,
                     on_batch=show,
                     on_epoch=lambda report: say_aside(report.describe()),
+                    on_weights=say_aside,
                 )
     except Interrupted as stop:
         if first:

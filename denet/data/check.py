@@ -12,21 +12,27 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from denet.data.causes import Causes
 from denet.data.depth import Depths
 from denet.data.records import (
     DataError,
     DataSet,
     ImageRef,
     Record,
+    complete,
     open_data,
     read_image,
     unmatched,
 )
-from denet.graph import Modality
+from denet.graph import RGB_NIR_TIR, Modality
 from denet.images import size_of
 
 SHOWN = 20
 """How many problems and how many notes a printed report lists."""
+
+TRAIN = "train"
+
+LEAST_IDENTITIES = 2
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -62,13 +68,15 @@ class DataReport:
         name: the layout.
         root: the folder.
         splits: those that are there.
-        problems: one line each; training or evaluation would suffer.
-        notes: one line each; unusual, but harmless.
+        stops: one line for each cause; training would stop or not begin.
+        problems: one line for each cause; training or evaluation would suffer.
+        notes: one line for each cause; unusual, but harmless.
     """
 
     name: str
     root: Path
     splits: tuple[SplitReport, ...]
+    stops: list[str]
     problems: list[str]
     notes: list[str]
 
@@ -88,18 +96,20 @@ def check_data(root: Path, notify: Callable[[int, int], None] = lambda *_: None)
     total = sum(len(records) for records in splits.values())
     done = 0
     reports: list[SplitReport] = []
-    problems: list[str] = []
-    notes: list[str] = []
+    stops, problems, notes = Causes(), Causes(), Causes()
     depths = Depths()
     for name, records in splits.items():
         sizes: list[Size] = []
+        unreadable = stops if name == TRAIN else problems
         for record in records:
-            if lacking := record.missing(data.graph):
-                problems.append(f"{_where(name, record)}: no {' and '.join(lacking)}")
-            found = _sizes(record, depths, problems)
+            if name != TRAIN and (lacking := record.missing(data.graph)):
+                problems.add(
+                    _where(name, record), f"no {' and '.join(lacking)}", f"{name} {lacking}"
+                )
+            found = _sizes(record, depths, unreadable)
             if len(set(found.values())) > 1:
                 shown = ", ".join(f"{m} {_text(size)}" for m, size in found.items())
-                notes.append(f"{_where(name, record)}: sizes differ: {shown}")
+                notes.add(_where(name, record), f"sizes differ: {shown}", name)
             sizes += found.values()
             done += 1
             notify(done, total)
@@ -114,9 +124,14 @@ def check_data(root: Path, notify: Callable[[int, int], None] = lambda *_: None)
                 _range(sizes),
             )
         )
-    problems = [*_of_protocol(data), *problems]
-    notes = [*depths.notes(data.graph.modalities), *notes]
-    return DataReport(data.name, root, tuple(reports), problems, notes)
+    return DataReport(
+        data.name,
+        root,
+        tuple(reports),
+        [*_stops_training(data), *stops.lines()],
+        [*_of_protocol(data), *problems.lines()],
+        [*depths.notes(data.graph.modalities), *notes.lines()],
+    )
 
 
 def report_table(report: DataReport) -> Group:
@@ -135,14 +150,21 @@ def report_table(report: DataReport) -> Group:
             "\n".join(f"{name} {count}" for name, count in split.states.items()),
             ", ".join(map(_text, split.sizes)) if split.sizes else "-",
         )
-    lines = [*_listed("problem", report.problems, "red"), *_listed("note", report.notes, "yellow")]
+    lines = [
+        *(_listed("fault that stops training", report.stops, "red") if report.stops else []),
+        *_listed("problem", report.problems, "red"),
+        *_listed("note", report.notes, "yellow"),
+    ]
     return Group(table, *lines)
 
 
 def _listed(kind: str, texts: Sequence[str], style: str) -> list[Text]:
+    noun, _, rest = kind.partition(" ")
     if not texts:
-        return [Text(f"no {kind}s")]
-    lines = [Text(f"{len(texts)} {kind}{'s' if len(texts) > 1 else ''}", style=f"bold {style}")]
+        return [Text(f"no {noun}s")]
+    many = len(texts) > 1
+    said = f"{noun}{'s' if many else ''} {rest.replace('stops', 'stop') if many else rest}"
+    lines = [Text(f"{len(texts)} {said.rstrip()}", style=f"bold {style}")]
     lines += [Text(f"  {text}") for text in texts[:SHOWN]]
     if len(texts) > SHOWN:
         lines.append(Text(f"  ... and {len(texts) - SHOWN} more"))
@@ -155,10 +177,10 @@ def _splits(data: DataSet) -> dict[str, tuple[Record, ...]]:
         if data.query is data.gallery
         else {"query": data.query, "gallery": data.gallery}
     )
-    return {name: records for name, records in ({"train": data.train} | tested).items() if records}
+    return {name: records for name, records in ({TRAIN: data.train} | tested).items() if records}
 
 
-def _sizes(record: Record, depths: Depths, problems: list[str]) -> dict[Modality, Size]:
+def _sizes(record: Record, depths: Depths, unreadable: Causes) -> dict[Modality, Size]:
     """The size of each image of `record` that can be decoded; adds those that cannot."""
     found: dict[Modality, Size] = {}
     by_file: dict[Path, dict[Modality, ImageRef]] = {}
@@ -172,8 +194,22 @@ def _sizes(record: Record, depths: Depths, problems: list[str]) -> dict[Modality
                 depths.add(modality, part)
                 found[modality] = size_of(part)
         except DataError as error:
-            problems.append(str(error))
+            unreadable.add(str(path), str(error).removeprefix(f"{path}: "))
     return found
+
+
+def _stops_training(data: DataSet) -> list[str]:
+    """Why training would not begin, with a recipe that says nothing else."""
+    if not data.train:
+        return ["no training samples: it can be evaluated on, and not trained on"]
+    try:
+        complete(data.train, RGB_NIR_TIR)
+    except DataError as error:
+        return [str(error)]
+    identities = {record.identity for record in data.train}
+    if len(identities) < LEAST_IDENTITIES:
+        return [f"{_named(identities)} to train on: training tells identities apart, so it needs 2"]
+    return []
 
 
 def _of_protocol(data: DataSet) -> list[str]:

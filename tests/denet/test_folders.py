@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denet.data.records import DataError, open_data
-from denet.folders import image_files, modality_of, natural_order
+from denet.folders import image_files, images_below, modality_of, natural_order
 from denet.graph import Graph
 from runtime.samples import SampleError, find_samples, in_every_state, missing_everywhere
 from tests.paths import SAMPLES
@@ -91,6 +91,23 @@ def test_a_name_is_the_same_however_unicode_writes_it(tmp_path: Path) -> None:
     touch(tmp_path / "RGB" / f"{apart}.png")
     with pytest.raises(SampleError, match="the same sample as"):
         find_samples(tmp_path)
+
+
+def test_what_archives_and_systems_leave_is_nobodys(tmp_path: Path) -> None:
+    split = tmp_path / "test"
+    touch(split / "RGB" / "000001_cam1_0_00.JPG", split / "Thermal" / "000001_cam1_0_00.Png")
+    touch(tmp_path / "__MACOSX" / "test" / "RGB" / "._000001_cam1_0_00.JPG")
+    touch(split / "__MACOSX" / "RGB" / "x.png", split / "RGB" / "__MACOSX" / "y.png")
+    touch(split / "Thumbs.db", split / "RGB" / ".hidden" / "z.png")
+    (sample,) = find_samples(split)
+    (record,) = open_data(tmp_path).query
+    assert sample.name == record.name == "000001_cam1_0_00"
+    assert sample.files == {m: ref.path for m, ref in record.images.items()}
+    assert set(sample.files) == {"rgb", "tir"}
+    assert list(images_below(split, DataError)) == [
+        split / "RGB" / "000001_cam1_0_00.JPG",
+        split / "Thermal" / "000001_cam1_0_00.Png",
+    ]
 
 
 # Links, and folders that cannot be read

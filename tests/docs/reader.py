@@ -43,6 +43,9 @@ def furnish(folder: Path, bundle: Path, calibrated: Bundle, checkpoint: Path, da
         for person, shot in (("people/{}/alice_1.jpg", 0), ("people/{}/bob_1.jpg", 1)):
             put(SAMPLES / of / shots[shot].name, folder / person.format(of))
         put(SAMPLES / of / shots[2].name, folder / "seen" / of / "1.jpg")
+    for of, own in zip(FOLDERS, ("colour", "near", "flir"), strict=True):
+        for i, name in enumerate(f"{p}_c{c}_{f}" for p in "abcdef" for c in (1, 2) for f in (8, 9)):
+            put(SAMPLES / of / shots[i % 3].name, folder / "own" / own / f"{name}.jpg")
     (folder / "tiny.toml").write_text(TINY)
     (folder / "node.toml").write_text(smaller((DOCS / "node.toml").read_text()))
     for block in blocks(DOCS / "node.md"):

@@ -1,0 +1,1 @@
+"""The layouts of data sets on disk: how each is recognized and read."""
