@@ -19,8 +19,9 @@ from runtime.node.boxes.homography import View
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.settings import convert
 from runtime.node.sources import Frame
+from tests.command import denet
 from tests.runtime.node.boxes.detector import models
-from tests.runtime.node.parts import document
+from tests.runtime.node.parts import balanced, config_file, document, events, run, settings
 
 ALL: tuple[Modality, ...] = ("rgb", "nir", "tir")
 VIEWS = {
@@ -63,10 +64,10 @@ def test_one_detector_serves_whatever_is_healthy(tmp_path: Path) -> None:
 
 def test_each_sensor_may_have_a_detector_of_its_own(tmp_path: Path) -> None:
     own = {"tir": {"model": detector(tmp_path / "tir.onnx", BERT), "score": 0.6}}
-    settings = msgspec.convert(
+    wanted = msgspec.convert(
         {"model": detector(tmp_path / "d.onnx", ANNA), "own": own}, DetectorSettings
     )
-    found = DetectorFinder(settings, ALL, None, {}, 1)
+    found = DetectorFinder(wanted, ALL, None, {}, 1)
     same = frames("rgb", "nir")
     assert [d.modalities for d in found.detect(same)] == [("rgb", "nir")]
     large = {"tir": Frame("tir", 1.0, np.zeros((64, 96), np.uint8), 0)}
@@ -108,18 +109,18 @@ def test_in_between_there_are_no_boxes(tmp_path: Path) -> None:
 )
 def test_modalities_that_the_node_has_not(more: Any, words: str, tmp_path: Path) -> None:
     path = detector(tmp_path / "d.onnx", ANNA)
-    settings = msgspec.convert({"model": path, **more}, DetectorSettings)
+    wanted = msgspec.convert({"model": path, **more}, DetectorSettings)
     with pytest.raises(NodeError) as caught:
-        DetectorFinder(settings, ("rgb", "tir"), None, {}, 1)
+        DetectorFinder(wanted, ("rgb", "tir"), None, {}, 1)
     assert str(caught.value).startswith(words)
 
 
 def test_the_configuration_opens_it(tmp_path: Path) -> None:
     path = detector(tmp_path / "d.onnx", ANNA)
     boxes = {"detector": {"model": path, "classes": ["person", "car"], "smallest": [5, 10]}}
-    settings = convert(document(tmp_path, tmp_path, boxes=boxes)).boxes
+    wanted = convert(document(tmp_path, tmp_path, boxes=boxes)).boxes
     around = Surroundings(("rgb", "tir"), VIEWS, {}, 1)
-    found = open_finder(settings, 0.015, around=around)
+    found = open_finder(wanted, 0.015, around=around)
     assert isinstance(found, DetectorFinder)
     assert len(found(frames("rgb"), 0)) == 1
     assert open_finder(BoxSettings(), 0.015)(frames("rgb"), 0) == (None,)
@@ -145,3 +146,56 @@ def test_settings_are_strict(boxes: Any, words: str, tmp_path: Path) -> None:
     with pytest.raises(NodeError) as caught:
         convert(document(tmp_path, tmp_path, boxes=boxes))
     assert words in str(caught.value)
+
+
+def test_a_check_names_what_is_wrong_in_one_line(tmp_path: Path) -> None:
+    path = detector(tmp_path / "d.onnx", ANNA)
+    missing = tmp_path / "nowhere"
+    for more, words in (
+        (f'model = "{missing}"', f"{missing}: cannot be read"),
+        (f'model = "{path}"\ncontract = "rt-detr"', "not those of rt-detr"),
+        (f'model = "{path}"\nclasses = ["cart"]', "no class 'cart'"),
+        (f'model = "{path}"\n[boxes.detector.own.tir]\nmodel = "x"', "boxes.detector.own.tir"),
+    ):
+        text = f"[boxes.detector]\n{more}\n"
+        config = config_file(tmp_path, missing, missing, tmp_path / "e.jsonl", text)
+        done = denet("node", "check", config)
+        assert done.exit_code == 2
+        assert "Traceback" not in done.output
+        lines = [line for line in done.stderr.splitlines() if "boxes" in line]
+        assert len(lines) == 1
+        assert words in lines[0]
+
+
+def test_a_node_embeds_whom_its_detector_finds(
+    bundle_path: Path, data: Path, tmp_path: Path
+) -> None:
+    """Frames of 64 x 32: one person in each, in all that is healthy."""
+    person = ((2.0, 4.0, 30.0, 60.0), 0.9, 0)
+    path = models.model(
+        tmp_path / "d.onnx",
+        {"o": models.suppressed([person], 300)},
+        shape=(1, 3, 64, 32),
+        metadata={"names": "{0: 'person'}"},
+    )
+    lines = tmp_path / "e.jsonl"
+    boxes = {"detector": {"model": str(path), "interval": 2}}
+    more = {"boxes": boxes, "events": {"lines": {"path": str(lines)}}}
+    facts, said = run(settings(bundle_path, data / "test", **more))
+    balanced(facts)
+    assert facts.crops.entered == (facts.triplets.left + 1) // 2
+    assert facts.crops.left > 0
+    assert not [line for line in said if "no boxes" in line]
+    told = [e for e in events(lines) if e["kind"] == "embedding"]
+    assert len(told) == facts.crops.left
+    assert told[0]["box"] is not None
+
+
+def test_a_check_says_what_a_detector_was_taken_for(
+    bundle_path: Path, data: Path, tmp_path: Path
+) -> None:
+    text = f'[boxes.detector]\nmodel = "{detector(tmp_path / "d.onnx", ANNA)}"\n'
+    config = config_file(tmp_path, bundle_path, data / "test", tmp_path / "e.jsonl", text)
+    done = denet("node", "check", config)
+    assert done.exit_code == 0, done.output
+    assert "as yolov8, 96x64, on ort-cpu: person, in rgb+nir+tir" in " ".join(done.stdout.split())
