@@ -18,8 +18,7 @@ from denet.errors import DenetError
 from denet.graph import Modality
 from denet.pixels import range_misfit
 from runtime.gallery import Gallery, open_gallery
-from runtime.node.boxes.detector.finder import DetectorFinder
-from runtime.node.boxes.finder import Surroundings, open_finder
+from runtime.node.boxes.finder import Surroundings, describe, open_finder
 from runtime.node.boxes.homography import Views, read_views
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings, open_sinks
@@ -80,8 +79,8 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
         finder = tried(
             "boxes", lambda: open_finder(boxes, settings.timing.tolerance, around=around)
         )
-        for line in finder.describe() if isinstance(finder, DetectorFinder) else ():
-            notify(f"boxes.detector: {line}")
+        for line in describe(finder) if finder is not None else ():
+            notify(line)
         gallery: Gallery | None = None
         if settings.gallery is not None:
             url = settings.gallery.url

@@ -33,4 +33,4 @@ def check_modalities(given: Collection[Modality], known: Sequence[Modality], key
     """See that all are known. Raises: NodeError: one is not; names it."""
     for m in given:
         if m not in known:
-            raise NodeError(f"{key}: {m}: is not searched: choose from {', '.join(known)}")
+            raise NodeError(f"{key}: {m}: is not there: choose from {', '.join(known)}")

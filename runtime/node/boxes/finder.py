@@ -98,6 +98,12 @@ def open_finder(
     return whole_frames
 
 
+def describe(finder: Finder) -> list[str]:
+    """For a person: which detectors it runs, and what they were taken for."""
+    lines = finder.describe() if isinstance(finder, DetectorFinder) else []
+    return [f"boxes.detector: {line}" for line in lines]
+
+
 def _imported(setting: str) -> Persons:
     """The function "module:function"; modules beside the configuration's folder are found, too."""
     module, colon, name = setting.partition(":")

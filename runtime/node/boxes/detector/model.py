@@ -62,10 +62,11 @@ class DetectorModel:
     def describe(self) -> str:
         """For a person: what it was taken for."""
         (width, height), names = self._network.size, self._names
+        refused = f" (not {self._network.refused})" if self._network.refused else ""
         wanted = ", ".join(names.get(int(n), f"class {n}") for n in self._demand.classes)
         return (
             f"{self._settings.model} as {self._contract.name}, {width}x{height}, "
-            f"on {self._network.backend}: {wanted}"
+            f"on {self._network.backend}{refused}: {wanted}"
         )
 
     def find(self, image: Pixels, modality: Modality, range16: Range) -> list[Detection]:

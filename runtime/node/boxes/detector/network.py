@@ -42,6 +42,7 @@ class Network:
 
     Attributes:
         backend: "ort-cpu" or "ort-cuda".
+        refused: why it is not the better one that "auto" tried; "" where it is.
         size: of its input.
         metadata: texts in the model by their keys.
         scales_boxes: it is told in which units boxes shall come.
@@ -60,7 +61,7 @@ class Network:
         content = read_file(path, NodeError, MOST_BYTES)
         check_self_contained(content, path, NodeError)
         self._where = where
-        self.backend, self._session = _open(content, settings.backend, threads, where)
+        self.backend, self.refused, self._session = _open(content, settings.backend, threads, where)
         self.metadata: Mapping[str, str] = {}
         with contextlib.suppress(Exception):  # of any kind where these texts are none
             self.metadata = self._session.get_modelmeta().custom_metadata_map
@@ -118,14 +119,15 @@ class Network:
 
 def _open(
     content: bytes, backend: str, threads: int | None, where: str
-) -> tuple[str, ort.InferenceSession]:
+) -> tuple[str, str, ort.InferenceSession]:
     tried = {"ort-cpu": (CPU,), "ort-cuda": (CUDA,)}.get(backend) or (
         (CUDA, CPU) if nvidia_gpu_present() else (CPU,)
     )
-    reasons = []
+    reasons: list[str] = []
     for provider in tried:
         try:
-            return provider.backend, _session(content, provider, threads)
+            session = _session(content, provider, threads)
+            return provider.backend, "; ".join(reasons), session
         except DenetError as error:
             reasons.append(_line(error))
     raise NodeError(f"{where}: {'; '.join(reasons)}")

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from runtime.node import NodeError
 from runtime.node.boxes.box import Box
+from runtime.node.boxes.detector import network
 from runtime.node.boxes.detector.contracts import CONTRACTS
 from runtime.node.boxes.detector.model import DetectorModel
 from runtime.node.boxes.detector.settings import NetworkSettings
@@ -208,3 +209,12 @@ def test_the_pixels_reach_the_network(tmp_path: Path) -> None:
     warm = np.full((128, 192), 8600, np.uint16)
     (thermal,) = detector.find(warm, "tir", (7000, 9000))
     assert thermal.score == pytest.approx(0.8, abs=1e-4)
+
+
+def test_auto_says_why_it_is_not_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if network.nvidia_gpu_present():
+        pytest.skip("there is a GPU")
+    monkeypatch.setattr(network, "nvidia_gpu_present", lambda: True)
+    said = opened(made(tmp_path, "yolox")).describe()
+    assert "on ort-cpu (not ort-cuda: " in said
+    assert len(found(opened(made(tmp_path, "yolox")))) == 3
