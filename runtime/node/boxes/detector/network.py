@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.errors import DenetError
-from denet.reading import read_file
+from denet.reading import read_file, reading
 from runtime.backends.choose import nvidia_gpu_present
 from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.providers import CPU, CUDA, Provider
@@ -65,18 +65,20 @@ class Network:
         self.metadata: Mapping[str, str] = {}
         with contextlib.suppress(Exception):  # of any kind where these texts are none
             self.metadata = self._session.get_modelmeta().custom_metadata_map
-        inputs = {value.name: value for value in self._session.get_inputs()}
+        with reading(path, NodeError, "not a detector"):  # names may be no text
+            inputs = {v.name: (v.type, v.shape) for v in self._session.get_inputs()}
+            self._outputs = [v.name for v in self._session.get_outputs()]
         self.scales_boxes = inputs.pop(FRAME_SIZE, None) is not None
         if len(inputs) != 1:
             raise NodeError(f"{where}: a detector has one picture as input, not {len(inputs)}")
-        ((self._input, picture),) = inputs.items()
-        self._type = TYPES.get(picture.type)
-        if self._type is None or len(picture.shape) != 4:
+        ((self._input, (kind, shape)),) = inputs.items()
+        self._type = TYPES.get(kind)
+        if self._type is None or len(shape) != 4:
             raise NodeError(
-                f"{where}: its input is {picture.type} {picture.shape}, not a picture of floats "
-                "with the axes batch, channels, height, width"
+                f"{where}: its input is {kind} {shape}, not a picture of floats with the axes "
+                "batch, channels, height, width"
             )
-        self.size = self._sized(picture.shape, settings.size)
+        self.size = self._sized(shape, settings.size)
 
     def run(self, picture: NDArray[np.float32]) -> Outputs:
         """The outputs by name.
@@ -94,10 +96,9 @@ class Network:
             values = self._session.run(None, feed)
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise NodeError(f"{self._where}: the model fails: {_line(error)}") from None
-        names = [value.name for value in self._session.get_outputs()]
         if not all(isinstance(value, np.ndarray) for value in values):
             raise NodeError(f"{self._where}: has an output that is no tensor")
-        return dict(zip(names, values, strict=True))
+        return dict(zip(self._outputs, values, strict=True))
 
     def _sized(self, shape: list[int | str | None], wanted: Size | None) -> Size:
         batch, channels, height, width = shape

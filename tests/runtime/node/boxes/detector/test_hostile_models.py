@@ -93,6 +93,13 @@ def failing(path: Path) -> Path:
     return models.saved(path, helper.make_graph(nodes, "d", inputs, outputs))
 
 
+def unspeakable(path: Path) -> Path:
+    """The name of its input is no UTF-8."""
+    content = models.model(path, GOOD).read_bytes()
+    path.write_bytes(content.replace(b"images", b"im\xffges"))
+    return path
+
+
 def of(outputs: dict[str, np.ndarray] = GOOD, **more: Any) -> Callable[[Path], Path]:
     return lambda path: models.model(path, outputs, **more)
 
@@ -109,6 +116,7 @@ def of(outputs: dict[str, np.ndarray] = GOOD, **more: Any) -> Callable[[Path], P
         (compiled, "compiled elsewhere"),
         (unknown_operator, "cannot load"),
         (failing, "the model fails"),
+        (unspeakable, "not a detector"),
         (of(shape=(4, 3, 64, 96)), "takes 4 pictures at once"),
         (of(shape=(1, 1, 64, 96)), "has 1 channels"),
         (of(shape=(1, 3, 64)), "not a picture"),
@@ -153,7 +161,7 @@ def test_cuda_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "ort-cuda" in refusal(models.model(tmp_path / "d.onnx", GOOD), backend="ort-cuda")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), names=st.text(max_size=30))
 def test_a_damaged_model_is_refused_or_finds_boxes(
     at: float, bit: int, names: str, tmp_path_factory: pytest.TempPathFactory
