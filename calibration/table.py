@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,6 +21,7 @@ from calibration.samples import Samples
 from denet.reading import read_file, reading
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import Count, Manifest, Sha256
+from runtime.seal import KEY, is_sealed, sealed
 
 PATH = "calibration.json"
 
@@ -27,7 +29,7 @@ NO_TABLE = "not a calibration table"
 
 
 class RangeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a calibration has seen.
+    """What a calibration has seen; its file is sealed (`runtime.seal`).
 
     Attributes:
         weights: digest of the FP32 engines.
@@ -49,8 +51,8 @@ class RangeTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     engines: dict[str, dict[str, Ranges]]
 
     def encode(self) -> bytes:
-        """As JSON; equal tables give equal bytes."""
-        return msgspec.json.format(msgspec.json.encode(self, order="deterministic"), indent=1)
+        """As JSON with its digest; equal tables give equal bytes."""
+        return sealed(msgspec.to_builtins(self, order="deterministic"), indent=1)
 
 
 def weights_digest(manifest: Manifest) -> str:
@@ -83,10 +85,16 @@ def read_table(bundle: Bundle) -> RangeTable | None:
     if calibration is None:
         return None
     path = bundle.root / calibration.table.path
-    with reading(path, CalibrationError, NO_TABLE):
-        table = msgspec.json.decode(bundle.read(calibration.table), type=RangeTable)
+    table = _decoded(bundle.read(calibration.table), path)
     check_table(table, bundle, str(path))
     return table
+
+
+def _decoded(content: bytes, path: Path) -> RangeTable:
+    with reading(path, CalibrationError, NO_TABLE):
+        document = msgspec.json.decode(content, type=dict[str, Any])
+        document.pop(KEY, None)
+        return msgspec.convert(document, RangeTable)
 
 
 def check_table(table: RangeTable, bundle: Bundle, name: str) -> None:
@@ -132,8 +140,12 @@ def obtain_table(
     """
     if request.table is not None:
         content = read_file(request.table, CalibrationError)
-        with reading(request.table, CalibrationError, NO_TABLE):
-            given = msgspec.json.decode(content, type=RangeTable)
+        given = _decoded(content, request.table)
+        if not is_sealed(content):
+            raise CalibrationError(
+                f"{request.table}: damaged or edited: its digest is not that of its content: take "
+                "it from its bundle once more, or calibrate with data"
+            )
         check_table(given, bundle, str(request.table))
         return given
     digest = samples.calibration.digest()

@@ -18,7 +18,7 @@ def why_outside(error: BaseException) -> str | None:
         return ": ".join([*named[:1], reason])
     if isinstance(error, UnicodeError):
         return f"{_refused(error)}: not UTF-8: rename what is called so, or save it as UTF-8"
-    if isinstance(error, MemoryError) or _is_allocation(error):
+    if is_out_of_memory(error):
         return "there is not enough memory for this: take a smaller batch or smaller sizes"
     if isinstance(error, RecursionError):
         return "something that was read is nested too deep"
@@ -32,8 +32,10 @@ def _refused(error: UnicodeError) -> str:
     return ascii(refused[:80])
 
 
-def _is_allocation(error: BaseException) -> bool:
-    """PyTorch and ONNX Runtime tell a lack of memory by RuntimeErrors."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there is not enough memory, which PyTorch and ONNX Runtime tell by RuntimeErrors."""
+    if isinstance(error, MemoryError):
+        return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
         "out of memory" in text or "allocate memory" in text or "bad_alloc" in text

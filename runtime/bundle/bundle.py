@@ -27,11 +27,11 @@ from runtime.bundle.manifest import (
     File,
     Manifest,
     parse_manifest,
-    sealed,
 )
 from runtime.bundle.meaning import check_meaning
 from runtime.bundle.self_contained import check_self_contained
 from runtime.npz import unpacked
+from runtime.seal import sealed
 
 
 class Bundle:

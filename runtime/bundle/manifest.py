@@ -6,7 +6,6 @@ bytes with which it ends, then every field; `meaning` beside it sees that they f
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -26,6 +25,7 @@ from runtime.bundle.forms import (
     Precision,
     variant,
 )
+from runtime.seal import KEY, is_sealed
 
 FORMAT = "denet-bundle"
 SCHEMA: Final = 2
@@ -33,9 +33,6 @@ MANIFEST = "manifest.json"
 
 LIMIT = 4 << 20
 """Bytes that a manifest may have; with all forms and their evidence it has less than 100,000."""
-
-_DIGEST, _END = b'"digest": "', b'"\n}\n'
-"""What stands before the digest and behind it, at the very end of a manifest."""
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
@@ -278,23 +275,6 @@ class Manifest(_Strict, frozen=True):
             yield self.calibration.table
 
 
-def sealed(document: Any) -> bytes:
-    """A manifest, or the same as plain data, as `manifest.json` has it, with the digest at its end.
-
-    The digest is of the bytes before it, not of what they mean: so no flipped bit goes unnoticed,
-    were it in the white space, and nothing depends on how somebody's JSON writes a number.
-    """
-    encoded = msgspec.json.format(msgspec.json.encode(document), indent=2)
-    body = encoded.removesuffix(b"\n}") + b",\n  " + _DIGEST
-    return body + hashlib.sha256(body).hexdigest().encode() + _END
-
-
-def _is_sealed(content: bytes) -> bool:
-    body, found = content[: -len(_END) - 64], content[-len(_END) - 64 :]
-    whole = hashlib.sha256(body).hexdigest().encode() + _END
-    return body.endswith(_DIGEST) and found == whole
-
-
 def parse_manifest(path: Path, content: bytes) -> Manifest:
     """The manifest whose bytes are `content`.
 
@@ -314,11 +294,11 @@ def parse_manifest(path: Path, content: bytes) -> Manifest:
             f"{path}: bundle schema {repr(document.get('schema'))[:20]}, but this version of denet "
             f"reads schema {SCHEMA}: export the bundle again, or install the denet that wrote it"
         )
-    if not _is_sealed(content):
+    if not is_sealed(content):
         raise BundleError(
             f"{path}: damaged or edited: its digest is not that of its content: take the bundle "
             "from where it came once more"
         )
-    del document["digest"]
+    del document[KEY]
     with reading(path, BundleError, "not what a manifest says"):
         return msgspec.convert(document, Manifest)

@@ -14,7 +14,8 @@ import numpy as np
 
 from denet.files import sync_file
 from denet.temporary import SUFFIX
-from runtime.bundle.manifest import MANIFEST, File, Manifest, sealed
+from runtime.bundle.manifest import MANIFEST, File, Manifest
+from runtime.seal import sealed
 
 
 def store(root: Path, path: str, content: bytes) -> File:

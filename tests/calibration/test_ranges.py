@@ -15,6 +15,7 @@ from calibration.ranges import Ranges
 from calibration.request import CalibrationRequest
 from calibration.table import RangeTable, obtain_table, preprocessing_digest, weights_digest
 from runtime import Bundle
+from runtime.seal import sealed
 
 
 @pytest.mark.parametrize(
@@ -62,8 +63,9 @@ def test_a_table_without_meaning_is_one_line(
     )
     path = tmp_path / "table.json"
     document = json.loads(table.encode())
+    del document["digest"]
     edit(document)
-    path.write_text(json.dumps(document))
+    path.write_bytes(sealed(document))
     request = CalibrationRequest(data=tmp_path, table=path)
     with pytest.raises(CalibrationError) as refusal:
         obtain_table(bundle, request, None, [], lambda _: None)  # type: ignore[arg-type]

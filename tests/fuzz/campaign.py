@@ -7,10 +7,14 @@ import os
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+
+LINE = 500
+"""Characters that are shown of a line."""
 
 
 def read_arguments() -> argparse.Namespace:
@@ -85,7 +89,8 @@ def run(
                 print(row.result(), flush=True)
             except Exception as error:
                 bad += 1
-                print(f"| {name} | FAILED: {error} |", flush=True)
+                print(f"| {name} | FAILED |", flush=True)
+                print(shortened(error), file=sys.stderr, flush=True)
         if commands:
             print("\n| command | kills | artefacts gone or corrupt, strays |")
             print("|---|---|---|", flush=True)
@@ -98,5 +103,12 @@ def run(
                 bad += len(faults)
             except Exception as error:
                 bad += 1
-                print(f"| {name} | FAILED: {error} |", flush=True)
+                print(f"| {name} | FAILED |", flush=True)
+                print(shortened(error), file=sys.stderr, flush=True)
     return 1 if bad else 0
+
+
+def shortened(error: BaseException) -> str:
+    """A traceback without the whole of the file that it happened with."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(line if len(line) <= LINE else f"{line[:LINE]}..." for line in lines)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.mishaps import is_out_of_memory
 from runtime.backends.base import (
     Backend,
     BackendError,
@@ -34,12 +35,18 @@ from runtime.bundle.forms import Forms
 class _Bound:
     """An engine bound to buffers. Keeps their memory alive: ONNX Runtime knows only addresses."""
 
+    engine: str
     session: ort.InferenceSession
     binding: ort.IOBinding
     alive: tuple[object, ...]
 
     def __call__(self) -> None:
-        self.session.run_with_iobinding(self.binding)
+        try:
+            self.session.run_with_iobinding(self.binding)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            if is_out_of_memory(error):
+                raise
+            raise BackendError(f"the engine {self.engine} cannot be run: {error}") from None
 
 
 def _owners(*buffers: Buffer) -> tuple[object, ...]:
@@ -161,7 +168,9 @@ class OnnxRuntimeBackend(Backend):
             binding.bind_input(name, self._device, 0, np.float32, buffer.shape, buffer.address)
         for name, buffer in call.outputs.items():
             binding.bind_output(name, self._device, 0, np.float32, buffer.shape, buffer.address)
-        return _Bound(session, binding, _owners(*call.inputs.values(), *call.outputs.values()))
+        return _Bound(
+            call.engine, session, binding, _owners(*call.inputs.values(), *call.outputs.values())
+        )
 
     def close(self) -> None:
         self._sessions.clear()

@@ -13,6 +13,9 @@ from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.releases import wrong_optimizers
 from runtime.machine.share import default_threads
 
+ERROR, FATAL = 3, 4
+"""Severities of ONNX Runtime's log, from which on it writes to stderr."""
+
 
 class Pool:
     """The process's one pool of CPU threads; its size is fixed when it is made.
@@ -86,7 +89,8 @@ def open_session(
         BackendError: it cannot be loaded there.
     """
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    # On the CPU what goes wrong is raised as well; on a GPU the log alone says why there is none.
+    options.log_severity_level = FATAL if provider.is_cpu else ERROR
     # Not the format of its own, which it would know by its first bytes and nothing here can check.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     if Pool.shared:
@@ -99,16 +103,15 @@ def open_session(
     if whole and not provider.is_cpu:
         # Without this, operators that the GPU cannot run would silently go to the CPU.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    disabled = list(wrong_optimizers(ort.__version__))
+    # The fallback would try again on the CPU, and print that.
+    more = {"disabled_optimizers": list(wrong_optimizers(ort.__version__)), "enable_fallback": 0}
     try:
         if devices := provider.devices():
             options.add_provider_for_devices(devices, dict(provider.options))
-            session = ort.InferenceSession(model, options, disabled_optimizers=disabled)
+            session = ort.InferenceSession(model, options, **more)
         else:
             listed = [(provider.name, dict(provider.options))]
-            session = ort.InferenceSession(
-                model, options, providers=listed, disabled_optimizers=disabled
-            )
+            session = ort.InferenceSession(model, options, providers=listed, **more)
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
         raise BackendError(f"{provider.backend}: cannot load the engine {name}: {error}") from None
     if provider.name not in session.get_providers():

@@ -19,6 +19,15 @@ def check_tensors(session: ort.InferenceSession, name: str, engine: Engine) -> N
     Raises:
         BackendError: it is not; says what it is.
     """
+    try:
+        _check(session, name, engine)
+    except UnicodeError:
+        raise BackendError(
+            f"{name}: its ONNX file has names that are no text: export the bundle again"
+        ) from None
+
+
+def _check(session: ort.InferenceSession, name: str, engine: Engine) -> None:
     graph = session.get_modelmeta().graph_name
     if graph != name:
         raise BackendError(

@@ -63,7 +63,7 @@ class EventFile:
             EventError: an older file, or one that came to the place of this one, is no events.
             OSError: there is no room, or nobody may write.
         """
-        if not os.fstat(self._file).st_nlink:  # somebody removed it
+        if not self._is_in_place():  # somebody removed or moved it
             self._exchange(_opened(self._path))
         size = os.fstat(self._file).st_size
         if size and size + len(line) > self._settings.max_bytes:
@@ -82,6 +82,12 @@ class EventFile:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._file), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     @property
     def _fresh(self) -> Path:

@@ -115,6 +115,7 @@ class Outbox:
                 if not (isinstance(error, DamagedFileError) or "malformed" in str(error)):
                     raise
                 self._connection = self._rescue()
+        self._file = _identity(path)
 
     def add(self, messages: Iterable[tuple[str, bytes]]) -> int:
         """Keep messages, given by topic and body.
@@ -224,6 +225,10 @@ class Outbox:
                 self._connection.execute("DELETE FROM aside")
             self.waiting += 0 if drop else self.set_aside
             self.set_aside = 0
+
+    def is_in_place(self) -> bool:
+        """Whether what is at its path is the file that it uses, and not gone or another."""
+        return _identity(self.path) == self._file
 
     def sync(self) -> None:
         """Have what was added last through a loss of power, if anything was.
@@ -335,3 +340,11 @@ class Outbox:
     def _turn(self) -> Iterator[None]:
         with self._lock, in_plain_words(self.path, REASONS, EventError):
             yield
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -236,6 +236,12 @@ class OutboxRelay:
             if due:
                 self._synced = time.monotonic()
                 self._outbox.sync()
+                if not self._outbox.is_in_place():
+                    self._notify_once(
+                        f"{self._outbox.path}: was moved, removed or replaced: what waits is sent "
+                        "while the node runs, and lost when it ends: start it again when nothing "
+                        "waits"
+                    )
             self._failing = False
         except EventError as error:
             if not self._failing:

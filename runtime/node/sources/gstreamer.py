@@ -15,6 +15,7 @@ from collections.abc import Generator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from denet.graph import Modality
 from denet.packages import absent, broken
@@ -23,15 +24,19 @@ from runtime.node.sources.base import Source
 from runtime.node.sources.frame import Item, Pixels, SourceError
 
 SINK = (
-    " ! videoconvert ! video/x-raw,format={RGB,GRAY8,GRAY16_LE}"
+    " ! videoconvert ! video/x-raw,format={RGB,GRAY8,GRAY16_LE,GRAY10_LE16,GRAY10_LE32}"
     " ! appsink name=denet max-buffers=2 drop=true sync=false"
 )
-"""Appended to a pipeline: the newest picture in main memory, in a form that this module knows."""
+"""Appended to a pipeline: the newest picture in main memory, in a form that this module knows.
+Grey of 10 bits is taken as it is: `videoconvert` would stretch it to 16, and so move its values."""
 
 FORMATS = {"RGB": (np.dtype(np.uint8), 3), "GRAY8": (np.dtype(np.uint8), 1)} | {
-    "GRAY16_LE": (np.dtype("<u2"), 1)
+    name: (np.dtype("<u2"), 1) for name in ("GRAY16_LE", "GRAY10_LE16")
 }
 """The numbers of a picture, and how many each pixel has."""
+
+PACKED = "GRAY10_LE32"
+"""Three pixels of 10 bits in each 32, from the lowest bits up."""
 
 SECOND = 1_000_000_000
 SLICE = SECOND // 10
@@ -113,12 +118,27 @@ class GStreamerSource(Source):
     def _pixels(self, sample: Any, buffer: Any) -> Pixels:
         caps = sample.get_caps().get_structure(0)
         height, width = caps.get_value("height"), caps.get_value("width")
-        dtype, channels = FORMATS[caps.get_value("format")]
         # Rows are padded to a multiple of four bytes.
         rows = np.frombuffer(buffer.extract_dup(0, buffer.get_size()), np.uint8)
-        rows = rows.reshape(height, -1)[:, : width * channels * dtype.itemsize]
+        rows = rows.reshape(height, -1)
+        if caps.get_value("format") == PACKED:
+            return unpacked_rows(rows, width)
+        dtype, channels = FORMATS[caps.get_value("format")]
+        rows = rows[:, : width * channels * dtype.itemsize]
         image: Pixels = np.ascontiguousarray(rows).view(dtype)
         return image.reshape(height, width, channels) if channels > 1 else image
+
+
+def unpacked_rows(rows: NDArray[np.uint8], width: int) -> NDArray[np.uint16]:
+    """Rows of `PACKED` as pixels (H, W) of 0 to 1023.
+
+    Args:
+        rows: (H, bytes of a row).
+        width: W.
+    """
+    words = rows.view("<u4")[..., None] >> np.array([0, 10, 20], np.uint32)
+    pixels: NDArray[np.uint16] = (words & 1023).astype(np.uint16).reshape(len(rows), -1)
+    return np.ascontiguousarray(pixels[:, :width])
 
 
 def import_gst() -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from runtime import BundleError
-from runtime.bundle.manifest import sealed
+from runtime.seal import sealed
 
 BRANCH = "onnx/fp32/branch_rgb.onnx"
 

@@ -254,3 +254,26 @@ def test_a_model_with_a_manifest_of_another_is_refused(copied: Path) -> None:
     edit_manifest(copied, halve)
     with Runtime.load(copied, "ort-cpu") as loaded, pytest.raises(BackendError, match="inputs"):
         loaded.embed({"rgb": np.zeros((8, 8), np.uint8)})
+
+
+def test_an_engine_that_fails_as_it_runs_is_one_error(copied: Path) -> None:
+    """Its inputs and outputs are right; a shape in the middle is not."""
+    path = "onnx/fp32/dem_rgb2nir.onnx"
+    model = onnx.load_from_string((copied / path).read_bytes())
+    model.graph.initializer.append(numpy_helper.from_array(np.array([7, 13], np.int64), "shape"))
+    first = model.graph.node[0]
+    model.graph.node.insert(0, helper.make_node("Reshape", [first.input[0], "shape"], ["turned"]))
+    model.graph.node.insert(1, helper.make_node("ReduceSum", ["turned"], ["lost"], keepdims=0))
+    model.graph.node.insert(2, helper.make_node("Add", [first.input[0], "lost"], ["moved"]))
+    model.graph.node[3].input[0] = "moved"
+    put_listed(copied, path, model.SerializeToString())
+    with Runtime.load(copied, "ort-cpu") as loaded, pytest.raises(BackendError) as raised:
+        loaded.check()
+    assert "dem_rgb2nir cannot be run" in str(raised.value)
+
+
+def test_names_that_are_no_text_are_refused(copied: Path) -> None:
+    content = (copied / BRANCH).read_bytes()
+    put_listed(copied, BRANCH, content.replace(b"branch_rgb", b"branch_\xff\xfeb"))
+    with Runtime.load(copied, "ort-cpu") as loaded, pytest.raises(BackendError):
+        loaded.prepare(RGB_NIR_TIR.states)

@@ -23,13 +23,13 @@ from runtime.bundle.manifest import (
     NormalizationSpec,
     Preprocessing,
     TensorSpec,
-    sealed,
 )
 from runtime.bundle.meaning import tensors
 from runtime.doctor import diagnosis
 from runtime.doctor.software import Software
 from runtime.machine import Machine, read_machine
 from runtime.machine.gpu import Gpu
+from runtime.seal import sealed
 from tests.runtime.machine.machines import become, write
 
 ENGINES = RGB_NIR_TIR.engines

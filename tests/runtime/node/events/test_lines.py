@@ -134,6 +134,34 @@ def test_a_file_that_somebody_removes_comes_again(tmp_path: Path) -> None:
     assert [line["time"] for line in lines(path)] == [1]
 
 
+def test_a_file_that_is_moved_away_stays_as_it_is(tmp_path: Path) -> None:
+    """As `logrotate` does it: with a new file in its place, or with none."""
+    path = tmp_path / "events.jsonl"
+    sink = LinesSink(LinesSettings(path=str(path)), print)
+    sink._write([event(0)])
+    path.rename(tmp_path / "first")
+    sink._write([event(1)])
+    path.rename(tmp_path / "second")
+    path.touch()
+    sink._write([event(2)])
+    sink.close()
+    for number, name in enumerate(("first", "second", "events.jsonl")):
+        assert [line["time"] for line in lines(tmp_path / name)] == [number]
+
+
+def test_a_foreign_file_in_its_place_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    said: list[str] = []
+    sink = LinesSink(LinesSettings(path=str(path)), said.append)
+    sink._write([event(0)])
+    path.unlink()
+    path.write_text("a letter")
+    sink._write([event(1)])
+    sink.close()
+    assert path.read_text() == "a letter"
+    assert "holds no events" in said[0]
+
+
 def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     places = {

@@ -172,6 +172,22 @@ def test_what_was_added_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
         present = found
 
 
+def test_a_file_that_is_moved_removed_or_replaced_is_noticed(tmp_path: Path) -> None:
+    path, other = tmp_path / "outbox.db", tmp_path / "other.db"
+    outbox = Outbox(path, MB)
+    outbox.add([("t", b"1")])
+    outbox.sync()
+    assert outbox.is_in_place()
+    path.rename(other)
+    assert not outbox.is_in_place()
+    path.touch()
+    assert not outbox.is_in_place()
+    other.replace(path)
+    assert outbox.is_in_place()
+    assert numbers(outbox) == [b"1"]
+    outbox.close()
+
+
 def test_a_disk_that_is_full_costs_no_message_that_was_there(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     outbox = Outbox(path, 50 * MB)

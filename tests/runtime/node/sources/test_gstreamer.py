@@ -17,7 +17,7 @@ from runtime.node.sources import (
     Frame,
     SourceError,
 )
-from runtime.node.sources.gstreamer import GStreamerSource
+from runtime.node.sources.gstreamer import GStreamerSource, unpacked_rows
 from tests.runtime.node.rtsp import system_python
 
 
@@ -59,6 +59,28 @@ def test_a_pipeline_gives_dated_pictures(caps: str, shape: tuple[int, ...], dtyp
         assert -0.1 < time.monotonic() - item.time < 10
         if item.sequence == 3:
             stop.set()
+
+
+@pytest.mark.usefixtures("gi_path")
+def test_grey_of_10_bits_keeps_its_values() -> None:
+    source = GStreamerSource(
+        "tir",
+        "videotestsrc num-buffers=1 pattern=gradient ! "
+        "video/x-raw,format=GRAY10_LE32,width=31,height=64,framerate=100/1",
+    )
+    frame = next(source.frames(threading.Event()))
+    assert isinstance(frame, Frame)
+    assert frame.image.shape == (64, 31)
+    assert 512 < frame.image.max() < 1024
+    assert np.all(frame.image == frame.image[:, :1])  # a gradient from above to below
+
+
+def test_packed_pixels() -> None:
+    pixels = np.random.default_rng(0).integers(0, 1024, (4, 7))
+    padded = np.pad(pixels, ((0, 0), (0, 2))).reshape(4, 3, 3)
+    words = [[sum(int(p) << (10 * i) for i, p in enumerate(w)) for w in row] for row in padded]
+    rows = np.array(words, "<u4").view(np.uint8).reshape(4, -1)
+    np.testing.assert_array_equal(unpacked_rows(rows, 7), pixels)
 
 
 @pytest.mark.usefixtures("gi_path")
