@@ -1,13 +1,13 @@
 """How many persons a detector finds in visible frames, in thermal ones, and in both together.
 
-    python measurements/detection.py MODEL FOLDER [--scores 0.2,0.3,0.5]
+    python measurements/detection.py MODEL FOLDER [--scores 0.2,0.3,0.5] [--overlap 0.5] [--windows]
 
 FOLDER has `frames/RGB`, `frames/TI` (registered pixel by pixel) and `boxes.jsonl`: lines with the
 `frame` of a person and their `box`, which is the window of a HOG detector: 64 x 128 pixels of it
-have a margin of 16 on each side (Dalal and Triggs, 2005), which is taken off first. A person
-counts as found if a box overlaps what is left by half (intersection over union), each box for one
-person. Boxes of others are not counted as wrong: nobody has said that all persons are in the file.
-The result is Markdown, for docs/detector.md.
+have a margin of 16 on each side (Dalal and Triggs, 2005), which is taken off first, unless
+`--windows` is given. A person counts as found if a box overlaps what is left by half (intersection
+over union; `--overlap`), each box for one person. Boxes of others are not counted as wrong: nobody
+has said that all persons are in the file. The result is Markdown, for docs/detector.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,6 @@ from runtime.node.boxes.overlap import overlaps
 from runtime.node.sources import Frame
 from runtime.node.sources.folder import Recording, read_pixels
 
-OVERLAP = 0.5
 MARGIN = (16 / 64, 16 / 128)
 """Of a window, in shares of its width and height, on each side."""
 
@@ -46,13 +45,15 @@ class Recall:
     frames: int
 
 
-def persons(folder: Path) -> dict[str, list[list[float]]]:
+def persons(folder: Path, windows: bool) -> dict[str, list[list[float]]]:
     """The boxes of each frame that is there, by its name."""
     known: dict[str, list[list[float]]] = defaultdict(list)
     for line in (folder / "boxes.jsonl").read_text().splitlines():
         found = json.loads(line)
         if (folder / "frames" / "RGB" / found["frame"]).exists():
-            known[Path(found["frame"]).stem].append(_without_margin(*found["box"]))
+            known[Path(found["frame"]).stem].append(
+                found["box"] if windows else _without_margin(*found["box"])
+            )
     return dict(known)
 
 
@@ -61,14 +62,14 @@ def _without_margin(left: float, top: float, right: float, bottom: float) -> lis
     return [left + x, top + y, right - x, bottom - y]
 
 
-def matched(known: Sequence[Sequence[float]], boxes: Sequence[Box]) -> int:
+def matched(known: Sequence[Sequence[float]], boxes: Sequence[Box], overlap: float) -> int:
     """How many persons have a box of their own: pairs are taken by their overlap, best first."""
     rows = np.array([[b.left, b.top, b.right, b.bottom] for b in boxes], float).reshape(-1, 4)
     shares = [(s, i, j) for i, box in enumerate(known) for j, s in enumerate(_shares(box, rows))]
     people: set[int] = set()
     taken: set[int] = set()
     for share, i, j in sorted(shares, reverse=True):
-        if share >= OVERLAP and i not in people and j not in taken:
+        if share >= overlap and i not in people and j not in taken:
             people.add(i)
             taken.add(j)
     return len(people)
@@ -79,18 +80,23 @@ def _shares(box: Sequence[float], rows: np.ndarray) -> list[float]:
     return shares
 
 
-def measure(model: Path, folder: Path, score: float) -> dict[tuple[Modality, ...], Recall]:
+def measure(
+    model: Path,
+    folder: Path,
+    known: Mapping[str, Sequence[Sequence[float]]],
+    score: float,
+    overlap: float,
+) -> dict[tuple[Modality, ...], Recall]:
     """Recall by each of `CHOICES`."""
     finder = DetectorFinder(
         DetectorSettings(model=str(model), score=score), ("rgb", "tir"), None, {}, None
     )
-    known = persons(folder)
     totals = {choice: [0, 0, 0] for choice in CHOICES}
     for sample in Recording(folder / "frames", 1).samples:
         frames = {m: Frame(m, 0.0, read_pixels(path), 0) for m, path in sample.files.items()}
         for choice, total in totals.items():
             boxes = [d.box for d in finder.detect({m: frames[m] for m in choice})]
-            found = matched(known.get(sample.name, []), boxes)
+            found = matched(known.get(sample.name, []), boxes, overlap)
             for i, count in enumerate((found, len(boxes), int(found > 0))):
                 total[i] += count
     return {choice: Recall(*total) for choice, total in totals.items()}
@@ -101,15 +107,19 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scores", default="0.2,0.3,0.5")
+    parser.add_argument("--overlap", type=float, default=0.5)
+    parser.add_argument("--windows", action="store_true", help="with their margin")
     chosen = parser.parse_args()
-    known = persons(chosen.folder)
+    known = persons(chosen.folder, chosen.windows)
     people = sum(map(len, known.values()))
     cpu = read_machine().cpu.model
     print(f"{chosen.model.name}, {people} persons in {len(known)} frames, {cpu}\n")
     print("| score | sensors | persons found | in frames | boxes |")
     print("|---|---|---|---|---|")
     for score in map(float, chosen.scores.split(",")):
-        for choice, found in measure(chosen.model, chosen.folder, score).items():
+        for choice, found in measure(
+            chosen.model, chosen.folder, known, score, chosen.overlap
+        ).items():
             share = f"{found.found} of {people} ({100 * found.found / people:.0f} %)"
             print(
                 f"| {score} | {'+'.join(choice)} | {share} | {found.frames} of {len(known)} "
