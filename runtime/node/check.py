@@ -18,8 +18,8 @@ from denet.errors import DenetError
 from denet.graph import Modality
 from denet.pixels import range_misfit
 from runtime.gallery import Gallery, open_gallery
-from runtime.node.boxes.finder import open_finder
-from runtime.node.boxes.homography import read_views
+from runtime.node.boxes.finder import Surroundings, describe, open_finder
+from runtime.node.boxes.homography import Views, read_views
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings, open_sinks
 from runtime.node.events.event_file import check_event_file
@@ -70,10 +70,17 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
             if (found := tried(f"sources.{m}", look)) is not None:
                 first[m] = found
         boxes = settings.boxes
-        tried("boxes", lambda: open_finder(boxes, settings.timing.tolerance))
+        views: Views | None = None
         if boxes.calibration is not None:
             path = Path(boxes.calibration)
-            tried("boxes.calibration", lambda: read_views(path))
+            views = tried("boxes.calibration", lambda: read_views(path))
+        threads = settings.model.threads
+        around = Surroundings(tuple(settings.sources), views, settings.ranges, threads)
+        finder = tried(
+            "boxes", lambda: open_finder(boxes, settings.timing.tolerance, around=around)
+        )
+        for line in describe(finder) if finder is not None else ():
+            notify(line)
         gallery: Gallery | None = None
         if settings.gallery is not None:
             url = settings.gallery.url

@@ -12,7 +12,7 @@ from denet.secrets import redacted
 from runtime.gallery import open_gallery
 from runtime.node.announcer import Announcer
 from runtime.node.backlog import Backlog
-from runtime.node.boxes.finder import Persons, open_finder
+from runtime.node.boxes.finder import Persons, Surroundings, describe, open_finder
 from runtime.node.boxes.homography import read_views
 from runtime.node.cutter import Cutter
 from runtime.node.embedder import Embedder
@@ -83,7 +83,6 @@ class Node:
         self._page: StatusPage | None = None
         with ExitStack() as opened:
             given = open_sources(settings.sources)
-            finder = open_finder(settings.boxes, settings.timing.tolerance, persons)
             calibration = settings.boxes.calibration
             views = None if calibration is None else read_views(Path(calibration))
             gallery = None
@@ -107,6 +106,11 @@ class Node:
                 serving, self._crops, settings.batches, announcer, notify, self._matches.add
             )
             opened.callback(self._embedder.close)
+            ranges = serving.runtime.preprocess.ranges
+            around = Surroundings(tuple(sources), views, ranges, settings.model.threads)
+            finder = open_finder(settings.boxes, settings.timing.tolerance, persons, around)
+            for line in describe(finder):
+                notify(line)
             inbox = Inbox(sources)
             self._feeds = [Feed(source, inbox) for source in sources.values()]
             self._intake = Intake(

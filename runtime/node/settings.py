@@ -147,8 +147,8 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
                 raise NodeError(
                     f"health.{m}.range16: write sources.{m}.range: it holds for what embeds, too"
                 )
-        if self.boxes.file is not None and self.boxes.call is not None:
-            raise NodeError("boxes: file and call exclude each other: remove one")
+        if len(finders := self.boxes.finders) > 1:
+            raise NodeError(f"boxes: {' and '.join(finders)} exclude each other: keep one")
         if self.gallery is not None:
             _check_gallery(self.gallery)
         for section, server in (("status", self.status), ("metrics", self.metrics)):

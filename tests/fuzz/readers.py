@@ -248,6 +248,26 @@ def boxes(_: Path, folder: Path) -> Reader:
     return Reader("boxes", (named, timed), in_file(path), lambda: read_boxes(path, 0.1), None)
 
 
+def detector(_: Path, folder: Path) -> Reader:
+    """A model from a stranger: loaded, run on a blank picture, and asked for persons."""
+    from runtime.node.boxes.detector.model import DetectorModel
+    from runtime.node.boxes.detector.settings import NetworkSettings
+    from tests.runtime.node.boxes.detector import models
+
+    path = folder / "detector.onnx"
+    person: models.Person = ((10.0, 10.0, 30.0, 50.0), 0.9, 0)
+    names = {"names": "{0: 'person', 1: 'dog'}"}
+    suppressed = models.model(path, {"o": models.suppressed([person], 4)}, metadata=names)
+    content = suppressed.read_bytes()
+    decoded = models.model(path, models.decoded([person], 3), frame_size=True).read_bytes()
+
+    def use() -> Any:
+        found = DetectorModel(NetworkSettings(model=str(path)), 1, "boxes.detector")
+        return found.find(np.zeros((64, 96), np.uint8), "tir", (0, 65535))
+
+    return Reader("detector", (content, decoded), in_file(path), use, None)
+
+
 def images(_: Path, folder: Path) -> Reader:
     from denet.images import read_image
     from runtime.preprocess import ImageError
@@ -286,6 +306,7 @@ READERS: dict[str, Made] = {
     "node.toml": node,
     "cameras": cameras,
     "boxes": boxes,
+    "detector": detector,
     "images": images,
 }
 """Every kind of file, by name."""

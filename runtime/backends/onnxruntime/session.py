@@ -72,17 +72,18 @@ class Pool:
 
 
 def open_session(
-    model: bytes, provider: Provider, name: str, *, literal: bool = False
+    model: bytes, provider: Provider, name: str, *, literal: bool = False, whole: bool = True
 ) -> ort.InferenceSession:
     """A session on the provider called "cpu", "cuda" or otherwise, in the shared pool, which must
     have been made.
 
     Args:
         model: a serialized ONNX model.
-        provider: what runs it, the whole of it.
+        provider: what runs it.
         name: of the engine, for messages.
         literal: quantize, dequantize and compute in float as the model says, step by step, instead
             of computing in int8: what another device would make of it, slowly.
+        whole: the provider has to run all of it; otherwise operators that it lacks run on the CPU.
 
     Raises:
         BackendError: it cannot be loaded there.
@@ -99,7 +100,7 @@ def open_session(
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if literal:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-    if not provider.is_cpu:
+    if whole and not provider.is_cpu:
         # Without this, operators that the GPU cannot run would silently go to the CPU.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     # The fallback would try again on the CPU, and print that.

@@ -1,16 +1,22 @@
-"""What finds persons in a frame: nothing, a file beside the recording, or an application."""
+"""What finds persons in a frame: nothing, a file beside the recording, an application, a detector,
+or motion."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
 from denet.graph import Modality
+from denet.pixels import Range
 from runtime.node.boxes.box import Box
 from runtime.node.boxes.box_file import checked_box, read_boxes
+from runtime.node.boxes.detector.finder import DetectorFinder
+from runtime.node.boxes.homography import Views
+from runtime.node.boxes.motion.finder import MotionFinder
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.errors import NodeError
 from runtime.node.sources.frame import Frame, Pixels
@@ -42,24 +48,60 @@ class PersonFunction:
         return [checked_box(box) for box in self._persons(pixels, time)]
 
 
-def open_finder(settings: BoxSettings, tolerance: float, persons: Persons | None = None) -> Finder:
+@dataclass(frozen=True)
+class Surroundings:
+    """What a finder has to know of its node.
+
+    Attributes:
+        modalities: that the node has sources of.
+        views: how they see the RGB frame; None if all show the same.
+        ranges: the values of black and white of 16-bit pixels, by modality.
+        threads: CPU threads of the process's pool; None for the cores that may be used.
+    """
+
+    modalities: Sequence[Modality] = ()
+    views: Views | None = None
+    ranges: Mapping[Modality, Range] = field(default_factory=dict)
+    threads: int | None = None
+
+
+def open_finder(
+    settings: BoxSettings,
+    tolerance: float,
+    persons: Persons | None = None,
+    around: Surroundings | None = None,
+) -> Finder:
     """What the configuration, or an application, says.
 
     Args:
         settings: the configuration.
         tolerance: seconds that a frame may lie off its line in a file.
         persons: what an application registers; goes before the configuration.
+        around: what a detector and motion need.
 
     Raises:
-        NodeError: a file or function is not there, or not as it should be.
+        NodeError: a file, function or model is not there, or not as it should be.
     """
+    around = around or Surroundings()
     if persons is not None:
         return PersonFunction(persons)
     if settings.call is not None:
         return PersonFunction(_imported(settings.call))
     if settings.file is not None:
         return read_boxes(Path(settings.file), tolerance)
+    if settings.detector is not None:
+        return DetectorFinder(
+            settings.detector, around.modalities, around.views, around.ranges, around.threads
+        )
+    if settings.motion is not None:
+        return MotionFinder(settings.motion, around.modalities, around.views, around.ranges)
     return whole_frames
+
+
+def describe(finder: Finder) -> list[str]:
+    """For a person: which detectors it runs, and what they were taken for."""
+    lines = finder.describe() if isinstance(finder, DetectorFinder) else []
+    return [f"boxes.detector: {line}" for line in lines]
 
 
 def _imported(setting: str) -> Persons:

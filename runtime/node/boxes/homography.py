@@ -58,27 +58,51 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """
         if self.homography is None:
             return box
-        corners = [(x, y) for x in (box.left, box.right) for y in (box.top, box.bottom)]
-        found = project(np.array(self.homography), np.array(corners, np.float64))
-        if not np.all(np.isfinite(found)):
-            return Box(0.0, 0.0, 0.0, 0.0)
-        (left, top), (right, bottom) = found.min(axis=0), found.max(axis=0)
-        return Box(float(left), float(top), float(right), float(bottom))
+        found = project(np.array(self.homography), _corners(box))
+        return _around(found) or Box(0.0, 0.0, 0.0, 0.0)
+
+    def locate(self, box: Box) -> Box | None:
+        """The upright box around a box of this frame, in the RGB one: the way back of `place`.
+
+        None where a corner is behind the RGB camera.
+        """
+        if self.homography is None:
+            return box
+        matrix = np.array(self.homography, np.float64)
+        # With a last entry above 0, what is in front has a depth above 0 on the way back, too.
+        return _around(project(np.linalg.inv(matrix / matrix[2, 2]), _corners(box), front=1.0))
 
 
 Views = Mapping[Modality, View]
 """By modality; that of `REFERENCE` has the size of the frame that boxes are given in."""
 
 
-def project(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+def project(
+    matrix: NDArray[np.float64], points: NDArray[np.float64], front: float | None = None
+) -> NDArray[np.float64]:
     """Points (N, 2) through a homography: (N, 2), and NaN for what is behind the camera.
 
-    In front is where the origin of the frame is.
+    Args:
+        matrix: 3 x 3.
+        points: that are projected.
+        front: sign of the depth of what is in front; None for that of the frame's origin.
     """
     raised = np.column_stack((points, np.ones(len(points)))) @ matrix.T
-    depth = raised[:, 2] * np.sign(matrix[2, 2])
+    depth = raised[:, 2] * (np.sign(matrix[2, 2]) if front is None else front)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(depth[:, None] > 0, raised[:, :2] / raised[:, 2:], np.nan)
+
+
+def _corners(box: Box) -> NDArray[np.float64]:
+    return np.array([(x, y) for x in (box.left, box.right) for y in (box.top, box.bottom)], float)
+
+
+def _around(points: NDArray[np.float64]) -> Box | None:
+    """The upright box around points; None if one of them is nowhere."""
+    if not np.all(np.isfinite(points)):
+        return None
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return Box(float(left), float(top), float(right), float(bottom))
 
 
 def read_views(path: Path, modalities: Sequence[Modality] = tuple(FOLDERS)) -> dict[Modality, View]:

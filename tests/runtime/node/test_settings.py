@@ -176,7 +176,7 @@ host = "192.0.2.1"
     )
     assert done.exit_code == 2
     lines = done.stderr.splitlines()
-    starts = ["sources.rgb", "sources.nir", "sources.tir", "boxes.call", "boxes.calibration"]
+    starts = ["sources.rgb", "sources.nir", "sources.tir", "boxes.calibration", "boxes.call"]
     starts += ["gallery", "model", "events", "metrics", "status page"]
     assert [line.split(": ")[1] for line in lines] == starts
     assert "Traceback" not in done.output
