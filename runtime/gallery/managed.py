@@ -77,6 +77,8 @@ class ManagedGallery(Gallery, Protocol):
             GalleryError: somebody was enrolled here already, or it cannot be written.
         """
 
+    def __enter__(self) -> ManagedGallery: ...
+
 
 def filled(found: Holding, like: Holding, name: Path | str) -> Holding:
     """What a gallery says that has got all of another, but for its entries.

@@ -120,7 +120,9 @@ def _storage(name: str | None) -> Storage | None:
 
 def _path(setting: str) -> Path:
     if is_central(setting):
-        raise GalleryError(f"{setting}: is in PostgreSQL: this is for files")
+        raise GalleryError(
+            f"{setting}: is in PostgreSQL: this is for files (`denet gallery move` makes one of it)"
+        )
     match = _SCHEME.fullmatch(setting)
     scheme, rest = (match[1].lower(), match[2]) if match else ("file", setting)
     if scheme not in SCHEMES:

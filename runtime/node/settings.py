@@ -69,7 +69,7 @@ class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Whom the node knows.
 
     Attributes:
-        url: of the gallery, as "file:gallery.db".
+        url: of the gallery, as "file:gallery.db", or "postgresql://USER@HOST/DATABASE".
         scores: file of `denet gallery calibrate`; without it matches are ordered by cosine.
         fmr: the greatest false-match rate of a match; needs `scores`.
         threshold: the least cosine of a match, without `scores`.

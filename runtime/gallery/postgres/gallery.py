@@ -18,13 +18,14 @@ from runtime.gallery.database import Holding
 from runtime.gallery.managed import Erased, filled, unknown
 from runtime.gallery.names import spelled
 from runtime.gallery.postgres.address import Address
+from runtime.gallery.postgres.approximate import Recall, make_indexes, measure_recall
 from runtime.gallery.postgres.connecting import GONE, Connection, connect, in_plain_words
 from runtime.gallery.postgres.erasing import rewritten
 from runtime.gallery.postgres.following import Follower
 from runtime.gallery.postgres.guard import Guard
 from runtime.gallery.postgres.holding import read_holding, update_holding
 from runtime.gallery.postgres.rows import read_rows, write_rows
-from runtime.gallery.postgres.searching import EF_SEARCH, search_in_database
+from runtime.gallery.postgres.searching import search_in_database, use_indexes
 from runtime.gallery.postgres.tables import LARGEST_DIM, found, give_roles, make_tables
 from runtime.gallery.postgres.transactions import snapshot
 from runtime.gallery.rows import Enrolments, EntryRows, check_all, digests_of, sealed_rows
@@ -200,6 +201,17 @@ class PostgresGallery:
         with self._connected() as connection:
             return give_roles(connection, self.address, reads, enrols)
 
+    def index(self, queries: int) -> Recall:
+        """Make indexes for approximate search, and measure by so many searches what it misses.
+
+        Raises:
+            GalleryError: there can be none.
+        """
+        with self._connected() as connection:
+            holding = read_holding(connection, self.address)
+            make_indexes(connection, holding, self.address)
+            return measure_recall(connection, holding, self.address, queries)
+
     def close(self) -> None:
         """See `base.Gallery`."""
         with self._lock:
@@ -255,8 +267,7 @@ class PostgresGallery:
                     return [[] for _ in states]
                 holding.space.require(space, self.address.name)
                 if self.address.search == "approximate":
-                    connection.execute(f"SET LOCAL hnsw.ef_search = {EF_SEARCH}")
-                    connection.execute("SET LOCAL hnsw.iterative_scan = strict_order")
+                    use_indexes(connection, self.address)
                 matches = []
                 for query, state in zip(queries, states, strict=True):
                     self._guard.progress(ANSWER)

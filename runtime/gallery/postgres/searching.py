@@ -27,7 +27,8 @@ from runtime.gallery.postgres.tables import OTHER, PARTITIONS, TYPES
 from runtime.gallery.ranking import matches_of
 from runtime.gallery.rows import EntryRows, checked
 from runtime.gallery.scores import Scores
-from runtime.gallery.storage import STORED_UNIT, Storage
+from runtime.gallery.space import GalleryError
+from runtime.gallery.storage import STORED_UNIT
 
 SPARE = 16
 """Entries of each state beyond four for each identity that is asked for."""
@@ -38,28 +39,38 @@ DEEPER = 4
 EF_SEARCH = 200
 """Entries that an approximate search keeps in view (`hnsw.ef_search`)."""
 
+SUFFIX = "_approximate"
+"""Behind the name of a partition, that of its index."""
+
 _SELECT = (
-    "(SELECT {columns}, {product} AS product FROM {table} WHERE state = {state} "
+    "(SELECT {columns}, {distance} AS distance FROM {table} WHERE state = {state} "
     "ORDER BY {order} LIMIT {limit})"
 )
 
-_TEXTS = frozenset({"identity", "state", "source", "metadata"})
-"""Of `COLUMNS`."""
-
 
 @dataclass(frozen=True)
-class _Asked:
+class _Best:
     """What was got of the entries of one state.
 
     Attributes:
-        rows: as the database has them, the best first.
-        least: the product of the last.
+        found: the best of them, as the database orders them.
+        least: the product of the last with the query, as the database has it.
         whole: whether there are no more.
     """
 
-    rows: list[tuple[Any, ...]]
+    found: EntryRows
     least: float
     whole: bool
+
+    def settles(self, query: NDArray[np.float32], slack: float, top: int) -> bool:
+        """Whether nothing that was left out can be of the `top` best identities: its product would
+        be greater."""
+        if self.whole:
+            return True
+        most = self.least + slack + STORED_UNIT * abs(self.least) / (1 - STORED_UNIT)
+        cosines = np.einsum("ij,j->i", self.found.embeddings, query)
+        sure = {row[1] for row, c in zip(self.found.stored, cosines, strict=True) if c > most}
+        return len(sure) >= top
 
 
 def search_in_database(
@@ -89,45 +100,47 @@ def search_in_database(
     exact = address.search != "approximate"
     slack = _slack(holding, query)
     limit = 4 * top + SPARE
+    kind = TYPES[holding.storage] + ("" if exact else f"({holding.space.dim})")
+    vector = "[" + ",".join(map(repr, query.tolist())) + "]"
     unsettled = _tables(connection)
-    rows: list[tuple[Any, ...]] = []
+    parts: list[EntryRows] = []
     while unsettled:
-        asked = _ask(connection, holding.storage, query, unsettled, limit, exact=exact)
+        statement = _statement(kind, unsettled, limit, exact=exact)
+        cursor = connection.execute(statement, {"query": vector}, binary=True)
+        best = _by_state(cursor.fetchall(), limit, holding, address)
         left = []
         for table, name in unsettled:
-            mine = asked.get(name, _Asked([], -np.inf, whole=True))
-            if mine.whole or not exact or _settled(mine, holding, address, query, slack, top):
-                rows += mine.rows
+            mine = best.get(name)
+            if mine is None:
+                continue
+            if not exact or mine.settles(query, slack, top):
+                parts.append(mine.found)
             else:
                 left.append((table, name))
         unsettled, limit = left, DEEPER * limit
-    found = _entries(sorted(rows, key=lambda row: int(row[0])), holding, address)
-    index = _index(found, holding)
+    index, names = _index(parts, holding)
     try:
-        names = {n: row[1].decode() for n, row in zip(index.identities, found.stored, strict=True)}
         cosines = index.cosines(query[None])[0]
         return matches_of(index, names, cosines, state, top, scores)
     finally:
         index.close()
 
 
-def _settled(
-    asked: _Asked,
-    holding: Holding,
-    address: Address,
-    query: NDArray[np.float32],
-    slack: float,
-    top: int,
-) -> bool:
-    """Whether nothing that was left out can be among the best: it would have a greater product."""
-    found = _entries(asked.rows, holding, address)
-    index = _index(found, holding)
-    try:
-        cosines = index.cosines(query[None])[0]
-    finally:
-        index.close()
-    most = asked.least + slack + STORED_UNIT * abs(asked.least) / (1 - STORED_UNIT)
-    return len(set(index.identities[cosines > most].tolist())) >= top
+def use_indexes(connection: Connection, address: Address) -> None:
+    """Search by the indexes until the transaction ends.
+
+    Raises:
+        GalleryError: there are none.
+    """
+    table = next(iter(PARTITIONS)) + SUFFIX
+    there = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
+    if there is None or there[0] is None:
+        raise GalleryError(
+            f"{address.name}: has no index to search approximately by: make one with "
+            "`denet gallery index`, or search=database"
+        )
+    connection.execute(f"SET LOCAL hnsw.ef_search = {EF_SEARCH}")
+    connection.execute("SET LOCAL hnsw.iterative_scan = strict_order")
 
 
 def _slack(holding: Holding, query: NDArray[np.float32]) -> float:
@@ -148,57 +161,59 @@ def _tables(connection: Connection) -> list[tuple[str, str]]:
     return known + [(OTHER, str(row[0])) for row in others]
 
 
-def _ask(
-    connection: Connection,
-    storage: Storage,
-    query: NDArray[np.float32],
-    tables: Sequence[tuple[str, str]],
-    limit: int,
-    *,
-    exact: bool,
-) -> dict[str, _Asked]:
-    vector = sql.Literal("[" + ",".join(map(repr, query.tolist())) + "]")
-    distance = sql.SQL("embedding <#> {}::{}").format(vector, sql.SQL(TYPES[storage]))
+def _statement(
+    kind: str, tables: Sequence[tuple[str, str]], limit: int, *, exact: bool
+) -> sql.Composed:
+    """The best of each state in one statement; its parameter is `query`."""
+    stored_as = "embedding" if exact else f"embedding::{kind}"  # as the index has it
     # An index, which would make it approximate, is of the distance alone: not of a sum with it.
-    order = sql.SQL("({}) + 0, id").format(distance) if exact else distance
-    parts = [
+    distance = f"({stored_as} <#> %(query)s::{kind})" + (" + 0" if exact else "")
+    return sql.SQL(" UNION ALL ").join(
         sql.SQL(_SELECT).format(
             columns=sql.SQL(COLUMNS),
-            product=sql.SQL("-({})").format(distance),
+            distance=sql.SQL(distance),
             table=sql.Identifier(table),
             state=sql.Literal(state),
-            order=order,
+            order=sql.SQL("distance, id" if exact else "distance"),
             limit=sql.Literal(limit),
         )
         for table, state in tables
-    ]
-    cursor = connection.execute(sql.SQL(" UNION ALL ").join(parts), binary=True)
-    texts = [number for number, name in enumerate(COLUMNS.split(", ")) if name in _TEXTS]
-    found: dict[str, list[tuple[Any, ...]]] = {}
-    for row in cursor:
-        values = list(row)
-        for number in texts:
-            values[number] = values[number].encode()
-        found.setdefault(row[2], []).append(tuple(values))
-    return {
-        name: _Asked([row[:-1] for row in rows], float(rows[-1][-1]), len(rows) < limit)
-        for name, rows in found.items()
-    }
-
-
-def _entries(rows: Sequence[tuple[Any, ...]], holding: Holding, address: Address) -> EntryRows:
-    return checked(stored(rows, holding, address), holding, address.name)
-
-
-def _index(found: EntryRows, holding: Holding) -> Index:
-    """Of some entries; the number of an identity is that of its name among them."""
-    index = Index(holding.space.dim)
-    numbers: dict[bytes, int] = {}
-    identities = [numbers.setdefault(row[1], len(numbers)) for row in found.stored]
-    index.extend(
-        found.embeddings,
-        np.array([row[0] for row in found.stored], np.int64),
-        np.array(identities, np.int64),
-        found.states,
     )
-    return index
+
+
+def _by_state(
+    rows: Sequence[tuple[Any, ...]], limit: int, holding: Holding, address: Address
+) -> dict[str, _Best]:
+    groups: dict[str, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        groups.setdefault(row[2], []).append(row)
+    best = {}
+    for name, group in groups.items():
+        bare = [
+            tuple(value.encode() if isinstance(value, str) else value for value in row[:-1])
+            for row in group
+        ]
+        found = checked(stored(bare, holding, address), holding, address.name)
+        best[name] = _Best(found, -float(group[-1][-1]), len(group) < limit)
+    return best
+
+
+def _index(parts: Sequence[EntryRows], holding: Holding) -> tuple[Index, dict[int, str]]:
+    """Of some entries, in the order of their ids; the names of their identities."""
+    rows = [
+        (row[0], row[1], state, vector)
+        for part in parts
+        for row, state, vector in zip(part.stored, part.states, part.embeddings, strict=True)
+    ]
+    rows.sort(key=lambda row: row[0])
+    numbers: dict[bytes, int] = {}
+    identities = [numbers.setdefault(row[1], len(numbers)) for row in rows]
+    index = Index(holding.space.dim)
+    if rows:
+        index.extend(
+            np.stack([row[3] for row in rows]),
+            np.array([row[0] for row in rows], np.int64),
+            np.array(identities, np.int64),
+            [row[2] for row in rows],
+        )
+    return index, {number: name.decode() for name, number in numbers.items()}
