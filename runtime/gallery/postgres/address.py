@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from denet.reading import read_text
-from denet.secrets import remember_secret, remember_secrets_of
+from denet.secrets import remember_secret
 from runtime.gallery.space import GalleryError
 
 Search = Literal["mirror", "database", "approximate"]
@@ -31,7 +31,7 @@ class Address:
     """A gallery in PostgreSQL.
 
     Attributes:
-        name: the setting as messages show it: without options.
+        name: the setting as messages show it: without user and options.
         host: of the server, or the folder of its socket.
         port: of the server.
         database: where the gallery is.
@@ -95,16 +95,17 @@ def read_address(setting: str) -> Address:
     Raises:
         GalleryError: it names none, or its password cannot be read.
     """
-    remember_secrets_of(setting)
     try:
         parts = urlsplit(setting)
         port = parts.port or 5432
     except ValueError as error:
-        raise GalleryError(f"{setting}: is no address of a database ({error}): {FORM}") from None
+        shown = setting.rpartition("@")[2]
+        raise GalleryError(f"{shown}: is no address of a database ({error}): {FORM}") from None
     if parts.password is not None:
+        remember_secret(parts.password)
         raise GalleryError(
-            f"{_shown(parts)}: has a password in it: end it with ?password_file=PATH or "
-            "?password_env=NAME instead"
+            f"{_shown(parts)}: has a password in it: give its file with the option password_file, "
+            "or its variable with password_env"
         )
     options = _options(parts)
     host, database = options.get("host") or parts.hostname or "", unquote(parts.path[1:])
@@ -122,7 +123,7 @@ def read_address(setting: str) -> Address:
     if ca is not None:
         read_text(Path(ca), GalleryError)  # libpq's message would not say what is wrong with it
     return Address(
-        name=_shown(parts) + (f"?schema={schema}" if "schema" in options else ""),
+        name=_shown(parts) + (f" (schema {schema})" if "schema" in options else ""),
         host=host,
         port=port,
         database=database,
@@ -135,12 +136,8 @@ def read_address(setting: str) -> Address:
 
 
 def _shown(parts: SplitResult) -> str:
-    user = f"{parts.username}@" if parts.username else ""
-    try:
-        port = "" if parts.port is None else f":{parts.port}"
-    except ValueError:
-        port = ""
-    return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"
+    """A setting without its user and its options, which messages would hide."""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _options(parts: SplitResult) -> dict[str, str]:

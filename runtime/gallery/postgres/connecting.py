@@ -21,11 +21,11 @@ GONE = (psycopg.OperationalError, psycopg.InterfaceError)
 """What says that the server, or the way to it, is gone; a later try may be better."""
 
 _UNREACHABLE = (
-    ("certificate verify failed", "its authority is unknown here: name it with ?ca=FILE"),
+    ("certificate verify failed", "its authority is unknown: give its file with the option ca"),
     ("does not match host name", "connect to the name that its certificate has"),
     ("does not support SSL", "a password and people's data go over TLS, except on loopback"),
     ("password authentication failed", "check the user and the password file"),
-    ("no password supplied", "end the address with ?password_file=PATH or ?password_env=NAME"),
+    ("no password supplied", "give it with the option password_file or password_env"),
     ("pg_hba.conf", "the server lets nobody in from here as this user and in this way"),
 )
 """What to do about a connection that is refused, by a part of the reason."""
@@ -65,6 +65,8 @@ def connect(address: Address) -> Connection:
         names = sql.SQL(", ").join(map(sql.Identifier, path))
         connection.execute(sql.SQL("SET search_path = {}").format(names))
         connection.execute(f"SET lock_timeout = '{PATIENCE}s'")
+        # It compiles for longer than it saves, once a gallery is large enough for it.
+        connection.execute("SET jit = off")
         # What is acknowledged lasts, whatever was set for the role.
         connection.execute(
             "SELECT set_config('synchronous_commit', 'on', false) "

@@ -118,8 +118,8 @@ def found(connection: Connection, address: Address) -> bool:
         version = None
     if version is None:
         raise GalleryError(
-            f"{address.name}: the table {address.schema}.gallery is not a gallery of denet: name "
-            "another schema with ?schema=NAME"
+            f"{address.name}: the table {address.schema}.gallery is not a gallery of denet, or is "
+            "damaged: give another schema with the option schema, or restore a backup"
         )
     if version[0] != VERSION:
         raise GalleryError(

@@ -108,6 +108,12 @@ class Server:
             **as_nobody(),  # type: ignore[call-overload]
         )
 
+    def own(self) -> None:
+        """Let the server's user have what was put into its folder."""
+        if os.geteuid() == 0:
+            for path in self.folder.rglob("*"):
+                os.chown(path, NOBODY, NOBODY)
+
     def start(self) -> None:
         settings = [word for setting in self._settings for word in ("-c", setting)]
         with self._log.open("ab") as log:
