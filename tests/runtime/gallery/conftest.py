@@ -72,6 +72,14 @@ def fresh(
 
 
 @pytest.fixture
-def gallery(fresh: Callable[[], str]) -> Iterator[Gallery]:
+def gallery(path: Path) -> Iterator[Gallery]:
+    """In a file. Tests of what every gallery does take `each_gallery` for it."""
+    with open_gallery(str(path), create=True, storage="float32") as opened:
+        yield opened
+
+
+@pytest.fixture
+def each_gallery(fresh: Callable[[], str]) -> Iterator[Gallery]:
+    """In a file, and in PostgreSQL, searched in memory and there."""
     with open_gallery(fresh(), create=True, storage="float32") as opened:
         yield opened

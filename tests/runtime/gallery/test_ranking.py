@@ -60,6 +60,12 @@ def brute_force(
     return list(best.values())[:top]
 
 
+@pytest.fixture
+def gallery(each_gallery: Gallery) -> Gallery:
+    """Every kind, in place of a file alone."""
+    return each_gallery
+
+
 @relaxed
 @given(
     rows=enrolled,
