@@ -81,7 +81,14 @@ class Gallery(Protocol):
 
     The score of an identity is that of its best entry. A gallery may be called from several
     threads; calls take turns.
+
+    Attributes:
+        stale: why what is found may be old: the gallery is elsewhere and cannot be reached; "" if
+            it is not.
     """
+
+    @property
+    def stale(self) -> str: ...
 
     def enrol(self, space: Space, enrolments: Sequence[Enrolment]) -> list[int]:
         """Keep all of `enrolments`, or none. When this returns they last: through `kill -9`, and

@@ -9,9 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from denet.graph import State
 from runtime.gallery.base import Enrolment
 from runtime.gallery.database import LARGEST_DIM
 from runtime.gallery.names import checked_name
+from runtime.gallery.scores import Scores
 from runtime.gallery.space import GalleryError, Space
 
 LONGEST_TEXT = 1 << 20
@@ -66,6 +68,26 @@ def check_enrolments(
     return names, check_embeddings(
         space, np.stack([e.embedding for e in enrolments]), len(enrolments)
     )
+
+
+def check_search(
+    space: Space,
+    embeddings: ArrayLike,
+    states: Sequence[State],
+    top: int,
+    scores: Scores | None,
+) -> NDArray[np.float32]:
+    """What `base.Gallery.search` is asked with, as (Q, dim) float32.
+
+    Raises:
+        GalleryError: it cannot be searched for.
+    """
+    if top < 1:
+        raise GalleryError(f"the {top} best were asked for: ask for at least 1")
+    queries = check_embeddings(space, embeddings, len(states))
+    if scores is not None:
+        scores.space.require(space, scores.name)
+    return queries
 
 
 def metadata_text(enrolment: Enrolment) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +33,9 @@ gallery = typer.Typer(
 GalleryArg = Annotated[
     str,
     typer.Argument(
-        metavar="GALLERY", help="The gallery's file: [b]gallery.db[/b], or file:gallery.db."
+        metavar="GALLERY",
+        help="The gallery's file: [b]gallery.db[/b], or file:gallery.db; or "
+        "postgresql://USER@HOST/DATABASE.",
     ),
 ]
 
@@ -178,7 +181,7 @@ def remove(
         typer.Option(help="Entry to remove alone; [b]list --identity[/b] shows them."),
     ] = None,
 ) -> None:
-    """Forget an identity: overwrite its embeddings in the file."""
+    """Forget an identity, or one entry of it."""
     from runtime.gallery.opening import open_gallery
 
     with open_gallery(setting) as opened:
@@ -193,7 +196,7 @@ def backup(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace a gallery at OUT.")] = False,
 ) -> None:
-    """Copy a gallery, which may be in use, and see that the copy is whole."""
+    """Copy a gallery's file, which may be in use, and see that the copy is whole."""
     from denet.outputs import check_output
     from runtime.gallery.copying import BACKUP
     from runtime.gallery.opening import open_file
@@ -209,11 +212,117 @@ def backup(
 @reported()
 def check(setting: GalleryArg) -> None:
     """Read all of a gallery, and see that nothing in it is damaged."""
-    from runtime.gallery.opening import open_file
+    from runtime.gallery.opening import open_gallery
 
-    with open_file(setting, read_only=True) as opened:
+    with open_gallery(setting, read_only=True) as opened:
         count = opened.check()
     say(f"{setting}: whole, entries: {count}")
+
+
+@gallery.command("move")
+@reported()
+def move(
+    source: GalleryArg,
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A gallery that is new: a file, or PostgreSQL.")
+    ],
+) -> None:
+    """Copy all of a gallery to another place, with its ids, and see that it is whole there."""
+    from runtime.gallery.managed import move as copy
+    from runtime.gallery.opening import check_setting, open_gallery
+
+    with open_gallery(source, read_only=True) as old:
+        with old.whole() as (holding, _):
+            storage = None if holding.bare else holding.storage
+        check_setting(target, storage)
+        with open_gallery(target, create=True, storage=storage) as new:
+            count = copy(old, new)
+    say(f"{source}: copied to {target}, entries: {count}; it is still there: delete it yourself")
+
+
+@gallery.command("expire")
+@reported()
+def expire(
+    setting: GalleryArg,
+    days: Annotated[float, typer.Option(min=0, help="Age of what is forgotten, in days.")],
+) -> None:
+    """Forget the entries whose samples are older than some days."""
+    from runtime.gallery.opening import open_gallery
+
+    with open_gallery(setting) as opened:
+        count = opened.expire(time.time() - 86400 * days)
+    say(f"{setting}: entries older than {days:g} days removed: {count}")
+
+
+@gallery.command("erase")
+@reported()
+def erase(
+    setting: GalleryArg,
+    identity: Annotated[str, typer.Argument(help="Identity to forget for good.")],
+    as_json: JsonOpt = False,
+) -> None:
+    """Forget an identity, write the gallery's files anew without it, and say what remains."""
+    from runtime.gallery.opening import open_gallery
+
+    with open_gallery(setting) as opened:
+        erased = opened.erase(identity)
+    if as_json:
+        print_json(
+            {
+                "gallery": setting,
+                "identity": identity,
+                "erased": erased.entries,
+                "overwritten": erased.overwritten,
+                "remains": list(erased.remains),
+            }
+        )
+        return
+    say(f"{setting}: entries of {identity} erased: {erased.entries}")
+    say("What may still hold this person, and is yours to see to:")
+    for place in erased.remains:
+        say(f"- {place}")
+
+
+@gallery.command("roles")
+@reported()
+def roles(
+    setting: GalleryArg,
+    reads: Annotated[str, typer.Option("--read", help="Role that may search.")] = "denet_read",
+    enrols: Annotated[
+        str, typer.Option("--enrol", help="Role that may enrol, too.")
+    ] = "denet_enrol",
+) -> None:
+    """Let roles of PostgreSQL use a gallery: one that reads, and one that enrols."""
+    from runtime.gallery.opening import open_central
+
+    with open_central(setting) as opened:
+        made = opened.give_roles(reads, enrols)
+    new = f" (made: {', '.join(made)})" if made else ""
+    say(f"{setting}: {reads} may search, {enrols} may enrol, too{new}")
+
+
+@gallery.command("index")
+@reported()
+def index(
+    setting: GalleryArg,
+    queries: Annotated[
+        int, typer.Option(min=1, help="Searches by which recall is measured.")
+    ] = 100,
+    as_json: JsonOpt = False,
+) -> None:
+    """Make indexes for search=approximate in PostgreSQL, and measure what such a search misses."""
+    from runtime.gallery.opening import open_central
+
+    with open_central(setting) as opened:
+        recall = opened.index(queries)
+    if as_json:
+        print_json({"gallery": setting, "recall": asdict(recall)})
+        return
+    say(
+        f"{setting}: an approximate search finds {100 * recall.mean:.1f} % of the 10 best (at "
+        f"least {100 * recall.least:.0f} % in {recall.queries} searches) in "
+        f"{1e3 * recall.approximate:.1f} ms; an exact one takes {1e3 * recall.exact:.1f} ms"
+    )
 
 
 def sightings(

@@ -174,7 +174,7 @@ def read_holding(connection: sqlite3.Connection, path: Path) -> Holding:
         storage = next(known for known in STORAGES if known.encode() == stored)
         space = Space(dim, checkpoint.decode(), projection.decode())
         holding = Holding(chance, space, storage, removals, last, count, total)
-        if _digest(holding) != digest or not 0 <= dim <= LARGEST_DIM:
+        if holding_digest(holding) != digest or not 0 <= dim <= LARGEST_DIM:
             raise ValueError
     except (ValueError, TypeError, AttributeError, StopIteration, struct.error):
         raise GalleryError(
@@ -198,12 +198,13 @@ def write_holding(connection: sqlite3.Connection, holding: Holding) -> None:
             holding.last,
             holding.count,
             holding.total,
-            _digest(holding),
+            holding_digest(holding),
         ),
     )
 
 
-def _digest(holding: Holding) -> bytes:
+def holding_digest(holding: Holding) -> bytes:
+    """The checksum of what a gallery says of its entries."""
     space = holding.space
     numbers = (space.dim, holding.removals, holding.last, holding.count)
     return row_digest(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,30 +17,27 @@ from denet.graph import State
 from denet.outputs import writing
 from runtime.gallery import database
 from runtime.gallery.base import Enrolment, Entry, Match
-from runtime.gallery.checks import check_embeddings, check_enrolments, metadata_text
+from runtime.gallery.checks import check_search
 from runtime.gallery.copying import check_copy, copy_whole
 from runtime.gallery.database import Holding
-from runtime.gallery.mirror import Mirror
+from runtime.gallery.managed import EVERYWHERE, Erased, filled, unknown
 from runtime.gallery.mirrored import MirroredFile
 from runtime.gallery.names import spelled
-from runtime.gallery.ranking import rank
 from runtime.gallery.rows import (
     INSERT,
-    Content,
+    Enrolments,
     EntryRows,
     check_all,
     check_file,
-    entry_digest,
+    digests_of,
     read_rows,
+    sealed_rows,
 )
 from runtime.gallery.scores import Scores
 from runtime.gallery.space import GalleryError, Space
-from runtime.gallery.storage import Storage, encode
+from runtime.gallery.storage import Storage
 
 DEFAULT: Storage = "float16"
-
-QUERIES = 64
-"""Searched at once."""
 
 
 class FileGallery:
@@ -58,9 +53,14 @@ class FileGallery:
         storage: how embeddings are stored; None for what the file has, or `DEFAULT`.
         read_only: leave the file as it is; nobody can be enrolled or removed.
 
+    Attributes:
+        stale: as of `base.Gallery`: a file is never away.
+
     Raises:
         GalleryError: the file cannot be used, or stores otherwise.
     """
+
+    stale = ""
 
     def __init__(
         self,
@@ -85,28 +85,13 @@ class FileGallery:
         """See `base.Gallery`."""
         if not enrolments:
             return []
-        names, vectors = check_enrolments(space, enrolments)
-        metadata = [metadata_text(enrolment) for enrolment in enrolments]
+        wanted = Enrolments(space, enrolments)
         with self._turn(), self._file.writing() as (connection, found):
             holding = self._adopted(found, space)
-            ids = range(holding.last + 1, holding.last + 1 + len(enrolments))
-            rows = [
-                (
-                    number,
-                    name.encode(),
-                    enrolment.state.name.encode(),
-                    blob,
-                    float(enrolment.time),
-                    enrolment.source.encode(),
-                    about,
-                )
-                for number, name, enrolment, blob, about in zip(
-                    ids, names, enrolments, encode(vectors, holding.storage), metadata, strict=True
-                )
-            ]
-            digests = [_insert(connection, holding, row) for row in rows]
-            database.write_holding(connection, holding.with_more(ids[-1], digests))
-        return list(ids)
+            rows = sealed_rows(holding, wanted.contents(holding))
+            connection.executemany(INSERT, rows)
+            database.write_holding(connection, holding.with_more(rows[-1][0], digests_of(rows)))
+        return [row[0] for row in rows]
 
     def search(
         self,
@@ -118,23 +103,13 @@ class FileGallery:
         scores: Scores | None = None,
     ) -> list[list[Match]]:
         """See `base.Gallery`."""
-        if top < 1:
-            raise GalleryError(f"the {top} best were asked for: ask for at least 1")
-        queries = check_embeddings(space, embeddings, len(states))
-        if scores is not None:
-            scores.space.require(space, scores.name)
+        queries = check_search(space, embeddings, states, top, scores)
         with self._turn():
             mirror = self._file.mirror()
             if mirror is None:
                 return [[] for _ in states]
             mirror.holding.space.require(space, str(self.path))
-            found: list[list[Match]] = []
-            for start in range(0, len(states), QUERIES):
-                rows = slice(start, start + QUERIES)
-                cosines = mirror.index.cosines(queries[rows])
-                for state, mine in zip(states[rows], cosines, strict=True):
-                    found.append(_matches(mirror, mine, state, top, scores))
-            return found
+            return mirror.search(queries, states, top, scores)
 
     def entries(self, identity: str | None = None) -> list[Entry]:
         """See `base.Gallery`."""
@@ -144,29 +119,35 @@ class FileGallery:
             found: list[Entry] = []
             for rows in read_rows(connection, holding, self.path):
                 digests.append(rows.digests)
-                found += _entries(rows, holding.space, name)
+                found += rows.entries(holding.space, name)
             check_all(holding, np.concatenate(digests), self.path)
             return found
 
     def remove(self, identity: str, entry: int | None = None) -> int:
         """See `base.Gallery`."""
         name = spelled(identity)
-        with self._turn(), self._file.writing() as (connection, holding):
-            gone = connection.execute(
-                "SELECT id, digest FROM entries "
-                "WHERE identity = :name AND (:entry IS NULL OR id = :entry)",
-                {"name": name, "entry": entry},
-            ).fetchall()
-            if not gone:
-                which = "" if entry is None else f" with an entry {entry}"
-                raise GalleryError(
-                    f"{self.path}: has no identity {name!r}{which}: `denet gallery list` "
-                    "shows whom it has"
-                )
-            connection.executemany("DELETE FROM entries WHERE id = ?", [(n,) for n, _ in gone])
-            left = holding.with_less([digest for _, digest in gone])
-            database.write_holding(connection, left)
-        return len(gone)
+        gone = self._forget(
+            "identity = :name AND (:entry IS NULL OR id = :entry)", name=name, entry=entry
+        )
+        if not gone:
+            raise unknown(self.path, name, entry)
+        return gone
+
+    def expire(self, before: float) -> int:
+        """See `managed.ManagedGallery`."""
+        return self._forget("time < :before", before=before)
+
+    def erase(self, identity: str) -> Erased:
+        """See `managed.ManagedGallery`."""
+        return Erased(
+            self.remove(identity),
+            overwritten=True,
+            remains=(
+                "backups and copies of the file: remove it from each, or delete them",
+                "the memory of nodes that have the file open, until their next search",
+                *EVERYWHERE,
+            ),
+        )
 
     def check(self) -> int:
         """Read the whole file and see that nothing in it is damaged; how many entries it has.
@@ -197,6 +178,23 @@ class FileGallery:
                 copy_whole(connection, new)
             return check_copy(new, holding)
 
+    @contextmanager
+    def whole(self) -> Iterator[tuple[Holding, Iterator[EntryRows]]]:
+        """See `managed.ManagedGallery`."""
+        with self._turn(), self._file.reading() as (connection, holding):
+            yield holding, read_rows(connection, holding, self.path)
+
+    def fill(self, like: Holding, rows: Iterable[EntryRows]) -> int:
+        """See `managed.ManagedGallery`."""
+        with self._turn(), self._file.writing() as (connection, found):
+            holding = filled(found, like, self.path)
+            for some in rows:
+                new = sealed_rows(holding, (row[:7] for row in some.stored))
+                connection.executemany(INSERT, new)
+                holding = holding.with_more(holding.last, digests_of(new))
+            database.write_holding(connection, holding)
+        return holding.count
+
     def close(self) -> None:
         """See `base.Gallery`."""
         with self._lock:
@@ -226,49 +224,21 @@ class FileGallery:
         holding.space.require(space, str(self.path))
         return holding
 
+    def _forget(self, which: str, **values: object) -> int:
+        """Remove the entries for which a condition holds; how many."""
+        with self._turn(), self._file.writing() as (connection, holding):
+            gone = connection.execute(
+                f"SELECT id, digest FROM entries WHERE {which}", values
+            ).fetchall()
+            if gone:
+                connection.executemany("DELETE FROM entries WHERE id = ?", [(n,) for n, _ in gone])
+                left = holding.with_less([digest for _, digest in gone])
+                database.write_holding(connection, left)
+        return len(gone)
+
     def _check_storage(self, holding: Holding) -> None:
         if not holding.bare and self._wanted not in (None, holding.storage):
             raise GalleryError(
                 f"{self.path}: stores {holding.storage}, not {self._wanted}: leave that out, or "
                 "enrol into another file"
             )
-
-
-def _insert(connection: sqlite3.Connection, holding: Holding, row: Content) -> bytes:
-    digest = entry_digest(holding.id, row)
-    connection.execute(INSERT, (*row, digest))
-    return digest
-
-
-def _entries(rows: EntryRows, space: Space, name: bytes | None) -> list[Entry]:
-    return [
-        Entry(
-            id=number,
-            identity=identity.decode(),
-            state=state,
-            time=time,
-            source=source.decode(),
-            metadata=msgspec.json.decode(metadata),
-            space=space,
-        )
-        for (number, identity, _, _, time, source, metadata, _), state in zip(
-            rows.stored, rows.states, strict=True
-        )
-        if name in (None, identity)
-    ]
-
-
-def _matches(
-    mirror: Mirror, cosines: NDArray[np.float32], state: State, top: int, scores: Scores | None
-) -> list[Match]:
-    index = mirror.index
-    return [
-        Match(
-            identity=mirror.names[int(index.identities[hit.row])],
-            score=hit.score,
-            cosine=hit.cosine,
-            entry=int(index.entries[hit.row]),
-            state=index.state(hit.row),
-        )
-        for hit in rank(index, cosines, state, top, scores)
-    ]

@@ -1,16 +1,34 @@
-"""What a gallery's file holds, in memory: whole, brought up to date, never read twice."""
+"""What a gallery holds, in memory: whole, brought up to date, never read twice."""
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.graph import State
+from runtime.gallery.base import Match
 from runtime.gallery.database import Holding
 from runtime.gallery.index import Index
-from runtime.gallery.rows import EntryRows, check_all, read_rows
+from runtime.gallery.ranking import matches_of
+from runtime.gallery.rows import EntryRows, check_all
+from runtime.gallery.scores import Scores
+
+QUERIES = 64
+"""Searched at once."""
+
+
+class EntrySource(Protocol):
+    """One state of a gallery that is kept elsewhere."""
+
+    def ids(self) -> NDArray[np.int64]:
+        """Of all entries that there are."""
+
+    def rows(self, after: int) -> Iterable[EntryRows]:
+        """The entries with greater ids than `after`, in the order of their ids."""
 
 
 class Mirror:
@@ -18,36 +36,34 @@ class Mirror:
 
     Args:
         holding: what its entries have in common.
-        path: of its file, for messages.
+        name: of the gallery, for messages.
     """
 
-    def __init__(self, holding: Holding, path: Path) -> None:
+    def __init__(self, holding: Holding, name: Path | str) -> None:
         self.holding = holding
         self.index = Index(holding.space.dim)
         self.names: dict[int, str] = {}
         self._numbers: dict[bytes, int] = {}
         self._digests: NDArray[np.uint64] = np.empty((0, 2), np.uint64)
         self._given = 0  # numbers of identities
-        self._path = path
+        self._name = name
 
-    def update(self, connection: sqlite3.Connection, holding: Holding) -> None:
-        """Take over what was written since, within one transaction. After an error this mirror is
-        not to be used.
+    def update(self, source: EntrySource, holding: Holding) -> None:
+        """Take over what was written since. After an error this mirror is not to be used.
 
         Args:
-            connection: to the file.
+            source: the gallery as it is now.
             holding: as it is there now, of the same gallery.
 
         Raises:
             GalleryError: an entry is damaged, or the entries are not those that were enrolled.
         """
         if holding.removals != self.holding.removals:
-            left = connection.execute("SELECT id FROM entries").fetchall()
-            self._keep(np.array([row[0] for row in left], np.int64))
+            self._keep(source.ids())
         last = int(self.index.entries[-1]) if len(self.index) else 0
-        new = [self._add(rows) for rows in read_rows(connection, holding, self._path, last)]
+        new = [self._add(rows) for rows in source.rows(last)]
         self._digests = np.concatenate([self._digests, *new])
-        check_all(holding, self._digests, self._path)
+        check_all(holding, self._digests, self._name)
         self.holding = holding
 
     def follows(self, holding: Holding) -> bool:
@@ -58,6 +74,22 @@ class Mirror:
             holding.space,
             holding.storage,
         ) and (mine.removals <= holding.removals and mine.last <= holding.last)
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        states: Sequence[State],
+        top: int,
+        scores: Scores | None,
+    ) -> list[list[Match]]:
+        """The best identities for each of (Q, dim) embeddings, as of `base.Gallery.search`."""
+        found: list[list[Match]] = []
+        for start in range(0, len(states), QUERIES):
+            rows = slice(start, start + QUERIES)
+            cosines = self.index.cosines(queries[rows])
+            for state, mine in zip(states[rows], cosines, strict=True):
+                found.append(matches_of(self.index, self.names, mine, state, top, scores))
+        return found
 
     def _keep(self, entries: NDArray[np.int64]) -> None:
         self._digests = self._digests[np.isin(self.index.entries, entries)]

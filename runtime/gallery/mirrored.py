@@ -5,13 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from runtime.gallery import database
 from runtime.gallery.database import Holding, is_locked, patient, read_holding
 from runtime.gallery.held import HeldFile
 from runtime.gallery.mirror import Mirror
-from runtime.gallery.rows import check_file
+from runtime.gallery.rows import EntryRows, check_file, read_rows
 from runtime.gallery.space import GalleryError
 from runtime.sqlite import transaction
 
@@ -115,10 +119,11 @@ class MirroredFile:
 
     def _read(self, connection: sqlite3.Connection) -> None:
         holding = read_holding(connection, self._file.path)
+        source = _FileSource(connection, holding, self._file.path)
         if self._mirror is not None:
             try:
                 if self._mirror.follows(holding):
-                    self._mirror.update(connection, holding)
+                    self._mirror.update(source, holding)
                     return
             except GalleryError:
                 pass  # what was in memory may be of a copy that was put in the file's place
@@ -126,7 +131,7 @@ class MirroredFile:
         if not holding.bare:
             mirror = Mirror(holding, self._file.path)
             try:
-                mirror.update(connection, holding)
+                mirror.update(source, holding)
             except BaseException:
                 mirror.index.close()
                 raise
@@ -136,3 +141,19 @@ class MirroredFile:
         if self._mirror is not None:
             self._mirror.index.close()
         self._mirror, self._version = None, UNREAD
+
+
+@dataclass(frozen=True)
+class _FileSource:
+    """The file within a transaction."""
+
+    connection: sqlite3.Connection
+    holding: Holding
+    path: Path
+
+    def ids(self) -> NDArray[np.int64]:
+        found = self.connection.execute("SELECT id FROM entries").fetchall()
+        return np.array([row[0] for row in found], np.int64)
+
+    def rows(self, after: int) -> Iterator[EntryRows]:
+        return read_rows(self.connection, self.holding, self.path, after)

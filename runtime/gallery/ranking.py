@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import State
+from runtime.gallery.base import Match
 from runtime.gallery.index import Index
 from runtime.gallery.scores import Scores
 
@@ -21,6 +23,35 @@ class Hit:
     row: int
     cosine: float
     score: float
+
+
+def matches_of(
+    index: Index,
+    names: Mapping[int, str],
+    cosines: Cosines,
+    query: State,
+    top: int,
+    scores: Scores | None,
+) -> list[Match]:
+    """As `rank`, for who asks.
+
+    Args:
+        index, cosines, query, top, scores: as of `rank`.
+        names: of the identities by their numbers.
+
+    Raises:
+        GalleryError: as of `rank`.
+    """
+    return [
+        Match(
+            identity=names[int(index.identities[hit.row])],
+            score=hit.score,
+            cosine=hit.cosine,
+            entry=int(index.entries[hit.row]),
+            state=index.state(hit.row),
+        )
+        for hit in rank(index, cosines, query, top, scores)
+    ]
 
 
 def rank(

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import State, StateError
+from runtime.gallery.base import Enrolment, Entry
+from runtime.gallery.checks import check_enrolments, metadata_text
 from runtime.gallery.database import MEND, Holding
-from runtime.gallery.space import GalleryError
-from runtime.gallery.storage import decode, size
+from runtime.gallery.space import GalleryError, Space
+from runtime.gallery.storage import decode, encode, size
 from runtime.sqlite import row_digest, structure_fault
 from runtime.states import read_state
 
@@ -60,6 +63,75 @@ class EntryRows:
     embeddings: NDArray[np.float32]
     digests: NDArray[np.uint64]
 
+    def entries(self, space: Space, name: bytes | None) -> list[Entry]:
+        """Those of one identity, or all.
+
+        Args:
+            space: of their gallery.
+            name: of the identity, in UTF-8.
+        """
+        return [
+            Entry(
+                id=number,
+                identity=identity.decode(),
+                state=state,
+                time=time,
+                source=source.decode(),
+                metadata=msgspec.json.decode(metadata),
+                space=space,
+            )
+            for (number, identity, _, _, time, source, metadata, _), state in zip(
+                self.stored, self.states, strict=True
+            )
+            if name in (None, identity)
+        ]
+
+
+class Enrolments:
+    """What is to be enrolled, seen to be fit for it.
+
+    Args:
+        space: of the embeddings.
+        enrolments: one or more.
+
+    Raises:
+        GalleryError: one is not fit.
+    """
+
+    def __init__(self, space: Space, enrolments: Sequence[Enrolment]) -> None:
+        self._names, self._vectors = check_enrolments(space, enrolments)
+        self._metadata = [metadata_text(enrolment) for enrolment in enrolments]
+        self._given = enrolments
+
+    def contents(self, holding: Holding) -> list[Content]:
+        """Rows for a gallery, with ids behind all that it ever had."""
+        ids = range(holding.last + 1, holding.last + 1 + len(self._given))
+        blobs = encode(self._vectors, holding.storage)
+        return [
+            (
+                number,
+                name.encode(),
+                enrolment.state.name.encode(),
+                blob,
+                float(enrolment.time),
+                enrolment.source.encode(),
+                about,
+            )
+            for number, name, enrolment, blob, about in zip(
+                ids, self._names, self._given, blobs, self._metadata, strict=True
+            )
+        ]
+
+
+def sealed_rows(holding: Holding, contents: Iterable[Content]) -> list[Stored]:
+    """Rows with the checksums that they have in this gallery."""
+    return [(*content, entry_digest(holding.id, content)) for content in contents]
+
+
+def digests_of(rows: Iterable[Stored]) -> list[bytes]:
+    """The checksums of rows."""
+    return [row[7] for row in rows]
+
 
 def read_rows(
     connection: sqlite3.Connection, holding: Holding, path: Path, after: int = 0
@@ -75,8 +147,13 @@ def read_rows(
         yield checked(stored, holding, path)
 
 
-def checked(stored: Sequence[Stored], holding: Holding, path: Path) -> EntryRows:
+def checked(stored: Sequence[Stored], holding: Holding, name: Path | str) -> EntryRows:
     """Entries, seen to be whole and to mean what they should.
+
+    Args:
+        stored: the entries.
+        holding: what their gallery says of them.
+        name: of the gallery, for the message.
 
     Raises:
         GalleryError: one is not.
@@ -86,11 +163,12 @@ def checked(stored: Sequence[Stored], holding: Holding, path: Path) -> EntryRows
     for row in stored:
         state = _state(row[2])
         if state is None or not _is_whole(row, holding.id, length):
-            raise _damaged(path, row)
+            raise damaged(name, row[0], row[1])
         states.append(state)
     embeddings, fine = decode([row[3] for row in stored], holding.storage, dim)
     if not np.all(fine):
-        raise _damaged(path, stored[int(np.argmin(fine))])
+        worst = stored[int(np.argmin(fine))]
+        raise damaged(name, worst[0], worst[1])
     digests = np.frombuffer(b"".join(row[7] for row in stored), ">u8").reshape(-1, 2)
     return EntryRows(stored, states, embeddings, digests.astype(np.uint64))
 
@@ -103,20 +181,20 @@ def entry_digest(gallery: bytes, content: Content) -> bytes:
     )
 
 
-def check_all(holding: Holding, digests: NDArray[np.uint64], path: Path) -> None:
+def check_all(holding: Holding, digests: NDArray[np.uint64], name: Path | str) -> None:
     """See that entries are all that were enrolled, each of them once.
 
     Args:
         holding: what the gallery says of them.
         digests: (N, 2) of the entries.
-        path: of the gallery, for the message.
+        name: of the gallery, for the message.
 
     Raises:
         GalleryError: they are not.
     """
     if len(digests) != holding.count or total(digests) != holding.total:
         raise GalleryError(
-            f"{path}: is damaged: of {holding.count} entries that it should have, {len(digests)} "
+            f"{name}: is damaged: of {holding.count} entries that it should have, {len(digests)} "
             f"were found, or others: {MEND}"
         )
 
@@ -155,6 +233,7 @@ def _state(name: bytes) -> State | None:
         return None
 
 
-def _damaged(path: Path, row: Stored) -> GalleryError:
-    name = row[1][:64].decode(errors="replace") if isinstance(row[1], bytes) else ""
-    return GalleryError(f"{path}: entry {row[0]} ({name!r}) is damaged: {MEND}")
+def damaged(gallery: Path | str, number: int, identity: object) -> GalleryError:
+    """What is said of an entry that is not what was written."""
+    name = identity[:64].decode(errors="replace") if isinstance(identity, bytes) else ""
+    return GalleryError(f"{gallery}: entry {number} ({name!r}) is damaged: {MEND}")

@@ -164,6 +164,8 @@ class Embedder:
             self._trouble("matching", str(error))
             return [None] * len(states)
         self._trouble("matching", "")
+        stale = serving.matcher.stale
+        self._trouble("gallery", stale and f"{stale}: matched with what was known before")
         return matches
 
     def _trouble(self, what: str, reason: str) -> None:

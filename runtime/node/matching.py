@@ -36,6 +36,11 @@ class Matcher:
         self._least = least_score(self._scores, settings.threshold, settings.fmr)
         self(np.empty((0, space.dim), np.float32), [])
 
+    @property
+    def stale(self) -> str:
+        """As of `runtime.gallery.Gallery`."""
+        return self._gallery.stale
+
     def __call__(
         self, embeddings: NDArray[np.float32], states: Sequence[State]
     ) -> list[EventMatch | None]:

@@ -69,7 +69,7 @@ class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Whom the node knows.
 
     Attributes:
-        url: of the gallery, as "file:gallery.db".
+        url: of the gallery, as "file:gallery.db", or "postgresql://USER@HOST/DATABASE".
         scores: file of `denet gallery calibrate`; without it matches are ordered by cosine.
         fmr: the greatest false-match rate of a match; needs `scores`.
         threshold: the least cosine of a match, without `scores`.
@@ -81,7 +81,9 @@ class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     threshold: float | None = None
 
     def __post_init__(self) -> None:
-        remember_secrets_of(self.url)
+        central = self.url.lower().startswith(("postgresql:", "postgres:"))
+        # Its options name files and variables, which messages are to show.
+        remember_secrets_of(self.url.partition("?")[0] if central else self.url)
 
     def __repr__(self) -> str:
         return f"GallerySettings({redacted(self.url)!r})"

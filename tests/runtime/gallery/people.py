@@ -55,7 +55,7 @@ exact = st.builds(
 )
 
 
-def table_of(cosines: dict[tuple[State, State], list[float]]) -> Scores:
+def table_of(cosines: dict[tuple[State, State], list[float]], space: Space = SPACE) -> Scores:
     pairs: dict[str, dict[str, Pair]] = {}
     for (query, entry), values in cosines.items():
         pairs.setdefault(query.name, {})[entry.name] = Pair(
@@ -63,9 +63,9 @@ def table_of(cosines: dict[tuple[State, State], list[float]]) -> Scores:
         )
     longest = max(map(len, cosines.values()))
     table = ScoreTable(
-        dim=SPACE.dim,
-        checkpoint=SPACE.checkpoint,
-        projection=SPACE.projection,
+        dim=space.dim,
+        checkpoint=space.checkpoint,
+        projection=space.projection,
         data="drawn",
         variant="fp32",
         identities=2,

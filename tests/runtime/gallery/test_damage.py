@@ -129,12 +129,12 @@ def test_entries_of_another_gallery_are_damage(path: Path, tmp_path: Path) -> No
 def test_a_right_checksum_of_a_wrong_embedding_does_not_pass(
     path: Path, storage: str, embedding: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime.gallery import file
+    from runtime.gallery import rows
 
     def wrong(vectors: Any, _storage: Any) -> list[bytes]:
         return [embedding] * len(vectors)
 
-    monkeypatch.setattr(file, "encode", wrong)
+    monkeypatch.setattr(rows, "encode", wrong)
     with open_gallery(str(path), create=True, storage=storage) as gallery:
         gallery.enrol(SPACE, [person("alice", unit(1)[0])])
         with pytest.raises(GalleryError, match="entry 1"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,6 +60,12 @@ def brute_force(
     return list(best.values())[:top]
 
 
+@pytest.fixture
+def gallery(each_gallery: Gallery) -> Gallery:
+    """Every kind, in place of a file alone."""
+    return each_gallery
+
+
 @relaxed
 @given(
     rows=enrolled,
@@ -78,13 +84,14 @@ def test_search_is_brute_force(
     curves: list[list[float]] | None,
     block: int,
     cuts: list[int],
+    fresh: Callable[[], str],
 ) -> None:
     scores = None
     if curves is not None:
         scores = table_of(dict(zip(((state, s) for s in STATES), curves, strict=True)))
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "BLOCK", block)
-        with open_gallery(f"{folder}/g.db", create=True, storage="float32") as gallery:
+        with open_gallery(fresh(), create=True, storage="float32") as gallery:
             edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
             for start, end in pairwise(edges):
                 people = [person(f"p{who}", v, s) for who, s, v in rows[start:end]]
@@ -102,13 +109,15 @@ def test_what_is_removed_is_not_found(
     gone: set[int],
     query: NDArray[np.float32],
     block: int,
+    fresh: Callable[[], str],
 ) -> None:
+    setting = fresh()
     there = {who for who, _, _ in rows}
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "BLOCK", block)
         with (
-            open_gallery(f"{folder}/g.db", create=True, storage="float32") as gallery,
-            open_gallery(f"{folder}/g.db", create=True) as other,
+            open_gallery(setting, create=True, storage="float32") as gallery,
+            open_gallery(setting, create=True) as other,
         ):
             ids = gallery.enrol(SPACE, [person(f"p{who}", v, s) for who, s, v in rows])
             assert search(gallery, query) == search(other, query)

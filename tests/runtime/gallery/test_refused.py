@@ -13,6 +13,12 @@ from runtime.gallery import Enrolment, Gallery, GalleryError, Space, open_galler
 from tests.runtime.gallery.people import COMPLETE, DIM, SPACE, TIR, person, search, unit
 
 
+@pytest.fixture
+def gallery(each_gallery: Gallery) -> Gallery:
+    """Every kind, in place of a file alone."""
+    return each_gallery
+
+
 @pytest.mark.parametrize(
     ("space", "word"),
     [

@@ -172,6 +172,7 @@ def test_a_gallery_that_cannot_be_read_costs_the_match_and_not_the_event() -> No
             raise GalleryError("g.db: the disk is gone")
         return [None] * len(states)
 
+    matcher.stale = ""
     stage = made(Embeds(), backlog, sink, said, largest=1)
     stage.serving = replace(stage.serving, matcher=matcher)
     unmatched = []

@@ -1,0 +1,1 @@
+"""A gallery in PostgreSQL with pgvector, which many nodes share: the extra `central`."""
