@@ -60,7 +60,7 @@ class HAMNet(Rival):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self.streams = nn.ModuleDict({m: setting.backbone() for m in self.modalities})
+        self.streams = nn.ModuleDict({m: setting.backbone(m) for m in self.modalities})
         channels = self.streams[self.modalities[0]].channels
         assert isinstance(channels, int)
         self.activations = nn.ModuleDict(

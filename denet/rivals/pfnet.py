@@ -61,7 +61,7 @@ class PFNet(Rival):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self.streams = nn.ModuleDict({m: setting.backbone() for m in self.modalities})
+        self.streams = nn.ModuleDict({m: setting.backbone(m) for m in self.modalities})
         first = self.streams[self.modalities[0]]
         channels = first.channels
         assert isinstance(channels, int)

@@ -20,7 +20,9 @@ from torch.nn import functional
 from denet.backbone import Backbone, ResNetFeatures, build_backbone
 from denet.config import ConfigError, ModelConfig
 from denet.graph import Graph, Modality, State
+from denet.pretrained import load_backbone
 from denet.recipe import Recipe, TrainConfig
+from denet.weights import find_weights
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,24 @@ class Setting:
     def modalities(self) -> tuple[Modality, ...]:
         return self.model.graph.modalities
 
-    def backbone(self) -> Backbone:
+    def backbone(self, modality: Modality | None = None) -> Backbone:
         """A backbone of the recipe's kind, for the methods that take one.
 
+        Args:
+            modality: which it is for, where a file of weights has one for each; the first, if it is
+                for all.
+
         Raises:
-            ConfigError: it cannot be built.
+            ConfigError: it cannot be built, or the recipe's weights do not fit.
         """
-        model = self.model
-        return build_backbone(
-            model.backbone, model.last_stride, model.image_size, pretrained=self.train.pretrained
+        model, given = self.model, self.train.pretrained
+        backbone = build_backbone(
+            model.backbone, model.last_stride, model.image_size, pretrained=given is True
         )
+        if isinstance(given, str):
+            weights = find_weights(given, model.backbone)
+            load_backbone(backbone, weights, modality or self.modalities[0], model.backbone)
+        return backbone
 
     def resnet(self, method: str) -> ResNetFeatures:
         """The same, for a method that changes a ResNet from within.
