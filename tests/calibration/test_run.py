@@ -168,10 +168,11 @@ def test_int8_with_vnni(bundle_path: Path, data: Path, table: Path, tmp_path: Pa
 
 
 def test_calibrating_takes_no_torch() -> None:
+    # Any import of them fails. ONNX Runtime before 1.24 looks whether torch is there, and takes it.
     program = (
-        "import sys, calibration.run, calibration.page, calibration.tables\n"
-        "found = {'torch', 'torchvision'} & set(sys.modules)\n"
-        "assert not found, found"
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(('torch', 'torchvision'))\n"
+        "import calibration.run, calibration.page, calibration.tables\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -106,7 +107,11 @@ def break_at(number: int, monkeypatch: pytest.MonkeyPatch, *, kill: bool) -> Cal
 
         return call
 
+    # pathlib of Python 3.10 has taken the functions of `os` over when it was imported.
+    taken = getattr(pathlib, "_NormalAccessor", None)
     for name in CALLS:
+        if taken is not None and hasattr(taken, name):
+            monkeypatch.setattr(taken, name, staticmethod(breaking(getattr(os, name))))
         monkeypatch.setattr(os, name, breaking(getattr(os, name)))
     return lambda: count[0] >= number
 

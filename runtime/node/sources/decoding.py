@@ -72,6 +72,11 @@ def opened(
             if video_of(container) is None:
                 raise SourceError(f"{redacted(address)}: has a cover picture, and no video")
             yield container
+    except UnicodeEncodeError:  # PyAV before 18 takes options in ASCII alone
+        raise SourceError(
+            f"{redacted(address)}: the address or an option of it has letters that PyAV cannot "
+            "pass on: write them in ASCII"
+        ) from None
     except (av.FFmpegError, OSError) as error:
         raise SourceError(f"{redacted(address)}: {_reason(error, av, timeout)}") from None
 

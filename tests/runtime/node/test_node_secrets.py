@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from denet import secrets
@@ -72,6 +72,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(secret=SECRETS)
+@example(secret="0000000\u00a17q")
 def test_a_check_shows_no_secret(
     place: Callable[[str], dict[str, Any]], secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
