@@ -24,7 +24,11 @@ from denet.model import DENet
 from export import export_bundle
 from runtime import Bundle, Runtime
 
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only spin
+    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+else:
+    torch.set_num_threads(2)
 
 SMALL = ModelConfig(backbone="resnet18", image_size=(64, 32), cmft_width=32, dem_channels=16)
 """C = 512, a feature map of 4x2; everything else as in the full model."""

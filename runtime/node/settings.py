@@ -14,7 +14,8 @@ from denet.folders import FOLDERS
 from denet.graph import Modality
 from denet.pixels import Range
 from denet.reading import read_toml
-from denet.secrets import redacted, remember_secrets_of
+from denet.secrets import redacted
+from runtime.gallery.postgres.address import remember_secrets_in
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
@@ -81,9 +82,7 @@ class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     threshold: float | None = None
 
     def __post_init__(self) -> None:
-        central = self.url.lower().startswith(("postgresql:", "postgres:"))
-        # Its options name files and variables, which messages are to show.
-        remember_secrets_of(self.url.partition("?")[0] if central else self.url)
+        remember_secrets_in(self.url)
 
     def __repr__(self) -> str:
         return f"GallerySettings({redacted(self.url)!r})"

@@ -64,7 +64,7 @@ class ChangeError(AssertionError):
 @contextmanager
 def bounded() -> Iterator[None]:
     """Ends what takes too long; what cannot be interrupted ends the process, with a traceback."""
-    faulthandler.dump_traceback_later(3 * LONGEST, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(60 * LONGEST, exit=True, file=sys.__stderr__)
     try:
         with deadline(LONGEST):
             yield

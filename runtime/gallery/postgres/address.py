@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from denet.reading import read_text
-from denet.secrets import remember_secret
+from denet.secrets import remember_secret, remember_secrets_of
 from runtime.gallery.space import GalleryError
 
 Search = Literal["mirror", "database", "approximate"]
@@ -84,6 +84,14 @@ class Address:
         if self.password is not None:
             found["password"] = self.password
         return found
+
+
+def remember_secrets_in(setting: str) -> None:
+    """Keep out of messages what may be a secret in the setting of a gallery, of whichever kind. The
+    options that there are name files and variables, which messages are to show."""
+    before, _, options = setting.rpartition("?")
+    known = bool(before) and all(o.partition("=")[0] in OPTIONS for o in options.split("&"))
+    remember_secrets_of(before if known else setting)
 
 
 def read_address(setting: str) -> Address:
