@@ -65,8 +65,12 @@ def leaves() -> Iterator[tuple[tuple[str, ...], list[Parameter]]]:
 COMMANDS = dict(leaves())
 
 
+GALLERIES = ("setting", "source", "target")
+"""Arguments that name a gallery: a file, or a URL."""
+
+
 def is_path(parameter: Parameter) -> bool:
-    return "Path" in parameter.kind
+    return "Path" in parameter.kind or parameter.name in GALLERIES
 
 
 def is_number(parameter: Parameter) -> bool:

@@ -76,6 +76,7 @@ def a_step(kind: Kind, weight: float) -> Step:
         branch=0.0,
         plain=0.0,
         states=0.0,
+        recovery_losses="centred",
         adversary=kind,
         margin=0.3,
         smoothing=0.1,

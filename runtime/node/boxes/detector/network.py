@@ -136,7 +136,8 @@ def _open(
 
 def _session(content: bytes, provider: Provider, threads: int | None) -> ort.InferenceSession:
     provider.check()
-    Pool.ensure(threads)
+    # A guest of the engines: their pool, where it is there and nothing else is asked for.
+    Pool.ensure(Pool.threads if Pool.made and threads is None else threads)
     # Detectors hold a few operators, of shapes and of suppression, that no GPU takes.
     return open_session(content, provider, "of the detector", whole=False)
 
