@@ -149,7 +149,7 @@ def export(
     *,
     builder: BuilderOptions,
 ) -> None:
-    """Export a checkpoint to 15 ONNX engines, checked against PyTorch."""
+    """Export a checkpoint to ONNX engines, one for each component, checked against PyTorch."""
     from export.tensorrt.build import calibration_platforms, check_machine, check_unused
 
     options = builder.parsed()
@@ -311,7 +311,7 @@ for name, command in COMMANDS.items():
 
 @app.callback()
 def main(_version: VersionOpt = False) -> None:
-    """Train DENet, take it apart into 15 engines, run them in any missing state."""
+    """Train DENet, take it apart into engines, run them in any missing state."""
 
 
 if __name__ == "__main__":

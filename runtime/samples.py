@@ -117,7 +117,8 @@ def find_samples(root: Path, graph: Graph = RGB_NIR_TIR) -> list[ImageFiles]:
         )
     folders = modality_folders(root, SampleError)
     found = paired_images({m: f for m, f in folders.items() if m in graph.modalities}, SampleError)
-    if not found and folders:
+    others = {m: folder for m, folder in folders.items() if m not in graph.modalities}
+    if not found and paired_images(others, SampleError):
         raise SampleError(
             f"{root}: holds no image of {' or '.join(graph.modalities)}, which is all that the "
             "model takes"

@@ -133,7 +133,8 @@ def composition(graph: Graph, state: State) -> Text:
     text = Text(f"{state.name}\n", style="bold")
     parts, order = graph.plan(state).parts, graph.modalities
     whole, alone = parts[: len(order)], parts[len(order) :]
-    for title, values in (("c(S)", whole), (f"c({state.anchor})", alone)):
+    halves = (("c(S)", whole), (f"c({state.anchor})", alone))
+    for title, values in halves[: len(parts) // len(order)]:  # one, of one modality
         for index, (modality, value) in enumerate(zip(order, values, strict=True)):
             text.append(f"  {title if index == 0 else '':7}{modality}  ", style="not bold cyan")
             text.append(" ▶ ".join(path(value)) + "\n", style="not bold")

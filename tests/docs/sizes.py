@@ -13,6 +13,7 @@ from runtime.bundle.forms import cpu_platforms
 TINY = """
 [train]
 epochs = 1
+lr = 0.001
 graph_epochs = 0
 identities = 2
 instances = 2
