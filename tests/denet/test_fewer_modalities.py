@@ -121,6 +121,17 @@ def test_a_split_is_evaluated_in_what_set_and_model_both_have() -> None:
         split.seen_by(Graph(("nir",)))
 
 
+def test_a_set_with_gaps_is_evaluated_in_the_states_of_all_samples(small_set: DataSet) -> None:
+    gap = small_set.query[0].within(RGB_NIR_TIR.parse("rgb+nir"))
+    split = Split(small_set.query, (gap, *small_set.gallery[1:]))
+    assert split.left_out(Graph(("rgb", "nir"))) == ""
+    told = f"1 of {len(split.query) + len(split.gallery)} samples have no tir"
+    assert split.left_out(RGB_NIR_TIR) == f"states with tir are left out: {told}"
+    assert split.seen_by(RGB_NIR_TIR).graph == Graph(("rgb", "nir"))
+    with pytest.raises(DataError, match="no modality is in all samples"):
+        split.seen_by(Graph(("tir",)))
+
+
 @pytest.mark.parametrize(
     ("modalities", "names"),
     [
