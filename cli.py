@@ -191,8 +191,9 @@ def export(
             notify=stepwise(notify, steps),
         )
     size = sum(file.bytes for file in bundle.manifest.files())
+    count = len(bundle.manifest.engines)
     say(
-        f"{to}: {len(bundle.manifest.engines)} engines, {size / 1e6:.0f} MB; every engine and "
+        f"{to}: {count} engine{'s' * (count > 1)}, {size / 1e6:.0f} MB; every engine and "
         "every state agrees with PyTorch"
     )
     if trt:

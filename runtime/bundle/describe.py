@@ -141,6 +141,7 @@ def composition(graph: Graph, state: State) -> Text:
     uncut = graph.edges(state)
     cut = [f"{s}→{t}" for s, t in graph.pairs if (s, t) not in uncut]
     edges = " ".join(f"{s}→{t}" for s, t in uncut)
-    text.append(f"  edges  {edges}", style="not bold")
-    text.append(f"   cut  {' '.join(cut)}" if cut else "   none cut", style="not bold dim")
+    if graph.pairs:
+        text.append(f"  edges  {edges}", style="not bold")
+        text.append(f"   cut  {' '.join(cut)}" if cut else "   none cut", style="not bold dim")
     return text
