@@ -13,7 +13,9 @@ from runtime.bundle.forms import cpu_platforms
 TINY = """
 [train]
 epochs = 1
+optimizer = "adamw"
 lr = 0.001
+warmup = 1
 graph_epochs = 0
 identities = 2
 instances = 2
