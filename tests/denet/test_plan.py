@@ -75,6 +75,8 @@ def composed(graph: Graph, available: frozenset[str], kind: Composition) -> list
 
     if kind == "concat":
         return [(("g", t) if t in available else ("zero",), frozenset()) for t in order]
+    if len(order) == 1:  # both are the same vector, which the embedding has once
+        return c(available)
     return c(available) + c(frozenset({anchor}))
 
 
