@@ -149,7 +149,7 @@ def export(
     *,
     builder: BuilderOptions,
 ) -> None:
-    """Export a checkpoint to 15 ONNX engines, checked against PyTorch."""
+    """Export a checkpoint to ONNX engines, one for each component, checked against PyTorch."""
     from export.tensorrt.build import calibration_platforms, check_machine, check_unused
 
     options = builder.parsed()
@@ -191,8 +191,9 @@ def export(
             notify=stepwise(notify, steps),
         )
     size = sum(file.bytes for file in bundle.manifest.files())
+    count = len(bundle.manifest.engines)
     say(
-        f"{to}: {len(bundle.manifest.engines)} engines, {size / 1e6:.0f} MB; every engine and "
+        f"{to}: {count} engine{'s' * (count > 1)}, {size / 1e6:.0f} MB; every engine and "
         "every state agrees with PyTorch"
     )
     if trt:
@@ -311,7 +312,7 @@ for name, command in COMMANDS.items():
 
 @app.callback()
 def main(_version: VersionOpt = False) -> None:
-    """Train DENet, take it apart into 15 engines, run them in any missing state."""
+    """Train DENet, take it apart into engines, run them in any missing state."""
 
 
 if __name__ == "__main__":

@@ -6,12 +6,16 @@ that names the key.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import force_setattr
 
 from denet.errors import DenetError
+from denet.folders import FOLDERS
 from denet.graph import RGB_NIR_TIR, Composition, Graph, Modality
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -51,6 +55,9 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Every size of a DENet. C is the number of channels of the backbone's last feature map.
 
     Attributes:
+        modalities: what the model has, in the order in which an anchor is chosen: one or more of
+            `denet.folders.FOLDERS`. Unset, it has those of the paper, and so it is stored: naming
+            these is the same. What a model has says its `graph`.
         backbone: a torchvision ResNet by name ("resnet50", "resnet18", "resnext50_32x4d", ...),
             an OSNet ("osnet_x1_0" to "osnet_x0_25"), or "timm:NAME" for a model of timm that has a
             spatial feature map.
@@ -73,6 +80,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         normalization: per modality; ImageNet's statistics where it is silent.
     """
 
+    modalities: tuple[Modality, ...] | UnsetType = UNSET
     backbone: str = "resnet50"
     image_size: tuple[Positive, Positive] = (256, 128)
     last_stride: Literal[1, 2] = 1
@@ -87,6 +95,10 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     normalization: dict[Modality, Normalization] = {}
 
     def __post_init__(self) -> None:
+        if self.modalities is not UNSET:
+            check_modalities(self.modalities)
+            if self.modalities == RGB_NIR_TIR.modalities:
+                force_setattr(self, "modalities", UNSET)
         known = self.graph.modalities
         if unknown := sorted(set(self.normalization).difference(known)):
             raise ValueError(
@@ -97,7 +109,23 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     @property
     def graph(self) -> Graph:
         """The graph of its modalities; the one place that says which a model has."""
-        return RGB_NIR_TIR
+        return RGB_NIR_TIR if self.modalities is UNSET else Graph(self.modalities)
 
     def normalization_of(self, modality: Modality) -> Normalization:
         return self.normalization.get(modality, Normalization())
+
+
+def check_modalities(names: Sequence[Modality]) -> None:
+    """See that a model can have the modalities called `names`.
+
+    Raises:
+        ValueError: there is none, one is given twice, or one is unknown.
+    """
+    known = ", ".join(FOLDERS)
+    if not names:
+        raise ValueError(f"modalities: none is named: choose one or more of {known}")
+    for i, name in enumerate(names):
+        if name not in FOLDERS:
+            raise ValueError(f"modalities: unknown modality {name!r}: choose from {known}")
+        if name in names[:i]:
+            raise ValueError(f"modalities: {name!r} is named twice")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from denet.data.records import DataError, Record
 from denet.errors import DenetError
-from denet.graph import RGB_NIR_TIR, Graph, State
+from denet.graph import RGB_NIR_TIR, Graph, Modality, State
 from denet.metrics import Ranking, rank
 from denet.missing import draw_states
 
@@ -43,7 +43,8 @@ class Split:
     graph: Graph = RGB_NIR_TIR
 
     def seen_by(self, model: Graph) -> Split:
-        """The same samples, for a model of the graph `model`: evaluated in what both have.
+        """The same samples, for a model of the graph `model`: evaluated in what it and all of them
+        have, which are the states that every sample can be in.
 
         Raises:
             DataError: they have no modality in common.
@@ -54,7 +55,27 @@ class Split:
                 f"the model takes {', '.join(model.modalities)}, the set has "
                 f"{', '.join(self.graph.modalities)}: nothing can be evaluated"
             )
-        return replace(self, graph=Graph(both))
+        lacking = self._lacking(model)
+        whole = tuple(m for m in both if m not in lacking)
+        if not whole:
+            raise DataError(
+                f"no modality is in all samples ({', '.join(lacking.values())}): every query and "
+                "gallery item has to be in the state that is evaluated"
+            )
+        return replace(self, graph=Graph(whole))
+
+    def left_out(self, model: Graph) -> str:
+        """Which states of a model `seen_by` leaves out and why, in one line; "" for none."""
+        lacking = self._lacking(model)
+        if not lacking:
+            return ""
+        return f"states with {' or '.join(lacking)} are left out: {', '.join(lacking.values())}"
+
+    def _lacking(self, model: Graph) -> dict[Modality, str]:
+        """The modalities of a model that not all samples have, and how many lack each."""
+        records = self.query if self.query == self.gallery else (*self.query, *self.gallery)
+        counts = {m: sum(m not in r.images for r in records) for m in model.modalities}
+        return {m: f"{n} of {len(records)} samples have no {m}" for m, n in counts.items() if n}
 
     def rank(self, queries: NDArray[np.float32], gallery: NDArray[np.float32]) -> Ranking:
         """Score embeddings of the query set against embeddings of the gallery."""

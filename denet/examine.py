@@ -65,7 +65,7 @@ def examine(
 
     Args:
         subject: the model.
-        split: complete samples.
+        split: samples; evaluated in the states that all of them can be in.
         matrix: also each state against each state.
         rates: also these missing rates.
         recovery: also the recovered features.
@@ -76,8 +76,8 @@ def examine(
 
     Raises:
         SubjectError: `recovery` is asked of a bundle.
-        DataError: a sample lacks a modality, or an image cannot be read; or model and set have
-            no modality in common.
+        DataError: an image cannot be read; or there is no modality that the model and all samples
+            have.
         RecoveryError: `recovery` is asked on a single identity.
     """
     network = subject.network("comparing recovered features") if recovery else None

@@ -15,6 +15,8 @@ anchor a = the first modality of the graph that is available:
   nobody: its outgoing edges are cut.
 - The embedding is concat(c(S), c({a})): two parts for each modality. c({a}) is the paper's Eq. 8
   for any anchor.
+- Of a single modality there is one state, nothing to recover and nobody to enhance: c(S) and c({a})
+  are the same `g_t`, which the embedding then has once. That is plain re-identification.
 
 That is the "dynamic" composition, the paper's and the only one that is exported. The others are
 what it is compared with; they exist for experiments (`denet experiment`).
@@ -337,13 +339,16 @@ class Graph:
 
     @cached_property
     def engines(self) -> tuple[str, ...]:
-        """The engines of all components, in their order: 15 of three modalities."""
+        """The engines of all components, in their order: 15 of three modalities, 6 of two, 1 of
+        one."""
         return tuple(component.engine for component in self.components)
 
     @property
     def parts(self) -> int:
-        """Parts of an embedding: c(S) has one for each modality, and so has c({anchor})."""
-        return 2 * len(self.modalities)
+        """Parts of an embedding: c(S) has one for each modality, and so has c({anchor}), which is
+        no other than c(S) where there is one modality."""
+        count = len(self.modalities)
+        return 1 if count == 1 else 2 * count
 
     def state(self, modalities: Iterable[Modality]) -> State:
         """The state in which exactly `modalities` are available.
@@ -412,7 +417,7 @@ class Graph:
 
         `anchor` is the state's own unless another available modality is named, as training does.
         Of the compositions, "concat" yields c(S) alone, in which the part of a missing modality
-        is called `ZERO`.
+        is called `ZERO`. A graph of one modality yields c(S) alone in all of them.
 
         What c(S) and c({anchor}) share is computed once: where a target is missing, its chain in
         c({anchor}) is the beginning of its chain in c(S). Where it is available, the anchor's
@@ -501,4 +506,6 @@ def _plan(graph: Graph, state: State, anchor: Modality, composition: Composition
                 outputs["feature"] = (_recovered_map(target),)
             inputs: dict[str, tuple[str, ...]] = {"feature": (feature_value(anchor),)}
             calls.append(Call(cmft_engine(anchor, target), inputs, outputs))
-    return Plan(state, (*calls, *edges), (*whole, *alone))
+    if len(graph.modalities) > 1:
+        whole += alone
+    return Plan(state, (*calls, *edges), tuple(whole))

@@ -37,7 +37,7 @@ class DenetOutput:
 
     Attributes:
         parts: (2M, B, C) of M modalities: c(S), then c({anchor}); (M, B, C) in the "concat"
-            composition.
+            composition, or of one modality.
         embedding: (B, 2MC) or (B, MC), what retrieval compares: the parts side by side, through
             the BN neck if the model retrieves behind it, L2-normalized.
         branches: feature (B, C, h, w) and pooled feature (B, C) of each available modality.

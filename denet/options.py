@@ -61,6 +61,14 @@ WeightsOpt = Annotated[
         "re-ID toolbox; [b]package[/b] for those of an installed package.",
     ),
 ]
+ModalitiesOpt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="What the model has, in the order in which an anchor is chosen: [b]rgb,nir,tir[/b] "
+        "(the default), two of them, or one.",
+    ),
+]
 RangesOpt = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from denet.adversarial import Adversary
-from denet.config import ConfigError, ModelConfig, Positive
+from denet.config import ConfigError, ModelConfig, Positive, check_modalities
 from denet.data.transforms import AugmentConfig
+from denet.graph import Modality
 from denet.losses import RecoveryLosses
 from denet.reading import read_toml, reading
 
@@ -51,8 +52,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             "centred"; see `denet.losses`.
         adversary: "image" or "feature" trains the CMFTs by a discriminator instead of L_rec and
             L_sim; see `denet.adversarial`.
-        anchor: "rgb", the first modality, as in the paper, or "random" for each batch, so that
-            the states without it are trained as well.
+        anchor: "rgb", the model's first modality (which is RGB in the paper), or "random" for each
+            batch, so that the states without it are trained as well.
         clip: largest norm of the gradient; 0 for no limit.
         precision: of the arithmetic: "32", "16" or "bf16" (mixed).
         pretrained: start from ImageNet weights; or the name of a file of weights, or "package" for
@@ -161,13 +162,19 @@ PRESETS: dict[str, Recipe] = {
 }
 
 
-def read_recipe(preset: str | None, path: Path | None, weights: str | None = None) -> Recipe:
+def read_recipe(
+    preset: str | None,
+    path: Path | None,
+    weights: str | None = None,
+    modalities: str | None = None,
+) -> Recipe:
     """A preset ("paper" if none is named), with the values of a TOML file in place of its own.
 
     Args:
         preset: its name.
         path: of the file.
         weights: to start from, instead of what `pretrained` says.
+        modalities: of the model, as "rgb,tir", instead of what its `modalities` say.
 
     Raises:
         ConfigError: there is no such preset, or the file cannot be read or is wrong.
@@ -181,6 +188,8 @@ def read_recipe(preset: str | None, path: Path | None, weights: str | None = Non
             document[table] |= values
     if weights is not None:
         document["train"]["pretrained"] = weights
+    if modalities is not None:
+        document["model"]["modalities"] = parse_modalities(modalities)
     with reading(path or preset, ConfigError, "not a recipe"):
         return msgspec.convert(document, Recipe)
 
@@ -196,10 +205,29 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
     return given
 
 
-def model_config(preset: str | None, path: Path | None, backbone: str | None) -> ModelConfig:
-    """The model of a recipe, with another backbone if one is named.
+def parse_modalities(text: str) -> tuple[Modality, ...]:
+    """Modalities from a list of their names, as "rgb,tir".
+
+    Raises:
+        ConfigError: there is none, one is named twice, or one is unknown.
+    """
+    names = tuple(name for part in text.lower().split(",") if (name := part.strip()))
+    try:
+        check_modalities(names)
+    except ValueError as error:
+        raise ConfigError(f"--{error}") from None
+    return names
+
+
+def model_config(
+    preset: str | None,
+    path: Path | None,
+    backbone: str | None,
+    modalities: str | None = None,
+) -> ModelConfig:
+    """The model of a recipe, with another backbone or other modalities if they are named.
 
     Raises: ConfigError, as `read_recipe`.
     """
-    model = read_recipe(preset, path).model
+    model = read_recipe(preset, path, modalities=modalities).model
     return model if backbone is None else msgspec.structs.replace(model, backbone=backbone)

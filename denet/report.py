@@ -149,7 +149,7 @@ def make_report(
 
     Args:
         data: where `split` is from.
-        split: complete samples, some queries with a match.
+        split: samples, some queries with a match; evaluated in the states that all can be in.
         subjects: the models, by name.
         shown: one of these names.
         seed: of what is missing at a rate, and of which samples are shown.
@@ -158,7 +158,7 @@ def make_report(
         notify: told what is being done.
 
     Raises:
-        DataError: a sample lacks a modality, or an image cannot be read.
+        DataError: an image cannot be read; or there is no modality that models and samples have.
         RecoveryError: there is but one identity.
     """
     for subject in subjects.values():

@@ -28,6 +28,7 @@ from typing import Any
 
 import msgspec
 import torch
+from msgspec import UNSET
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -330,11 +331,15 @@ def _is_best(history: Sequence[EpochReport]) -> bool:
 def _difference(there: Recipe, here: Recipe) -> str:
     """The first value in which two recipes differ, in words; nothing where there is none."""
     for table in there.__struct_fields__:
-        a, b = getattr(there, table), getattr(here, table)
-        for key in a.__struct_fields__:
-            if getattr(a, key) != getattr(b, key):
-                return f"{table}.{key} is {getattr(a, key)} there and {getattr(b, key)} here"
+        for key in getattr(there, table).__struct_fields__:
+            a, b = (getattr(getattr(recipe, table), key) for recipe in (there, here))
+            if a != b:
+                return f"{table}.{key} is {_told(a)} there and {_told(b)} here"
     return ""
+
+
+def _told(value: object) -> object:
+    return "the default" if value is UNSET else value
 
 
 def _link(source: Path, target: Path) -> None:

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -105,12 +106,13 @@ def train(
     """
     run = Run(out)
     recipe = recipe or _stored(run, resume)
-    config = recipe.train
+    config, graph = recipe.train, recipe.model.graph
+    if not graph.pairs:  # nothing is left that a phase of its own could train
+        config = msgspec.structs.replace(config, graph_epochs=0)
     fabric = open_fabric(config)
     origin = Origin(recipe=recipe, data=data_digest(data.train), processes=fabric.world_size)
     in_first(fabric, lambda: run.check(origin, resume=resume))
 
-    graph = recipe.model.graph
     fitted, held_out = hold_out(complete(data.train, graph), config.validation)
     labels = {identity: i for i, identity in enumerate(sorted({r.identity for r in fitted}))}
     training_set = TrainingSet(

@@ -197,7 +197,7 @@ def _affine(model: DENet, root: Path) -> File | None:
         normed = neck["weight"] / torch.sqrt(neck["running_var"] + model.neck.eps)
         shift = (neck["bias"] - neck["running_mean"] * normed) * scale
         scale = normed * scale
-    elif model.config.anchor_weight == 1:
+    elif bool((scale == 1).all()):
         return None
     arrays = {"scale": scale, "shift": shift}
     return store(

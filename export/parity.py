@@ -38,7 +38,8 @@ def parity_steps(graph: Graph) -> int:
 
 def part_names(graph: Graph) -> tuple[str, ...]:
     """What the parts of an embedding are called, in their order."""
-    return tuple(f"{c}[{m}]" for c in ("c(S)", "c(anchor)") for m in graph.modalities)
+    both = [f"{c}[{m}]" for c in ("c(S)", "c(anchor)") for m in graph.modalities]
+    return tuple(both[: graph.parts])
 
 
 @dataclass(frozen=True)

@@ -53,13 +53,18 @@ def choose_samples(
         graph: whose modalities and states these are.
 
     Raises:
-        SampleError: nothing is named, or both; or no sample fits.
+        SampleError: nothing is named, or both; or no sample fits, or a file is of a modality that
+            the graph has not.
         StateError: `state` is not the name of a state.
     """
     wanted = None if state is None else graph.parse(state)
     files = {m: path for m, path in single.items() if path is not None}
     if (folder is None) == (not files):
         raise SampleError("name either a folder of images, or single files by --rgb, --nir, --tir")
+    if others := [m for m in files if m not in graph.modalities]:
+        raise SampleError(
+            f"--{others[0]}: the model takes {', '.join(graph.modalities)}, and no {others[0]}"
+        )
     if wanted is not None and every_state:
         raise SampleError("--state and --every-state exclude each other")
     samples = find_samples(folder, graph) if folder else [ImageFiles(_common_name(files), files)]
@@ -112,6 +117,12 @@ def find_samples(root: Path, graph: Graph = RGB_NIR_TIR) -> list[ImageFiles]:
         )
     folders = modality_folders(root, SampleError)
     found = paired_images({m: f for m, f in folders.items() if m in graph.modalities}, SampleError)
+    others = {m: folder for m, folder in folders.items() if m not in graph.modalities}
+    if not found and paired_images(others, SampleError):
+        raise SampleError(
+            f"{root}: holds no image of {' or '.join(graph.modalities)}, which is all that the "
+            "model takes"
+        )
     if not found:
         raise SampleError(f"{root}: holds no images (expected in RGB/, NI/ and TI/)")
     return [

@@ -63,12 +63,23 @@ data = typer.Typer(
 
 @data.command()
 @reported(extra="train")
-def check(root: DataArg) -> None:
+def check(
+    root: DataArg,
+    modalities: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Of the model that is to be trained, as rgb,tir (default: all that there are).",
+        ),
+    ] = None,
+) -> None:
     """Check a data set: read every image, say what is wrong. Exit code 2 if training would stop."""
     from denet.data.check import check_data, report_table
+    from denet.recipe import parse_modalities
 
+    wanted = None if modalities is None else parse_modalities(modalities)
     with progress("reading") as notify:
-        report = check_data(root, notify=lambda done, total: notify("reading", done, total))
+        report = check_data(root, wanted, notify=lambda done, total: notify("reading", done, total))
     out.print(report_table(report))
     if report.stops:
         raise typer.Exit(2)

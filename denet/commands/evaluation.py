@@ -99,6 +99,8 @@ def evaluate(
 
         check_folder(asked.figures, captions(split.graph), replace=asked.force)
     subject = open_subject()
+    if left_out := split.left_out(subject.graph):
+        say_aside(left_out)
     pictures: list[Path] = []
     with status("evaluating") as notify:
         found = examine(
@@ -185,6 +187,9 @@ def report(
     split = open_split(data)
     subjects = {name: open_subject(model) for name, model in zip(names, models, strict=True)}
     shown = choose_shown(subjects, asked.figures_of)
+    for name, subject in subjects.items():
+        if left_out := split.left_out(subject.graph):
+            say_aside(f"{name}: {left_out}")
     with status("evaluating") as notify:
         made = make_report(
             data,

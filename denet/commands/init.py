@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from denet.console import reported, say
-from denet.options import ConfigOpt, PresetOpt, WeightsOpt
+from denet.options import ConfigOpt, ModalitiesOpt, PresetOpt, WeightsOpt
 
 
 @reported(extra="train")
@@ -23,6 +23,7 @@ def init(
         bool, typer.Option("--pretrained", help="ImageNet weights for the backbones.")
     ] = False,
     weights: WeightsOpt = None,
+    modalities: ModalitiesOpt = None,
     seed: Annotated[int, typer.Option(help="Seed of the random weights.")] = 0,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a checkpoint that is there.")
@@ -38,10 +39,10 @@ def init(
         raise ConfigError("--weights and --pretrained exclude each other: one says what to load")
     check_checkpoint(checkpoint, replace=force)
     model = initial_model(
-        model_config(preset, config, backbone),
+        model_config(preset, config, backbone, modalities),
         seed=seed,
         pretrained=weights or pretrained,
         notify=say,
     )
     save_checkpoint(model, checkpoint, replace=force)
-    say(f"{checkpoint}: untrained {model.config.backbone}")
+    say(f"{checkpoint}: untrained {model.config.backbone} of {', '.join(model.graph.modalities)}")

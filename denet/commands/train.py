@@ -11,7 +11,7 @@ import typer
 
 from denet.console import progress, reported, say, say_aside
 from denet.errors import DenetError
-from denet.options import ConfigOpt, DataArg, PresetOpt, WeightsOpt
+from denet.options import ConfigOpt, DataArg, ModalitiesOpt, PresetOpt, WeightsOpt
 
 
 @reported(extra="train")
@@ -21,6 +21,7 @@ def train(
     preset: PresetOpt = None,
     config: ConfigOpt = None,
     weights: WeightsOpt = None,
+    modalities: ModalitiesOpt = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run at --out, with its own recipe.")
     ] = False,
@@ -37,7 +38,8 @@ def train(
             from denet.train import TrainProgress
             from denet.train import train as run
 
-            own = resume and preset is None and config is None and weights is None
+            given = (preset, config, weights, modalities)
+            own = resume and all(each is None for each in given)
             with progress("training", shown=first) as notify:
 
                 def show(done: TrainProgress) -> None:
@@ -47,7 +49,7 @@ def train(
                     notify(done.describe(), done.batch, done.batches)
 
                 best = run(
-                    None if own else read_recipe(preset, config, weights),
+                    None if own else read_recipe(*given),
                     open_data(root),
                     to,
                     resume=resume,

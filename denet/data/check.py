@@ -20,11 +20,12 @@ from denet.data.records import (
     ImageRef,
     Record,
     complete,
+    graph_of,
     open_data,
     read_image,
     unmatched,
 )
-from denet.graph import RGB_NIR_TIR, Modality
+from denet.graph import RGB_NIR_TIR, Graph, Modality
 from denet.images import size_of
 
 SHOWN = 20
@@ -81,17 +82,24 @@ class DataReport:
     notes: list[str]
 
 
-def check_data(root: Path, notify: Callable[[int, int], None] = lambda *_: None) -> DataReport:
+def check_data(
+    root: Path,
+    modalities: Sequence[Modality] | None = None,
+    *,
+    notify: Callable[[int, int], None] = lambda *_: None,
+) -> DataReport:
     """Open the data set in `root`, decode every image of it, and report.
 
     Args:
         root: in one of the layouts of `open_data`.
+        modalities: of the model that is to be trained; by default all that training samples have.
         notify: told after every sample how many are done, and of how many.
 
     Raises:
         DataError: as `open_data`; the data set cannot be opened at all.
     """
     data = open_data(root)
+    wanted = Graph(tuple(modalities)) if modalities is not None else graph_of(data.train)
     splits = _splits(data)
     total = sum(len(records) for records in splits.values())
     done = 0
@@ -128,9 +136,9 @@ def check_data(root: Path, notify: Callable[[int, int], None] = lambda *_: None)
         data.name,
         root,
         tuple(reports),
-        [*_stops_training(data), *stops.lines()],
+        [*_stops_training(data, wanted), *stops.lines()],
         [*_of_protocol(data), *problems.lines()],
-        [*depths.notes(data.graph.modalities), *notes.lines()],
+        [*_told(data, wanted), *depths.notes(data.graph.modalities), *notes.lines()],
     )
 
 
@@ -198,18 +206,29 @@ def _sizes(record: Record, depths: Depths, unreadable: Causes) -> dict[Modality,
     return found
 
 
-def _stops_training(data: DataSet) -> list[str]:
-    """Why training would not begin, with a recipe that says nothing else."""
+def _stops_training(data: DataSet, wanted: Graph) -> list[str]:
+    """Why training a model of the modalities of `wanted` would not begin."""
     if not data.train:
         return ["no training samples: it can be evaluated on, and not trained on"]
     try:
-        complete(data.train, RGB_NIR_TIR)
+        complete(data.train, wanted)
     except DataError as error:
         return [str(error)]
     identities = {record.identity for record in data.train}
     if len(identities) < LEAST_IDENTITIES:
         return [f"{_named(identities)} to train on: training tells identities apart, so it needs 2"]
     return []
+
+
+def _told(data: DataSet, wanted: Graph) -> list[str]:
+    """With what a model has to be trained that cannot have the usual modalities."""
+    absent = [m for m in RGB_NIR_TIR.modalities if m not in graph_of(data.train).modalities]
+    if not data.train or not absent or any(m in absent for m in wanted.modalities):
+        return []
+    return [
+        f"no training sample has {' or '.join(absent)}: train with --modalities "
+        f"{','.join(wanted.modalities)}"
+    ]
 
 
 def _of_protocol(data: DataSet) -> list[str]:

@@ -12,6 +12,7 @@ from denet.data.sample import (
     ImageRef,
     Record,
     complete,
+    graph_of,
     read_image,
     unmatched,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "ImageRef",
     "Record",
     "complete",
+    "graph_of",
     "is_data",
     "open_data",
     "read_image",

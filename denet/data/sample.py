@@ -145,28 +145,41 @@ class DataSet:
     def graph(self) -> Graph:
         """Of the modalities of which at least one sample has an image; of all where there is no
         sample."""
-        there = {m for r in (*self.train, *self.query, *self.gallery) for m in r.images}
-        found = tuple(m for m in RGB_NIR_TIR.modalities if m in there)
-        return Graph(found) if found else RGB_NIR_TIR
+        return graph_of((*self.train, *self.query, *self.gallery))
 
     def labels(self) -> dict[int, int]:
         """The class of each training identity: 0 to n-1, in the order of the identities."""
         return {identity: i for i, identity in enumerate(sorted({r.identity for r in self.train}))}
 
 
+def graph_of(records: Sequence[Record]) -> Graph:
+    """Of the modalities of which at least one record has an image; of all where there is none."""
+    there = {m for record in records for m in record.images}
+    found = tuple(m for m in RGB_NIR_TIR.modalities if m in there)
+    return Graph(found) if found else RGB_NIR_TIR
+
+
 def complete(records: Sequence[Record], graph: Graph) -> tuple[Record, ...]:
     """The records, all of which have all modalities of `graph`, and with no others.
 
     Raises:
-        DataError: some lack one; says how many, and names the first three.
+        DataError: some lack one; says how many, names the first three, and what all of them have.
     """
     poor = [record for record in records if record.missing(graph)]
     if poor:
+        whole = [m for m in graph.modalities if all(m in r.images for r in records)]
+        instead = f", or train on what all have: --modalities {','.join(whole)}" if whole else ""
+        absent = [m for m in graph.modalities if all(m not in r.images for r in records)]
+        if absent:
+            raise DataError(
+                f"no training sample has {' or '.join(absent)}, which a model of "
+                f"{', '.join(graph.modalities)} needs: add the images{instead}"
+            )
         named = ", ".join(f"{r.name} (no {' and '.join(r.missing(graph))})" for r in poor[:3])
         raise DataError(
             f"{len(poor)} of {len(records)} training samples lack a modality: {named}"
             f"{', ...' if len(poor) > 3 else ''}: training needs {_all_of(graph)}; "
-            "add the images or remove these samples"
+            f"add the images, or remove these samples{instead}"
         )
     return tuple(record.within(graph.complete) for record in records)
 

@@ -202,8 +202,10 @@ def run_job(job: Job, root: Path, threads: int) -> None:
 
     torch.set_num_threads(threads)
     data = open_data(root)
-    split = open_split(data).seen_by(job.recipe.model.graph)
-    split.require(split.graph.complete)  # before an hour of training, not after it
+    split = open_split(data)
+    if left_out := split.left_out(job.recipe.model.graph):  # before an hour of training
+        raise ExperimentError(f"{root}: {left_out}: an experiment compares all states of a model")
+    split = split.seen_by(job.recipe.model.graph)
     job.run.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(job.variant, RivalVariant):
         facts = rival_facts(job.variant.rival, job.recipe, data, job.run, _end_with_parent)

@@ -133,13 +133,15 @@ def composition(graph: Graph, state: State) -> Text:
     text = Text(f"{state.name}\n", style="bold")
     parts, order = graph.plan(state).parts, graph.modalities
     whole, alone = parts[: len(order)], parts[len(order) :]
-    for title, values in (("c(S)", whole), (f"c({state.anchor})", alone)):
+    halves = (("c(S)", whole), (f"c({state.anchor})", alone))
+    for title, values in halves[: len(parts) // len(order)]:  # one, of one modality
         for index, (modality, value) in enumerate(zip(order, values, strict=True)):
             text.append(f"  {title if index == 0 else '':7}{modality}  ", style="not bold cyan")
             text.append(" ▶ ".join(path(value)) + "\n", style="not bold")
     uncut = graph.edges(state)
     cut = [f"{s}→{t}" for s, t in graph.pairs if (s, t) not in uncut]
     edges = " ".join(f"{s}→{t}" for s, t in uncut)
-    text.append(f"  edges  {edges}", style="not bold")
-    text.append(f"   cut  {' '.join(cut)}" if cut else "   none cut", style="not bold dim")
+    if graph.pairs:
+        text.append(f"  edges  {edges}", style="not bold")
+        text.append(f"   cut  {' '.join(cut)}" if cut else "   none cut", style="not bold dim")
     return text

@@ -97,7 +97,8 @@ def naive_cmft(cmft: CMFT, feature: Tensor) -> tuple[Tensor, Tensor]:
 def naive_parts(
     model: DENet, images: Mapping[Modality, Tensor], state: State, kind: Composition = "dynamic"
 ) -> Tensor:
-    """concat(c(S), c({anchor(S)})) on full feature maps, (2M, B, C); c(S) alone for "concat".
+    """concat(c(S), c({anchor(S)})) on full feature maps, (2M, B, C); c(S) alone for "concat", and
+    of one modality.
 
     The paper's Eq. 7-9, and for the other kinds what `denet.graph.Composition` says of them.
     """
@@ -136,4 +137,5 @@ def naive_parts(
             parts.append(gap(enhanced))
         return parts
 
-    return torch.stack(c(state.available) + c((anchor,)))
+    alone = c((anchor,)) if len(order) > 1 else []  # of one modality it is c(S) again
+    return torch.stack(c(state.available) + alone)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
 from denet.config import ConfigError, ModelConfig
+from denet.graph import RGB_NIR_TIR
 from denet.model import DENet
 from denet.recipe import PRESETS, read_recipe
 
@@ -44,6 +46,23 @@ def test_what_a_configuration_leaves_out_is_the_preset_s(tmp_path: Path) -> None
     assert silent.range16 == (0, 65535)
 
 
+def test_the_usual_modalities_are_not_stored() -> None:
+    """So files are what they were before there was a choice."""
+    usual = ModelConfig(modalities=("rgb", "nir", "tir"))
+    assert usual == ModelConfig()
+    assert usual.graph is RGB_NIR_TIR
+    assert "modalities" not in msgspec.to_builtins(usual)
+
+
+@pytest.mark.parametrize("names", [("rgb", "tir"), ("tir", "rgb"), ("nir",), ("tir", "nir", "rgb")])
+def test_modalities_come_back_in_their_order(names: tuple[str, ...]) -> None:
+    config = ModelConfig(modalities=names)
+    assert config.graph.modalities == names
+    assert msgspec.json.decode(msgspec.json.encode(config), type=ModelConfig) == config
+    assert config != ModelConfig()
+    assert read_recipe("small", None, modalities=",".join(names)).model.graph == config.graph
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
@@ -60,6 +79,10 @@ def test_what_a_configuration_leaves_out_is_the_preset_s(tmp_path: Path) -> None
         ("[model]\ncmft_width = -4", "cmft_width"),
         ("[model]\ndem_channels = 0", "dem_channels"),
         ("[model]\nneck = 'behind'", "neck"),
+        ("[model]\nmodalities = []", "modalities: none is named"),
+        ("[model]\nmodalities = ['rgb', 'tir', 'rgb']", "'rgb' is named twice"),
+        ("[model]\nmodalities = ['rgb', 'uv']", "unknown modality 'uv': choose from rgb, nir, tir"),
+        ("[model]\nmodalities = ['rgb']\n[model.normalization.tir]", "unknown modality 'tir'"),
         ("[model.normalization.uv]\nmean = [0, 0, 0]", "uv"),
         ("[model.normalization.rgb]\nmaen = [0, 0, 0]", "maen"),
         ("[model.normalization.rgb]\nmean = [0, 0]", "mean"),

@@ -13,6 +13,9 @@ from runtime.bundle.forms import cpu_platforms
 TINY = """
 [train]
 epochs = 1
+optimizer = "adamw"
+lr = 0.001
+warmup = 1
 graph_epochs = 0
 identities = 2
 instances = 2
@@ -118,6 +121,7 @@ SLOW = (
     Slow(re.compile(r"denet (train|eval|report|experiment)\b"), "4 seconds of imports and more"),
     Slow(re.compile(r"denet export\b"), "traces 15 engines: half a minute"),
     Slow(re.compile(r"denet init\b"), "its bundle is only in what is slow"),
+    Slow(re.compile(r"\b(one|two)\.(denet|toml)"), "of networks that only what is slow trains"),
     Slow(re.compile(r"denet bench\b"), "half a minute, however few rounds"),
     Slow(re.compile(r"denet (calibrate|slim|project)\b"), "half a minute each"),
     Slow(re.compile(r"python (measurements|docs)/"), "measures, or draws what is slow"),

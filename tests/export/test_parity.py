@@ -48,4 +48,5 @@ def test_what_is_compared_follows_the_graph() -> None:
     assert parity_steps(RGB_NIR_TIR) == 15 + 7 + 1
     graph = Graph(("rgb", "tir"))
     assert parity_steps(graph) == 6 + 3 + 1
+    assert part_names(Graph(("nir",))) == ("c(S)[nir]",)
     assert part_names(graph) == ("c(S)[rgb]", "c(S)[tir]", "c(anchor)[rgb]", "c(anchor)[tir]")

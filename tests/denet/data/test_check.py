@@ -21,7 +21,7 @@ from tests.denet.data.sets import noise, save, split, truncate, wide
 
 def test_a_sound_data_set_has_neither_problems_nor_notes(rgbnt201: Path) -> None:
     told: list[tuple[int, int]] = []
-    report = check_data(rgbnt201, lambda done, total: told.append((done, total)))
+    report = check_data(rgbnt201, notify=lambda done, total: told.append((done, total)))
     assert told == [(i, 5) for i in range(1, 6)]
     assert report.problems == []
     assert report.notes == []
@@ -128,8 +128,20 @@ def test_a_set_of_two_modalities_lacks_nothing_that_it_could_have(tmp_path: Path
     report = check_data(tmp_path)
     assert report.problems == []
     assert [split.states for split in report.splits] == [{"rgb+tir": 4}] * 2
-    (stop,) = report.stops
-    assert stop.startswith("4 of 4 training samples lack a modality")
+    assert report.stops == []
+    assert report.notes == ["no training sample has nir: train with --modalities rgb,tir"]
+    (stop,) = check_data(tmp_path, ["rgb", "nir"]).stops
+    assert stop.startswith("no training sample has nir, which a model of rgb, nir needs")
+    assert check_data(tmp_path, ["rgb"]).stops == []
+
+
+def test_what_all_samples_have_can_be_trained_on(rgbnt201: Path) -> None:
+    (rgbnt201 / "train_171/NI/000007_cam1_0_00.jpg").unlink()
+    (stop,) = check_data(rgbnt201).stops
+    assert stop.endswith("or train on what all have: --modalities rgb,tir")
+    assert check_data(rgbnt201, ["rgb", "tir"]).stops == []
+    assert denet("data", rgbnt201).exit_code == 2
+    assert denet("data", rgbnt201, "--modalities", "rgb,tir").exit_code == 0
 
 
 def deepen(path: Path, values: NDArray[Any]) -> None:
