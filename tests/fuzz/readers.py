@@ -262,7 +262,7 @@ def detector(_: Path, folder: Path) -> Reader:
     decoded = models.model(path, models.decoded([person], 3), frame_size=True).read_bytes()
 
     def use() -> Any:
-        found = DetectorModel(NetworkSettings(model=str(path)), 1, "boxes.detector")
+        found = DetectorModel(NetworkSettings(model=str(path)), None, "boxes.detector")
         return found.find(np.zeros((64, 96), np.uint8), "tir", (0, 65535))
 
     return Reader("detector", (content, decoded), in_file(path), use, None)

@@ -318,5 +318,5 @@ def test_a_set_without_complete_test_samples_is_refused_before_training(
     name = open_data(root).query[0].name
     (image,) = (poor / "test" / "NI").glob(f"{name}.*")
     image.unlink()
-    refused(experiment("states", poor, tmp_path / "out", seeds=1), name, "nir")
+    refused(experiment("states", poor, tmp_path / "out", seeds=1), "1 of 16 samples have no nir")
     assert not (tmp_path / "out" / "runs").exists()

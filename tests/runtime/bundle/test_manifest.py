@@ -86,7 +86,8 @@ def without(modality: str, *, engines: bool) -> Callable[[dict[str, Any]], objec
             for name in [name for name in document["engines"] if modality in name]:
                 del document["engines"][name]
             count = len(document["preprocessing"]["modalities"])
-            document["head"]["dim"] = 2 * count * document["channels"]
+            halves = 1 if count == 1 else 2  # c(S), and c({anchor}) where that is another
+            document["head"]["dim"] = halves * count * document["channels"]
 
     return edit
 

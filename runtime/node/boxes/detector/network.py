@@ -136,8 +136,7 @@ def _open(
 
 def _session(content: bytes, provider: Provider, threads: int | None) -> ort.InferenceSession:
     provider.check()
-    # A guest of the engines: their pool, where it is there and nothing else is asked for.
-    Pool.ensure(Pool.threads if Pool.made and threads is None else threads)
+    Pool.ensure(threads)
     # Detectors hold a few operators, of shapes and of suppression, that no GPU takes.
     return open_session(content, provider, "of the detector", whole=False)
 

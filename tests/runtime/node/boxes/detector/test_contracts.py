@@ -62,7 +62,7 @@ def made(path: Path, name: str, **more: Any) -> Path:
 
 
 def opened(path: Path, **more: Any) -> DetectorModel:
-    return DetectorModel(NetworkSettings(model=str(path), **more), 1, "boxes.detector")
+    return DetectorModel(NetworkSettings(model=str(path), **more), None, "boxes.detector")
 
 
 def found(detector: DetectorModel) -> list[tuple[tuple[float, ...], float]]:

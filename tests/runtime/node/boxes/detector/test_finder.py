@@ -41,7 +41,7 @@ def frames(*modalities: Modality) -> dict[Modality, Frame]:
 
 
 def finder(views: Any = None, known: tuple[Modality, ...] = ALL, **more: Any) -> DetectorFinder:
-    return DetectorFinder(DetectorSettings(**more), known, views, {}, 1)
+    return DetectorFinder(DetectorSettings(**more), known, views, {}, None)
 
 
 ANNA = ((10.0, 10.0, 30.0, 50.0), 0.5, 0)
@@ -67,7 +67,7 @@ def test_each_sensor_may_have_a_detector_of_its_own(tmp_path: Path) -> None:
     wanted = msgspec.convert(
         {"model": detector(tmp_path / "d.onnx", ANNA), "own": own}, DetectorSettings
     )
-    found = DetectorFinder(wanted, ALL, None, {}, 1)
+    found = DetectorFinder(wanted, ALL, None, {}, None)
     same = frames("rgb", "nir")
     assert [d.modalities for d in found.detect(same)] == [("rgb", "nir")]
     large = {"tir": Frame("tir", 1.0, np.zeros((64, 96), np.uint8), 0)}
@@ -111,7 +111,7 @@ def test_modalities_that_the_node_has_not(more: Any, words: str, tmp_path: Path)
     path = detector(tmp_path / "d.onnx", ANNA)
     wanted = msgspec.convert({"model": path, **more}, DetectorSettings)
     with pytest.raises(NodeError) as caught:
-        DetectorFinder(wanted, ("rgb", "tir"), None, {}, 1)
+        DetectorFinder(wanted, ("rgb", "tir"), None, {}, None)
     assert str(caught.value).startswith(words)
 
 
@@ -119,7 +119,7 @@ def test_the_configuration_opens_it(tmp_path: Path) -> None:
     path = detector(tmp_path / "d.onnx", ANNA)
     boxes = {"detector": {"model": path, "classes": ["person", "car"], "smallest": [5, 10]}}
     wanted = convert(document(tmp_path, tmp_path, boxes=boxes)).boxes
-    around = Surroundings(("rgb", "tir"), VIEWS, {}, 1)
+    around = Surroundings(("rgb", "tir"), VIEWS, {}, None)
     found = open_finder(wanted, 0.015, around=around)
     assert isinstance(found, DetectorFinder)
     assert len(found(frames("rgb"), 0)) == 1

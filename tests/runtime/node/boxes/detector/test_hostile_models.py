@@ -25,7 +25,7 @@ GOOD = {"output0": models.yolov8([((10.0, 10.0, 30.0, 50.0), 0.9, 0)], 80)}
 
 def refusal(path: Path, **more: Any) -> str:
     with pytest.raises(NodeError) as caught:
-        DetectorModel(NetworkSettings(model=str(path), **more), 1, "boxes.detector")
+        DetectorModel(NetworkSettings(model=str(path), **more), None, "boxes.detector")
     line = str(caught.value)
     assert "\n" not in line
     assert line.startswith("boxes.detector: ")
@@ -172,7 +172,7 @@ def test_a_damaged_model_is_refused_or_finds_boxes(
     content[int(at * len(content))] ^= 1 << bit
     path.write_bytes(content)
     try:
-        detector = DetectorModel(NetworkSettings(model=str(path)), 1, "boxes.detector")
+        detector = DetectorModel(NetworkSettings(model=str(path)), None, "boxes.detector")
         found = detector.find(np.zeros((100, 100), np.uint8), "tir", (0, 65535))
     except NodeError:
         return
