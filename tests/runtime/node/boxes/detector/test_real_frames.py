@@ -14,6 +14,7 @@ from torchvision.ops import box_iou, nms
 
 from denet.graph import Modality
 from runtime.backends.onnxruntime.library import ort
+from runtime.backends.onnxruntime.session import Pool
 from runtime.node.boxes.detector.finder import DetectorFinder
 from runtime.node.boxes.detector.settings import DetectorSettings
 from runtime.node.sources import Frame
@@ -79,8 +80,10 @@ def written_out(session: ort.InferenceSession, path: Path) -> torch.Tensor:
 
 
 def test_persons_are_those_of_the_pipeline_written_out() -> None:
-    session = ort.InferenceSession(SHARED / MODEL, providers=["CPUExecutionProvider"])
     detector = finder()
+    options = ort.SessionOptions()
+    options.use_per_session_threads = not Pool.shared
+    session = ort.InferenceSession(SHARED / MODEL, options, providers=["CPUExecutionProvider"])
     seen = 0
     for pair in pairs().values():
         for m, path in pair.items():
