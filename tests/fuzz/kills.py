@@ -44,6 +44,7 @@ class Victim:
         command: its arguments, in that folder.
         again: those of the next start.
         check: sees that everything that should be there is, whole; raises if not.
+        codes: with which the next start may end: 2 where it refuses what was done already.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Victim:
     command: tuple[str, ...]
     again: tuple[str, ...]
     check: Callable[[Path], None]
+    codes: tuple[int, ...] = (0,)
 
 
 @dataclass
@@ -185,7 +187,7 @@ def kill(victim: Victim, base: Path, times: int, number: int = 0) -> Killed:
             raise AssertionError(f"{victim.name}: ends with {code} without being killed")
         if in_child(lambda: victim.check(folder), quiet=False):
             raise AssertionError(f"{victim.name}: is not whole without being killed")
-        if in_child(denet(folder, victim.again), quiet=False):
+        if in_child(denet(folder, victim.again), quiet=False) not in victim.codes:
             raise AssertionError(f"{victim.name}: cannot be started again")
         usual = entries(folder)
     result = Killed(victim.name, 0, int(count.read_text()), [])
@@ -205,7 +207,7 @@ def kill(victim: Victim, base: Path, times: int, number: int = 0) -> Killed:
             )
             if in_child(lambda: victim.check(folder), quiet=False):
                 result.faults.append(f"{moment}: gone or corrupt")
-            if code := in_child(denet(folder, victim.again), quiet=False):
+            if (code := in_child(denet(folder, victim.again), quiet=False)) not in victim.codes:
                 result.faults.append(f"{moment}: the next start ends with {code}")
             elif in_child(lambda: victim.check(folder), quiet=False):
                 result.faults.append(f"{moment}: gone or corrupt after the next start")

@@ -128,7 +128,7 @@ def victims(base: Path) -> Sequence[Victim]:
         ),
         Victim("calibrate", with_bundle, calibrate, calibrate, bundle_is_whole("model.denet")),
         Victim("slim", with_two, slim, slim, bundle_is_whole("model.denet", "out.denet")),
-        Victim("project", with_bundle, project, project, bundle_is_whole("model.denet")),
+        Victim("project", with_bundle, project, project, bundle_is_whole("model.denet"), (0, 2)),
         Victim("build", with_bundle, build, build, engines_are_whole),
         Victim("enrol", with_gallery, enrol, enrol, gallery_has(6)),
         Victim("node", with_node, node, node, node_is_whole),
