@@ -268,7 +268,7 @@ def _epoch(
 ) -> EpochReport:
     modalities = graph.modalities
     step.train()
-    torch.manual_seed(_mix(config.seed, epoch, fabric.global_rank))  # dropout
+    torch.manual_seed(mixed_seed(config.seed, epoch, fabric.global_rank))  # dropout
     anchors = np.random.default_rng((config.seed, epoch)).integers(0, len(modalities), batches)
     sums: dict[str, float] = dict.fromkeys(Losses._fields, 0.0)
     images_seen, waited, lr = 0, 0.0, config.lr
@@ -323,6 +323,6 @@ def _epoch(
     )
 
 
-def _mix(*numbers: int) -> int:
+def mixed_seed(*numbers: int) -> int:
     """One seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -39,7 +38,7 @@ from denet.rivals.catalog import method
 from denet.rivals.rival import Rival, Setting
 from denet.run import Origin, Run, TrainingError, data_digest
 from denet.schedule import learning_rate
-from denet.train import hold_out
+from denet.train import hold_out, mixed_seed
 
 STATE = "rival.pt"
 
@@ -130,7 +129,7 @@ def train_rival(
         for epoch in batches.epochs:
             step.train()
             rival.begin_epoch()
-            torch.manual_seed(_mix(config.seed, epoch))
+            torch.manual_seed(mixed_seed(config.seed, epoch))
             for batch, (images, classes, _) in enumerate(islice(stream, batches.per_epoch)):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(config, epoch + batch / batches.per_epoch)
@@ -180,8 +179,3 @@ def _restore(path: Path, rival: Rival, optimizer: torch.optim.Optimizer, fabric:
         return int(state["epochs"])
     except Exception as error:  # torch raises many kinds for a damaged file
         raise TrainingError(f"{path}: cannot be resumed from: {error}: remove the run") from None
-
-
-def _mix(*numbers: int) -> int:
-    """One seed from several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -185,21 +185,26 @@ def read_holding(connection: sqlite3.Connection, path: Path) -> Holding:
 
 def write_holding(connection: sqlite3.Connection, holding: Holding) -> None:
     """Say what the entries are, within the transaction that changes them."""
-    space = holding.space
     connection.execute(
         "INSERT OR REPLACE INTO gallery VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            holding.id,
-            holding.storage,
-            space.dim,
-            space.checkpoint,
-            space.projection,
-            holding.removals,
-            holding.last,
-            holding.count,
-            holding.total,
-            holding_digest(holding),
-        ),
+        holding_values(holding),
+    )
+
+
+def holding_values(holding: Holding) -> tuple[bytes | str | int, ...]:
+    """The columns of what a gallery says of its entries, the checksum last."""
+    space = holding.space
+    return (
+        holding.id,
+        holding.storage,
+        space.dim,
+        space.checkpoint,
+        space.projection,
+        holding.removals,
+        holding.last,
+        holding.count,
+        holding.total,
+        holding_digest(holding),
     )
 
 

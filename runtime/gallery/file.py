@@ -27,9 +27,9 @@ from runtime.gallery.rows import (
     INSERT,
     Enrolments,
     EntryRows,
-    check_all,
     check_file,
     digests_of,
+    proven,
     read_rows,
     sealed_rows,
 )
@@ -115,12 +115,9 @@ class FileGallery:
         """See `base.Gallery`."""
         name = None if identity is None else spelled(identity).encode()
         with self._turn(), self._file.reading() as (connection, holding):
-            digests: list[NDArray[np.uint64]] = [np.empty((0, 2), np.uint64)]
             found: list[Entry] = []
-            for rows in read_rows(connection, holding, self.path):
-                digests.append(rows.digests)
+            for rows in proven(read_rows(connection, holding, self.path), holding, self.path):
                 found += rows.entries(holding.space, name)
-            check_all(holding, np.concatenate(digests), self.path)
             return found
 
     def remove(self, identity: str, entry: int | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from runtime.gallery.index import Index
 from runtime.gallery.ranking import matches_of
 from runtime.gallery.rows import EntryRows, check_all
 from runtime.gallery.scores import Scores
+from runtime.gallery.space import GalleryError
 
 QUERIES = 64
 """Searched at once."""
@@ -65,6 +66,37 @@ class Mirror:
         self._digests = np.concatenate([self._digests, *new])
         check_all(holding, self._digests, self._name)
         self.holding = holding
+
+    @classmethod
+    def read(cls, source: EntrySource, holding: Holding, name: Path | str) -> Mirror:
+        """All of a gallery in which somebody is enrolled.
+
+        Raises:
+            GalleryError: as `update`.
+        """
+        mirror = cls(holding, name)
+        try:
+            mirror.update(source, holding)
+        except BaseException:
+            mirror.index.close()
+            raise
+        return mirror
+
+    def catches_up(self, source: Callable[[], EntrySource], holding: Holding) -> bool:
+        """`update`, if this may have become that; whether it did. If not, this mirror is not to be
+        used: it may be of another gallery that was in the place of this one, as before a backup.
+
+        Args:
+            source: gives the gallery as it is now.
+            holding: as it is there now.
+        """
+        try:
+            if self.follows(holding):
+                self.update(source(), holding)
+                return True
+        except GalleryError:
+            pass
+        return False
 
     def follows(self, holding: Holding) -> bool:
         """Whether `holding` may be what this became: of the same gallery, and not older."""

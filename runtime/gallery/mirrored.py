@@ -121,21 +121,11 @@ class MirroredFile:
         holding = read_holding(connection, self._file.path)
         source = _FileSource(connection, holding, self._file.path)
         if self._mirror is not None:
-            try:
-                if self._mirror.follows(holding):
-                    self._mirror.update(source, holding)
-                    return
-            except GalleryError:
-                pass  # what was in memory may be of a copy that was put in the file's place
+            if self._mirror.catches_up(lambda: source, holding):
+                return
             self._drop()
         if not holding.bare:
-            mirror = Mirror(holding, self._file.path)
-            try:
-                mirror.update(source, holding)
-            except BaseException:
-                mirror.index.close()
-                raise
-            self._mirror = mirror
+            self._mirror = Mirror.read(source, holding, self._file.path)
 
     def _drop(self) -> None:
         if self._mirror is not None:

@@ -199,6 +199,19 @@ def check_all(holding: Holding, digests: NDArray[np.uint64], name: Path | str) -
         )
 
 
+def proven(rows: Iterable[EntryRows], holding: Holding, name: Path | str) -> Iterator[EntryRows]:
+    """The entries of a gallery, seen to be all of them when the last was taken.
+
+    Raises:
+        GalleryError: as `check_all`, behind the last.
+    """
+    digests: list[NDArray[np.uint64]] = [np.empty((0, 2), np.uint64)]
+    for some in rows:
+        digests.append(some.digests)
+        yield some
+    check_all(holding, np.concatenate(digests), name)
+
+
 def total(digests: NDArray[np.uint64]) -> bytes:
     """The exclusive or of (N, 2) digests."""
     found: bytes = np.bitwise_xor.reduce(digests, axis=0).astype(">u8").tobytes()
@@ -214,8 +227,8 @@ def check_file(connection: sqlite3.Connection, holding: Holding, path: Path) -> 
     fault = structure_fault(connection)
     if fault is not None:
         raise GalleryError(f"{path}: is damaged: {fault}: {MEND}")
-    found = [rows.digests for rows in read_rows(connection, holding, path)]
-    check_all(holding, np.concatenate([np.empty((0, 2), np.uint64), *found]), path)
+    for _ in proven(read_rows(connection, holding, path), holding, path):
+        pass
 
 
 def _is_whole(row: Stored, gallery: bytes, length: int) -> bool:

@@ -109,22 +109,13 @@ class Follower:
 
     def _take_over(self, connection: Connection, holding: Holding) -> None:
         source = _Source(connection, holding, self._address, self._guard)
-        if self._mirror is not None:
-            try:
-                if self._mirror.follows(holding):
-                    self._mirror.update(source.whole(self._mirror), holding)
-                    return
-            except GalleryError:
-                pass  # what was in memory may be of a gallery that a backup has replaced
+        mirror = self._mirror
+        if mirror is not None:
+            if mirror.catches_up(lambda: source.whole(mirror), holding):
+                return
             self._drop()
         if not holding.bare:
-            mirror = Mirror(holding, self._address.name)
-            try:
-                mirror.update(source, holding)
-            except BaseException:
-                mirror.index.close()
-                raise
-            self._mirror = mirror
+            self._mirror = Mirror.read(source, holding, self._address.name)
 
     def _drop(self) -> None:
         if self._mirror is not None:

@@ -28,7 +28,7 @@ from runtime.gallery.postgres.rows import read_rows, write_rows
 from runtime.gallery.postgres.searching import search_in_database, use_indexes
 from runtime.gallery.postgres.tables import LARGEST_DIM, found, give_roles, make_tables
 from runtime.gallery.postgres.transactions import snapshot
-from runtime.gallery.rows import Enrolments, EntryRows, check_all, digests_of, sealed_rows
+from runtime.gallery.rows import Enrolments, EntryRows, digests_of, proven, sealed_rows
 from runtime.gallery.scores import Scores
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import Storage
@@ -173,7 +173,8 @@ class PostgresGallery:
         """See `managed.ManagedGallery`; the entries are proven when all of them were read."""
         with self._connected() as connection, snapshot(connection):
             holding = read_holding(connection, self.address)
-            yield holding, self._proven(connection, holding)
+            rows = read_rows(connection, holding, self.address)
+            yield holding, proven(rows, holding, self.address.name)
 
     def fill(self, like: Holding, rows: Iterable[EntryRows]) -> int:
         """See `managed.ManagedGallery`."""
@@ -277,13 +278,6 @@ class PostgresGallery:
                         )
                     )
                 return matches
-
-    def _proven(self, connection: Connection, holding: Holding) -> Iterator[EntryRows]:
-        digests: list[NDArray[np.uint64]] = [np.empty((0, 2), np.uint64)]
-        for rows in read_rows(connection, holding, self.address):
-            digests.append(rows.digests)
-            yield rows
-        check_all(holding, np.concatenate(digests), self.address.name)
 
     def _forget(self, which: str, values: dict[str, object]) -> list[str]:
         """Remove the entries for which a condition holds; the partition of each."""

@@ -8,11 +8,16 @@ hands its numbers out before others may see their rows, and a reader would miss 
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 from psycopg.rows import TupleRow
 
-from runtime.gallery.database import LARGEST_DIM, MEND, Holding, holding_digest
+from runtime.gallery.database import (
+    LARGEST_DIM,
+    MEND,
+    Holding,
+    holding_digest,
+    holding_values,
+)
 from runtime.gallery.postgres.address import Address
 from runtime.gallery.postgres.connecting import Connection
 from runtime.gallery.space import GalleryError, Space
@@ -45,7 +50,7 @@ def read_holding(connection: Connection, address: Address, *, lock: bool = False
 
 def insert_holding(connection: Connection, holding: Holding) -> None:
     """Say what the entries are, the first time."""
-    values = _values(holding)
+    values = holding_values(holding)
     places = ", ".join(["%s"] * len(values))
     connection.execute(
         f"INSERT INTO gallery (one, version, {_COLUMNS.removesuffix(', version')}) "
@@ -58,23 +63,8 @@ def update_holding(connection: Connection, holding: Holding) -> None:
     """Say what the entries are, within the transaction that changes them."""
     columns = _COLUMNS.removesuffix(", version").split(", ")
     connection.execute(
-        f"UPDATE gallery SET {', '.join(f'{name} = %s' for name in columns)}", _values(holding)
-    )
-
-
-def _values(holding: Holding) -> tuple[Any, ...]:
-    space = holding.space
-    return (
-        holding.id,
-        holding.storage,
-        space.dim,
-        space.checkpoint,
-        space.projection,
-        holding.removals,
-        holding.last,
-        holding.count,
-        holding.total,
-        holding_digest(holding),
+        f"UPDATE gallery SET {', '.join(f'{name} = %s' for name in columns)}",
+        holding_values(holding),
     )
 
 
