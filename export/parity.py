@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from denet.branch import BranchOutput
 from denet.checkpoint import load_checkpoint
 from denet.errors import DenetError
 from denet.files import file_digest
@@ -144,11 +145,13 @@ def check_against(
 def _compare_engines(
     model: DENet, runtime: Runtime, notify: Notify, random: torch.Generator
 ) -> Iterator[Difference]:
+    drawn = [_images(model, batch, random) for batch in (1, 3)]
+    made = [(images, model(images, model.graph.complete).branches) for images in drawn]
     for graph in engine_graphs(model):
         notify(graph.name)
-        for batch in (1, 3):
+        for images, branches in made:
             for targets in target_range(graph):
-                yield from _compare_engine(graph, model, runtime, batch, targets, random)
+                yield from _compare_engine(graph, images, branches, runtime, targets)
 
 
 def _compare_states(
@@ -171,21 +174,17 @@ def _images(model: DENet, batch: int, random: torch.Generator) -> dict[Modality,
 
 def _compare_engine(
     graph: EngineGraph,
-    model: DENet,
+    images: dict[Modality, Tensor],
+    branches: dict[Modality, BranchOutput],
     runtime: Runtime,
-    batch: int,
     targets: int,
-    random: torch.Generator,
 ) -> Iterator[Difference]:
     """Feed the engine what PyTorch's components before it make of random images."""
-    images = _images(model, batch, random)
     inputs: dict[str, Tensor] = {}
+    of = component(graph.name)
     if "image" in graph.inputs:
-        # Of any modality: each is drawn in the same way.
-        inputs["image"] = images[model.graph.modalities[0]]
+        inputs["image"] = images[of.source]
     else:
-        of = component(graph.name)
-        branches = model(images, model.graph.complete).branches
         inputs["feature"] = branches[of.source].feature
         if "base" in graph.inputs:
             base = branches[of.target].pooled
@@ -195,6 +194,7 @@ def _compare_engine(
     expected = graph.module(**inputs)
     tensors = [expected] if isinstance(expected, Tensor) else list(expected)
     found = runtime.composer.run_engine(graph.name, {n: t.numpy() for n, t in inputs.items()})
+    batch = len(tensors[0]) if "base" not in inputs else inputs["base"].shape[1]
     where = f"{graph.name} (batch {batch}{f', {targets} targets' if 'base' in inputs else ''})"
     for name, tensor in zip(graph.outputs, tensors, strict=True):
         yield difference(where, name, tensor.numpy(), found[name])

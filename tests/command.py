@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 
+import typer.testing
 from typer.testing import CliRunner, Result
 
 import cli
 from tests.conftest import TINY
+
+# A call builds all commands anew, which takes longer than most of them.
+typer.testing._get_command = functools.cache(typer.testing._get_command)
 
 
 def denet(*arguments: object) -> Result:

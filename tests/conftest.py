@@ -34,6 +34,8 @@ SMALL = ModelConfig(backbone="resnet18", image_size=(64, 32), cmft_width=32, dem
 """C = 512, a feature map of 4x2; everything else as in the full model."""
 
 
+FEW_BINS = QUANTIZED_BINS + 16
+
 TINY = ModelConfig(backbone="timm:test_resnet", image_size=(32, 16), cmft_width=4, dem_channels=4)
 """Is trained in seconds."""
 
@@ -121,7 +123,9 @@ def outcome(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFact
 
     def make(folder: Path) -> None:
         request = CalibrationRequest(data=data, platforms=("avx2", "trt"), budget=100.0, samples=20)
-        found = calibrate(copied(bundle_path, folder), request)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("calibration.observe.BINS", FEW_BINS)
+            found = calibrate(copied(bundle_path, folder), request)
         (folder / "outcome.pickle").write_bytes(pickle.dumps(found))
 
     folder = made_once(tmp_path_factory, "calibrated", make)
@@ -133,4 +137,4 @@ def outcome(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFact
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Histograms with few bins, where ranges do not have to be good: the entropy method takes 7
     seconds otherwise."""
-    monkeypatch.setattr("calibration.observe.BINS", QUANTIZED_BINS + 16)
+    monkeypatch.setattr("calibration.observe.BINS", FEW_BINS)

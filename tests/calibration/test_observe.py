@@ -15,6 +15,7 @@ from runtime import Bundle
 from tests.calibration.parts import ENGINES, STATES, chosen
 
 
+@pytest.mark.usefixtures("coarse")
 def test_ranges_hold_what_occurred_in_any_state(bundle: Bundle, data: Path) -> None:
     samples = chosen(data, bundle)
     found = observe(bundle, samples, None, 4)

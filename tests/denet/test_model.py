@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Mapping
 from typing import get_args
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor
@@ -25,6 +27,24 @@ every_graph = pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.c
 every_state = pytest.mark.parametrize(
     ("graph", "state"), [each for graph in GRAPHS for each in states_of(graph)]
 )
+
+
+LIGHT = msgspec.structs.replace(SMALL, backbone="timm:test_resnet", cmft_width=8)
+"""Of the same shapes but for its channels: where the backbone is not what is looked at."""
+
+
+@functools.cache
+def composed(graph: Graph, kind: Composition) -> DENet:
+    """A network of a composition, made once for all states."""
+    torch.manual_seed(3)
+    return randomized(DENet(config_of(graph, LIGHT, composition=kind)))
+
+
+@functools.cache
+def bare(graph: Graph) -> DENet:
+    """A network without norms on its edges, and without places in its CMFTs."""
+    torch.manual_seed(4)
+    return randomized(DENet(config_of(graph, LIGHT, edge_norm=False, placed=False)))
 
 
 @pytest.fixture
@@ -75,9 +95,7 @@ def test_parts_are_the_paper_s_on_full_maps(
 def test_the_other_compositions_are_what_they_are_said_to_be(
     images: dict[Modality, Tensor], graph: Graph, state: State, kind: Composition
 ) -> None:
-    torch.manual_seed(3)
-    model = randomized(DENet(config_of(graph, SMALL, composition=kind)))
-    mine = available(images, state)
+    model, mine = composed(graph, kind), available(images, state)
     assert_same(model(mine, state).parts, naive_parts(model, mine, state, kind))
 
 
@@ -86,8 +104,7 @@ def test_the_other_compositions_are_what_they_are_said_to_be(
 def test_without_norms_and_places_it_is_the_paper_s_all_the_more(
     images: dict[Modality, Tensor], graph: Graph, state: State
 ) -> None:
-    torch.manual_seed(4)
-    model = randomized(DENet(config_of(graph, SMALL, edge_norm=False, placed=False)))
+    model = bare(graph)
     left = (".down.norm.", ".down.real.", ".down.gain")
     names = list(model.state_dict())
     assert not [n for n in names if any(part in n for part in left)]
@@ -182,16 +199,15 @@ def test_a_network_has_the_engines_of_its_graph(graph: Graph) -> None:
 def test_what_a_batch_has_made_composes_every_state(
     images: dict[Modality, Tensor], graph: Graph, kind: Composition
 ) -> None:
-    torch.manual_seed(5)
-    model = randomized(DENet(config_of(graph, SMALL, composition=kind)))
+    model = composed(graph, kind)
     output = model(available(images, graph.complete), graph.complete)
     recovered = model.recover_all(output)
     assert set(recovered) == (set(graph.pairs) if model.recovers else set())
-    composed = model.compose_states(output, recovered)
-    assert list(composed) == sorted(
+    states = model.compose_states(output, recovered)
+    assert list(states) == sorted(
         graph.states, key=lambda state: graph.modalities.index(state.anchor)
     )
-    for state, parts in composed.items():
+    for state, parts in states.items():
         mine = naive_parts(model, available(images, state), state, kind)
         assert_same(parts, mine[: len(graph.modalities)])
 
@@ -199,8 +215,8 @@ def test_what_a_batch_has_made_composes_every_state(
 @every_graph
 def test_the_anchor_s_parts_weigh_as_configured(graph: Graph) -> None:
     with torch.device("meta"):
-        size = DENet(config_of(graph, SMALL)).channels
-    halved = DENet(config_of(graph, SMALL, anchor_weight=0.5))
+        size = DENet(config_of(graph, LIGHT)).channels
+    halved = DENet(config_of(graph, LIGHT, anchor_weight=0.5))
     half = len(graph.modalities) * size
     anchor = half if graph.pairs else 0  # c({anchor}) is c(S) where there is one modality
     assert halved.part_scale().tolist() == [1.0] * half + [0.5] * anchor

@@ -235,6 +235,7 @@ def together(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     return folder / "run", stdout, stderr
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network_and_one_of_them_speaks(
     together: tuple[Path, str, str],
 ) -> None:
