@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from filelock import FileLock
@@ -35,6 +36,8 @@ SMALL = ModelConfig(backbone="resnet18", image_size=(64, 32), cmft_width=32, dem
 
 
 FEW_BINS = QUANTIZED_BINS + 16
+LIGHT = msgspec.structs.replace(SMALL, backbone="timm:test_resnet", cmft_width=8)
+"""Of the same shapes but for its channels: where the backbone is not what is looked at."""
 
 TINY = ModelConfig(backbone="timm:test_resnet", image_size=(32, 16), cmft_width=4, dem_channels=4)
 """Is trained in seconds."""
@@ -121,6 +124,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outcome(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """A calibration for a CPU without VNNI, which every CPU can run, and for TensorRT."""
 
+    return calibrated_once(tmp_path_factory, "calibrated", bundle_path, data)
+
+
+def calibrated_once(
+    factory: pytest.TempPathFactory, name: str, bundle_path: Path, data: Path
+) -> Outcome:
+    """The calibration of a copy of a bundle."""
+
     def make(folder: Path) -> None:
         request = CalibrationRequest(data=data, platforms=("avx2", "trt"), budget=100.0, samples=20)
         with pytest.MonkeyPatch.context() as patch:
@@ -128,7 +139,7 @@ def outcome(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFact
             found = calibrate(copied(bundle_path, folder), request)
         (folder / "outcome.pickle").write_bytes(pickle.dumps(found))
 
-    folder = made_once(tmp_path_factory, "calibrated", make)
+    folder = made_once(factory, name, make)
     found: Outcome = pickle.loads((folder / "outcome.pickle").read_bytes())
     return found
 

@@ -10,9 +10,42 @@ from pathlib import Path
 import pytest
 
 from calibration import Outcome
+from denet.checkpoint import load_checkpoint, save_checkpoint
+from denet.files import file_digest
+from denet.initialize import initial_model
+from denet.model import DENet
+from export import export_bundle
 from tests.calibration.outcomes import an_outcome
 from tests.calibration.parts import contents
-from tests.conftest import copied
+from tests.conftest import LIGHT, calibrated_once, copied, made_once
+
+# A network with few layers: here dozens of bundles are calibrated and projected.
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def make(folder: Path) -> None:
+        save_checkpoint(initial_model(LIGHT, seed=0, pretrained=False), folder / "l.safetensors")
+
+    return made_once(tmp_path_factory, "light-checkpoint", make) / "l.safetensors"
+
+
+@pytest.fixture(scope="session")
+def model(checkpoint: Path) -> DENet:
+    return load_checkpoint(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def bundle_path(model: DENet, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def make(folder: Path) -> None:
+        export_bundle(model, folder / "l.denet", checkpoint_sha256=file_digest(checkpoint))
+
+    return made_once(tmp_path_factory, "light-bundle", make) / "l.denet"
+
+
+@pytest.fixture(scope="session")
+def outcome(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return calibrated_once(tmp_path_factory, "light-calibrated", bundle_path, data)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.command import denet, refused
 from tests.conftest import copied
 from tests.paths import SAMPLES
 
-DIM, WIDE = 24, 3072
+DIM, WIDE = 24, 576
 
 
 @pytest.mark.usefixtures("coarse")
@@ -136,7 +136,7 @@ def test_export_projects_and_then_calibrates(
     [
         ((), "--calibration-data"),
         (("--calibration-data", "nowhere"), "no such folder"),
-        (("--calibration-data", "{data}", "--embedding-dim", WIDE), "makes 3072"),
+        (("--calibration-data", "{data}", "--embedding-dim", WIDE), f"makes {WIDE}"),
         (("--calibration-data", SAMPLES), "no known layout"),
     ],
 )
@@ -148,6 +148,6 @@ def test_export_refuses_before_it_begins(
     word: str,
 ) -> None:
     filled = [str(o).replace("{data}", str(data)) for o in options]
-    command = ("export", checkpoint, "--out", tmp_path / "m.denet", "--embedding-dim", 512)
+    command = ("export", checkpoint, "--out", tmp_path / "m.denet", "--embedding-dim", 128)
     refused(denet(*command, *filled), word)
     assert list(tmp_path.iterdir()) == []

@@ -162,8 +162,9 @@ def test_an_int8_edge_does_not_depend_on_its_neighbours(bundle: Bundle) -> None:
     session = open_session(int8_edge(content), CPU, "edge")
     exact = open_session(content, CPU, "edge")
     random = np.random.default_rng(0)
-    feature = random.random((3, 512, 4, 2), np.float32)
-    base = random.random((2, 3, 512), np.float32)
+    channels = bundle.manifest.channels
+    feature = random.random((3, channels, 4, 2), np.float32)
+    base = random.random((2, 3, channels), np.float32)
     feature[2] *= 100  # a loud neighbour
     feeds = {"feature": feature, "base": base, "sum": np.zeros_like(base)}
     together = session.run(None, feeds)[0]

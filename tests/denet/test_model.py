@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping
 from typing import get_args
 
-import msgspec
 import pytest
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from denet.cmft import to_image
 from denet.graph import RGB_NIR_TIR, Composition, Graph, Modality, State
 from denet.initialize import initial_model
 from denet.model import DENet
-from tests.conftest import SMALL
+from tests.conftest import LIGHT, SMALL
 from tests.denet.graphs import states_of
 from tests.denet.naive import assert_same, batch_norm, gap, naive_cmft, naive_parts
 from tests.denet.networks import config_of, randomized, variant
@@ -27,10 +26,6 @@ every_graph = pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.c
 every_state = pytest.mark.parametrize(
     ("graph", "state"), [each for graph in GRAPHS for each in states_of(graph)]
 )
-
-
-LIGHT = msgspec.structs.replace(SMALL, backbone="timm:test_resnet", cmft_width=8)
-"""Of the same shapes but for its channels: where the backbone is not what is looked at."""
 
 
 @functools.cache

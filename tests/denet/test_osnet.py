@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from denet.backbone import build_backbone
 from denet.config import ConfigError, ModelConfig
-from denet.graph import RGB_NIR_TIR
 from denet.initialize import initial_model
 from denet.osnet import WIDTHS, Gate, LightConv, OSBlock, OSNet
 from export import export_bundle
