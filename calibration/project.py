@@ -22,8 +22,7 @@ from denet.evaluate import Split
 from denet.files import replaced_folder
 from denet.outputs import writing
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.contents import BUILT
-from runtime.bundle.manifest import Projection
+from runtime.bundle.manifest import BUILT, Projection
 from runtime.bundle.writing import link, link_folder, npz, store, store_manifest
 from runtime.canary import read_golden
 from runtime.head import normalized

@@ -14,9 +14,9 @@ from calibration.table import PATH
 from denet.files import replaced_folder
 from denet.outputs import SIZE, check_place, writing
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.contents import BUILT, check_replaced
+from runtime.bundle.contents import check_replaced
 from runtime.bundle.forms import Form, Platform, Precision
-from runtime.bundle.manifest import Calibration, Engine, File, Manifest, Mixed
+from runtime.bundle.manifest import BUILT, Calibration, Engine, File, Manifest, Mixed
 from runtime.bundle.writing import link, link_folder, store, store_manifest
 
 AS_IT_WAS = "; it is as it was"

@@ -18,7 +18,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -102,6 +101,8 @@ def followed(path: Path) -> Path:
 def _make(path: Path) -> tuple[Path, int]:
     """A new folder, and its lock, which is held. Again, if another process took it for a stray
     before it was locked."""
+    import tempfile  # here, for it brings random numbers, which a process that only reads needs not
+
     while True:
         folder = Path(tempfile.mkdtemp(SUFFIX, f".{path.name}.", path.parent))
         with suppress(FileNotFoundError):

@@ -45,8 +45,8 @@ from runtime.backends.tensorrt.machine import (
 )
 from runtime.backends.tensorrt.trust import built_here, with_code
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.contents import BUILT
 from runtime.bundle.forms import PRECISIONS, Form, Forms, Precision, cpu_platforms
+from runtime.bundle.manifest import BUILT
 from runtime.bundle.writing import store
 
 try:

@@ -13,9 +13,8 @@ from denet.errors import DenetError
 from runtime.backends.base import Backend, BackendError
 from runtime.backends.tensorrt.files import Found, find_engines
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.contents import BUILT
 from runtime.bundle.forms import PRECISIONS, Forms, Platform, Precision, cpu_platforms, variant
-from runtime.bundle.manifest import Manifest
+from runtime.bundle.manifest import BUILT, Manifest
 from runtime.machine.cuda_driver import find_driver
 
 if TYPE_CHECKING:

@@ -11,11 +11,8 @@ from denet.errors import DenetError
 from denet.outputs import SIZE, check_free, check_parent, check_place, writing
 from denet.reading import read_file
 from denet.temporary import is_temporary, settle
-from runtime.bundle.manifest import LIMIT, MANIFEST, BundleError, Manifest, parse_manifest
+from runtime.bundle.manifest import BUILT, LIMIT, MANIFEST, BundleError, Manifest, parse_manifest
 from runtime.bundle.signature import SIGNATURE
-
-BUILT = "trt"
-"""The folder of what was built of a bundle on a machine; its manifest does not list it."""
 
 _BUILT = re.compile(
     rf"{BUILT}/(engines\.json(\.sig)?|[^/]+/(timing\.cache|\.lock|[^/]+/[^/]+\.(engine|json)))"

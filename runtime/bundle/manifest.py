@@ -31,6 +31,9 @@ FORMAT = "denet-bundle"
 SCHEMA: Final = 2
 MANIFEST = "manifest.json"
 
+BUILT = "trt"
+"""The folder of what was built of a bundle on a machine; its manifest does not list it."""
+
 LIMIT = 4 << 20
 """Bytes that a manifest may have; with all forms and their evidence it has less than 100,000."""
 

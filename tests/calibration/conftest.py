@@ -15,6 +15,7 @@ from denet.files import file_digest
 from denet.initialize import initial_model
 from denet.model import DENet
 from export import export_bundle
+from runtime import Bundle, Runtime
 from tests.calibration.outcomes import an_outcome
 from tests.calibration.parts import contents
 from tests.conftest import LIGHT, calibrated_once, copied, made_once
@@ -41,6 +42,16 @@ def bundle_path(model: DENet, checkpoint: Path, tmp_path_factory: pytest.TempPat
         export_bundle(model, folder / "l.denet", checkpoint_sha256=file_digest(checkpoint))
 
     return made_once(tmp_path_factory, "light-bundle", make) / "l.denet"
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_path: Path) -> Bundle:
+    return Bundle.open(bundle_path)
+
+
+@pytest.fixture(scope="session")
+def runtime(bundle: Bundle) -> Runtime:
+    return Runtime.load(bundle, "ort-cpu")
 
 
 @pytest.fixture(scope="session")

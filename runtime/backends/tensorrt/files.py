@@ -23,9 +23,8 @@ from denet.graph import MAX_TARGETS
 from denet.reading import read_file, reading
 from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions, why_foreign
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.contents import BUILT
 from runtime.bundle.forms import Form, Forms
-from runtime.bundle.manifest import Engine, Sha256
+from runtime.bundle.manifest import BUILT, Engine, Sha256
 
 FACTS = 1 << 20
 """Bytes that the facts of an engine may have."""

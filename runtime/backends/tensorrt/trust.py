@@ -28,8 +28,7 @@ from runtime.backends.tensorrt.files import (
     open_engine,
 )
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.contents import BUILT
-from runtime.bundle.manifest import Sha256
+from runtime.bundle.manifest import BUILT, Sha256
 from runtime.bundle.signature import check_signature, write_signature
 
 SIGNED = "engines.json"

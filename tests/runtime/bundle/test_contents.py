@@ -17,7 +17,8 @@ from denet.errors import DenetError
 from denet.temporary import LOCK
 from export.bundle import check_out as check_export
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.contents import BUILT, check_out, foreign_files
+from runtime.bundle.contents import check_out, foreign_files
+from runtime.bundle.manifest import BUILT
 from runtime.bundle.slim import slim
 from runtime.bundle.writing import link as take
 from tests.conftest import copied
