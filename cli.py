@@ -17,7 +17,9 @@ from calibration.commands import (
     project,
     requested,
     run_calibration,
+    run_fp16,
     run_projection,
+    say_fp16,
 )
 from denet.commands import evaluation
 from denet.commands.data import data, synth
@@ -36,7 +38,7 @@ from denet.options import (
     grouped,
 )
 from denet.progress import stepwise
-from export.tensorrt.commands import BuilderOptions, build, run_build
+from export.tensorrt.commands import BuilderOptions, build_command, run_build
 from runtime.benchmark.commands import bench_commands
 from runtime.commands import doctor, embed, inspect, print_choice, sign, slim
 from runtime.gallery.commands import gallery
@@ -44,6 +46,7 @@ from runtime.loading import loaded
 from runtime.node.commands import node
 
 if TYPE_CHECKING:
+    from calibration.half import HalfOutcome
     from denet.subject import Subject
     from runtime.bundle.bundle import Bundle
 
@@ -120,7 +123,8 @@ def export(
     precision: Annotated[
         str,
         typer.Option(
-            help="[b]fp32[/b]; or calibrate as well: [b]auto[/b], [b]int8[/b], [b]fp16[/b]."
+            help="[b]fp32[/b]; [b]fp16[/b], which needs no data; or calibrate as well: "
+            "[b]auto[/b], [b]int8[/b]."
         ),
     ] = "fp32",
     embedding_dim: Annotated[
@@ -173,11 +177,15 @@ def export(
 
         check_dim(shorter.dim, model.dim, checkpoint)
 
+    half: list[HalfOutcome] = []
+
     def finish(root: Path) -> None:
         if shorter is not None:
             run_projection(root, shorter)
         if request is not None:
             run_calibration(root, request)
+        elif precision == "fp16":
+            half.append(run_fp16(root, threads=threads))
 
     steps = export_steps(model.graph)
     with progress("exporting", steps) as notify:
@@ -196,6 +204,8 @@ def export(
         f"{to}: {count} engine{'s' * (count > 1)}, {size / 1e6:.0f} MB; every engine and "
         "every state agrees with PyTorch"
     )
+    for made in half:
+        say_fp16(to, made)
     if trt:
         run_build(to, "auto", options)
 
@@ -259,7 +269,15 @@ def export_graphs(
     export_monoliths(checkpoint, bundle, folder, notify=notify)
 
 
+def add_fp16(bundle: Path, *, shown: bool) -> None:
+    """FP16 for a bundle that is built in it and lacks it."""
+    made = run_fp16(bundle, make_default=False)
+    if shown:
+        say_fp16(bundle, made)
+
+
 bench = bench_commands(export_graphs=export_graphs)
+build = build_command(add_fp16=add_fp16)
 gallery.command("calibrate")(calibrate_scores)
 
 COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {

@@ -17,9 +17,11 @@ from denet.options import (
     ThreadsOpt,
     grouped,
 )
+from denet.progress import counted
 from runtime.commands import say_unsigned
 
 if TYPE_CHECKING:
+    from calibration.half import HalfOutcome
     from calibration.outcome import Outcome
     from calibration.project import Projected, ProjectionRequest
     from calibration.request import CalibrationRequest
@@ -45,12 +47,13 @@ SamplesSeedOpt = Annotated[int, typer.Option(min=0, help="Seed of the choice of 
 def calibrate(
     bundle: BundleArg,
     data: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            metavar="DATA",
-            help="A data set, whose training split is used, or a folder with RGB/, NI/, TI/.",
+            metavar="[DATA]",
+            help="A data set, whose training split is used, or a folder with RGB/, NI/, TI/. "
+            "FP16 can be had without.",
         ),
-    ],
+    ] = None,
     precision: Annotated[
         str,
         typer.Option(
@@ -88,11 +91,27 @@ def calibrate(
     as_json: JsonOpt = False,
 ) -> None:
     """Add FP16 and INT8 engines, chosen within a budget."""
-    from calibration.facts import outcome_facts
+    from calibration.errors import CalibrationError
+    from calibration.facts import fp16_facts, outcome_facts
     from calibration.page import check_report, write_report
     from calibration.request import calibration_request
     from runtime.bundle.signature import has_signature
 
+    if data is None:
+        if precision != "fp16" or report is not None or ranges is not None or judge is not None:
+            raise CalibrationError(
+                "no DATA to calibrate with: name a data set or a folder of images; without, "
+                "there is `--precision fp16` alone, and no --report, --table or --judge"
+            )
+        was_signed = has_signature(bundle)
+        made = run_fp16(bundle, seed=seed, threads=threads)
+        if as_json:
+            print_json(fp16_facts(made))
+            return
+        say_fp16(bundle, made)
+        say(f"{bundle}: runs in fp16 from now on")
+        say_unsigned(bundle, was_signed=was_signed)
+        return
     asked = calibration_request(
         data,
         precision,
@@ -133,12 +152,14 @@ def requested(
     threads: int | None,
 ) -> tuple[ProjectionRequest | None, CalibrationRequest | None]:
     """What an export asks of a projection and of a calibration, seen to be possible; None where it
-    wants none. Data without a dimension to project to are there to calibrate with."""
+    wants none. Data without a dimension to project to are there to calibrate with; FP16 without
+    data is no calibration."""
     from calibration.errors import CalibrationError
     from calibration.request import calibration_request
 
     calibration = projection = None
-    if precision != "fp32" or (data is not None and dim is None):
+    without = precision == "fp16" and data is None  # the one that needs none
+    if not without and (precision != "fp32" or (data is not None and dim is None)):
         if data is None:
             raise CalibrationError(
                 f"--precision {precision} is calibrated: name the data by --calibration-data"
@@ -149,6 +170,35 @@ def requested(
 
         projection = projection_request(data, dim, budget, threads)
     return projection, calibration
+
+
+def run_fp16(
+    bundle: Path, *, make_default: bool = True, seed: int = 0, threads: int | None = None
+) -> HalfOutcome:
+    """Add FP16 without data, with a progress bar."""
+    from calibration.half import add_fp16
+    from runtime.bundle.bundle import Bundle
+
+    count = len(Bundle.open(bundle).manifest.engines)
+    with progress("converting", count) as notify:
+        told = counted(notify, "converting", count)
+        return add_fp16(bundle, make_default=make_default, seed=seed, threads=threads, notify=told)
+
+
+def say_fp16(bundle: Path, made: HalfOutcome) -> None:
+    """What was seen of FP16 without data."""
+    from calibration.fp16 import LARGEST
+
+    state, least = min(made.cosines.items(), key=lambda each: each[1])
+    say(
+        f"{bundle}: FP16 without data: on {made.samples} golden and drawn images of each modality "
+        f"no value passes {made.largest:.4g} ({made.engine}, {made.tensor}), and half ends at "
+        f"{LARGEST:.5g}; embeddings keep a cosine of {least:.5f} to FP32 ({state})"
+    )
+    say(
+        f"real images check it better: denet calibrate {bundle} DATA --precision fp16 says what it "
+        "costs in mAP, too"
+    )
 
 
 def run_calibration(bundle: Path, request: CalibrationRequest) -> Outcome:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from calibration.figures.scale import short
+from calibration.half import HalfOutcome
 from calibration.judge import Effect, Effects, worst
 from calibration.outcome import Outcome
 from calibration.request import CalibrationRequest
@@ -15,6 +16,17 @@ from denet import __version__
 from denet.graph import State
 from runtime.bundle.forms import FORMS, INT8, Form, Platform, cpu_platforms
 from runtime.machine import read_cpu
+
+
+def fp16_facts(made: HalfOutcome) -> dict[str, Any]:
+    """What came of FP16 without data, for a program to read."""
+    return {
+        "bundle": str(made.bundle.root),
+        "precision": "fp16",
+        "samples": made.samples,
+        "largest": {"engine": made.engine, "tensor": made.tensor, "value": made.largest},
+        "cosines": made.cosines,
+    }
 
 
 def outcome_facts(outcome: Outcome) -> dict[str, Any]:

@@ -30,10 +30,17 @@ QUANTIZED_BINS = 128
 
 
 class Observer(ReplayEngines):
-    """FP32 engines whose inner activations are looked at whenever they run."""
+    """FP32 engines whose inner activations are looked at whenever they run.
 
-    def __init__(self, bundle: Bundle, threads: int | None) -> None:
+    Args:
+        bundle: whose engines they are.
+        threads: of ONNX Runtime.
+        histograms: whether scales will be made of what is seen; else extremes are enough.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None, *, histograms: bool = True) -> None:
         self._bundle = bundle
+        self._wanted = histograms
         self._own: dict[str, list[str]] = {}
         self._extremes: dict[str, dict[str, tuple[float, float]]] = {}
         self._histograms: dict[str, HistogramCollector] = {}
@@ -52,7 +59,7 @@ class Observer(ReplayEngines):
                 )
             before = extremes.get(name, (low, high))
             extremes[name] = min(before[0], low), max(before[1], high)
-        if kind_of(engine) != "dem":  # edges keep float activations
+        if self._wanted and kind_of(engine) != "dem":  # edges keep float activations
             if engine not in self._histograms:
                 self._histograms[engine] = _collector("entropy")
             self._histograms[engine].collect_value(seen)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -82,26 +83,48 @@ class BuilderOptions:
         )
 
 
-@reported()
-@grouped
-def build(
-    bundle: BundleArg,
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="[b]auto[/b] (the bundle's default), [b]fp32[/b], [b]fp16[/b], [b]int8[/b] or "
-            "[b]mixed[/b]."
-        ),
-    ] = "auto",
-    no_rebuild: Annotated[
-        bool, typer.Option("--no-rebuild", help="Refuse where an engine is stale.")
-    ] = False,
-    *,
-    builder: BuilderOptions,
-    as_json: JsonOpt = False,
-) -> None:
-    """Build TensorRT engines of a bundle, for this machine's GPU."""
-    run_build(bundle, precision, builder.parsed(), rebuild=not no_rebuild, as_json=as_json)
+class AddFp16(Protocol):
+    """Adds FP16 engines to a bundle that lacks them, and says so where that is to be `shown`."""
+
+    def __call__(self, bundle: Path, *, shown: bool) -> None: ...
+
+
+def build_command(*, add_fp16: AddFp16) -> Callable[..., None]:
+    """`denet build`.
+
+    Args:
+        add_fp16: for a bundle that is to be built in FP16 and does not have it.
+    """
+
+    @reported(extra="calibrate")
+    @grouped
+    def build(
+        bundle: BundleArg,
+        precision: Annotated[
+            str,
+            typer.Option(
+                help="[b]auto[/b] (the bundle's default), [b]fp32[/b], [b]fp16[/b] (added where "
+                "the bundle lacks it), [b]int8[/b] or [b]mixed[/b]."
+            ),
+        ] = "auto",
+        no_rebuild: Annotated[
+            bool, typer.Option("--no-rebuild", help="Refuse where an engine is stale.")
+        ] = False,
+        *,
+        builder: BuilderOptions,
+        as_json: JsonOpt = False,
+    ) -> None:
+        """Build TensorRT engines of a bundle, for this machine's GPU."""
+        from export.tensorrt.build import check_machine
+        from runtime.bundle.bundle import Bundle
+
+        options = builder.parsed()
+        if precision == "fp16" and Bundle.open(bundle).manifest.forms("fp16", "trt") is None:
+            check_machine(options)  # before the bundle is changed
+            add_fp16(bundle, shown=not as_json)
+        run_build(bundle, precision, options, rebuild=not no_rebuild, as_json=as_json)
+
+    return build
 
 
 def run_build(

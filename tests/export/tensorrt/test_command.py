@@ -14,9 +14,8 @@ import pytest
 from calibration import Outcome
 from export.tensorrt import build as tensorrt
 from export.tensorrt.request import BuildError
-from runtime.backends.tensorrt.machine import (
-    BuildOptions,
-)
+from runtime import Bundle
+from runtime.backends.tensorrt.machine import BuildOptions
 from tests.command import denet, refused
 from tests.conftest import copied
 from tests.export.tensorrt.parts import DESKTOP, EDGE, ENGINES, NO_GPU, Builder, change_manifest
@@ -71,6 +70,25 @@ def test_every_option_reaches_the_request(
     assert builder.requests[0].spec.options == BuildOptions(
         opt_level=5, workspace=64, tf32=True, version_compatible=True, hardware_compatible=True
     )
+
+
+def test_build_adds_fp16_where_the_bundle_lacks_it(root: Path, builder: Builder) -> None:
+    result = denet("build", root, "--precision", "fp16")
+    assert result.exit_code == 0, result.output
+    assert "FP16 without data" in result.output
+    manifest = Bundle.open(root).manifest
+    assert (manifest.variants, manifest.default_precision) == (("fp32", "fp16"), "fp32")
+    assert {request.spec.form for request in builder.requests} == {"fp16"}
+    assert "FP16 without data" not in denet("build", root, "--precision", "fp16").output
+
+
+def test_without_tensorrt_the_bundle_stays_as_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    refused(denet("build", root, "--precision", "fp16"), "TensorRT")
+    assert Bundle.open(root).manifest.variants == ("fp32",)
 
 
 def test_build_refuses_a_stale_engine_on_request(root: Path, builder: Builder) -> None:
