@@ -42,6 +42,7 @@ from runtime.commands import doctor, embed, inspect, print_choice, sign, slim
 from runtime.gallery.commands import gallery
 from runtime.loading import loaded
 from runtime.node.commands import node
+from runtime.serve.commands import probe, serve
 
 if TYPE_CHECKING:
     from denet.subject import Subject
@@ -281,6 +282,8 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "build": build,
     "gallery": gallery,
     "node": node,
+    "serve": serve,
+    "probe": probe,
     "experiment": experiment,
     "project": project,
 }

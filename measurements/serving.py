@@ -13,13 +13,15 @@ embeds samples in mixed states, the seven in turn, of crops of the size of the n
 In process and served take turns, so that whatever else runs is beside both; the ratio is the median
 of the ratios round by round. Every served embedding is compared with that of this process. With
 `--other` that bundle and the first are then exchanged under the load of all clients, and a damaged
-one is offered. What a client does takes time of the same CPU.
+one is offered. What clients do takes time of the same CPU; so the CPU time of a sample is there as
+well, of this process, of the server and of its clients.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -100,13 +102,15 @@ def ask(address: str, bundle: Path, clients: int, seconds: float) -> None:
     given = samples(Bundle.open(bundle))
     load = Load(address, given, clients)
     time.sleep(1.0)  # all are connected
-    count, began = len(load.latencies), time.perf_counter()
+    count, began, busy = len(load.latencies), time.perf_counter(), time.process_time()
     time.sleep(seconds)
     rate = (len(load.latencies) - count) / (time.perf_counter() - began)
     latencies = load.latencies[count:]
+    work = 1e3 * (time.process_time() - busy) / len(latencies)
     load.stop()
     p50, p99 = (1e3 * float(x) for x in np.quantile(latencies, [0.5, 0.99]))
-    print(json.dumps({"rate": rate, "p50": p50, "p99": p99, "failures": load.failures}))
+    found = {"rate": rate, "p50": p50, "p99": p99, "client": work, "failures": load.failures}
+    print(json.dumps(found))
 
 
 def served(address: str, bundle: Path, clients: int, seconds: float) -> dict[str, Any]:
@@ -118,13 +122,16 @@ def served(address: str, bundle: Path, clients: int, seconds: float) -> dict[str
     return found
 
 
-def in_process(runtime: Runtime, given: list[dict[str, Any]], batch: int, seconds: float) -> float:
-    """Samples a second."""
-    count, began = 0, time.perf_counter()
+def in_process(
+    runtime: Runtime, given: list[dict[str, Any]], batch: int, seconds: float
+) -> tuple[float, float]:
+    """Samples a second, and milliseconds of CPU time of each."""
+    count, began, busy = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - began < seconds:
         runtime.embed_batch([given[(count + i) % len(given)] for i in range(batch)])
         count += batch
-    return count / (time.perf_counter() - began)
+    took = time.perf_counter() - began
+    return count / took, 1e3 * (time.process_time() - busy) / count
 
 
 def exchange(triton: Triton, repository: Path, bundles: list[Path], clients: int) -> None:
@@ -192,33 +199,41 @@ def measure(triton: Triton, bundle: Bundle, given: argparse.Namespace) -> None:
         f"pixels, {given.clients} clients": (triton.address, given.clients),
         f"JPEG, {given.clients} clients": (f"{triton.address}?jpeg=95", given.clients),
     }
-    rates: dict[str, list[float]] = {"in process": [], **{way: [] for way in ways}}
+    here: list[tuple[float, float]] = []
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
-    runs: list[tuple[int, int]] = []
     for _ in range(given.rounds):
-        rates["in process"].append(
-            in_process(runtime, pictures, given.clients, given.seconds)
-        )
+        here.append(in_process(runtime, pictures, given.clients, given.seconds))
         for way, (address, clients) in ways.items():
-            before = triton.batches()
-            found[way].append(served(address, given.bundle, clients, given.seconds))
-            rates[way].append(found[way][-1]["rate"])
-            if clients > 1:
-                after = triton.batches()
-                runs.append((after[0] - before[0], after[1] - before[1]))
-    table = Table(title=f"{processor()}; {given.rounds} rounds of {given.seconds:g} s")
-    for column in ("", "samples/s", "ratio to in process", "p50 ms", "p99 ms"):
+            before, busy = triton.batches(), triton.busy()
+            seen = served(address, given.bundle, clients, given.seconds)
+            asked, batches = (b - a for a, b in zip(before, triton.batches(), strict=True))
+            seen |= {"batch": asked / batches, "server": 1e3 * (triton.busy() - busy) / asked}
+            found[way].append(seen)
+    title = f"{processor()}; {given.rounds} rounds of {given.seconds:g} s"
+    table = Table(title=f"{title}; load {os.getloadavg()[1]:.1f}")
+    for column in ("", "samples/s", "ratio", "p50 ms", "p99 ms", "mean batch", "CPU ms a sample"):
         table.add_column(column)
-    for way, values in rates.items():
-        ratio = statistics.median(a / b for a, b in zip(values, rates["in process"], strict=True))
-        times = [
-            f"{statistics.median(each[q] for each in found[way]):.1f}" if way in found else ""
-            for q in ("p50", "p99")
-        ]
-        table.add_row(way, f"{statistics.median(values):.0f}", f"{ratio:.2f}", *times)
-    Console().print(table)
-    samples_run, batches = (sum(each) for each in zip(*runs, strict=True))
-    print(f"mean batch at {given.clients} clients: {samples_run / batches:.1f}")
+    rate, work = (statistics.median(each) for each in zip(*here, strict=True))
+    table.add_row("in process", f"{rate:.0f}", "1.00", "", "", str(given.clients), f"{work:.1f}")
+    for way, rounds in found.items():
+        ratio = statistics.median(
+            seen["rate"] / one for seen, (one, _) in zip(rounds, here, strict=True)
+        )
+        middle = {
+            name: statistics.median(seen[name] for seen in rounds)
+            for name in rounds[0]
+            if name != "failures"
+        }
+        table.add_row(
+            way,
+            f"{middle['rate']:.0f}",
+            f"{ratio:.2f}",
+            f"{middle['p50']:.1f}",
+            f"{middle['p99']:.1f}",
+            f"{middle['batch']:.1f}",
+            f"{middle['server']:.1f} + {middle['client']:.1f}",
+        )
+    Console(width=120).print(table)
     print(f"largest difference of an embedding's number: {worst:.1e}")
 
 

@@ -62,8 +62,10 @@ def read_server_address(setting: str) -> ServerAddress:
         raise ServeError(f"{setting}: is no address of a server ({error}): {FORM}") from None
     if "@" in parts.netloc:
         remember_secret(parts.netloc.rpartition("@")[0].partition(":")[2])
-        raise ServeError(f"{_shown(parts)}: has a user in it: a client proves itself with a "
-                         "certificate: the options certificate and key")
+        raise ServeError(
+            f"{_shown(parts)}: has a user in it: a client proves itself with a "
+            "certificate: the options certificate and key"
+        )
     host, model = parts.hostname or "", parts.path.strip("/") or MODEL
     if parts.scheme not in SCHEMES or not host or not port or parts.fragment:
         raise ServeError(f"{_shown(parts)}: is no address of a server: {FORM}")
@@ -81,7 +83,7 @@ def read_server_address(setting: str) -> ServerAddress:
     if not tls and not plain and not _is_local(host):
         raise ServeError(
             f"{_shown(parts)}: pictures of people would cross the network in plain sight: write "
-            "grpcs://, or add ?plaintext=yes where the network itself is protected"
+            "grpcs://, or set the option plaintext to yes where the network is a protected one"
         )
     files = {name: Path(value) for name, value in options.items() if name in ("ca", "key")}
     certificate = options.get("certificate")

@@ -69,9 +69,7 @@ class Connection:
 
     def config(self) -> Any:
         """A ModelConfigResponse. Raises: as `infer`."""
-        return self._call(
-            self._config, self.messages.ModelConfigRequest(name=self._address.model)
-        )
+        return self._call(self._config, self.messages.ModelConfigRequest(name=self._address.model))
 
     def infer(self, request: Any) -> Any:
         """A ModelInferResponse.

@@ -63,6 +63,10 @@ class MadeBy:
         """For an answer."""
         return f"{self.digest} {self.backend} {self.variant}".encode()
 
+    def describe(self) -> str:
+        """For a person."""
+        return f"bundle {self.digest[:12]} on {self.backend} in {self.variant}"
+
 
 def read_made_by(text: bytes) -> MadeBy | None:
     """What `MadeBy.encode` wrote; None if it is nothing of the kind."""

@@ -73,9 +73,9 @@ def _built() -> dict[str, Any]:
                 added.type = getattr(_TYPES, f"TYPE_{plain.upper()}")
     # Of its own: an application may have Triton's messages, of the same names, in the default one.
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(file)
     return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))  # type: ignore[no-untyped-call]
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
         for name in _FIELDS
     }
 

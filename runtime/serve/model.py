@@ -79,10 +79,11 @@ class TritonPythonModel:
             named = "" if isinstance(answer, BadRequestError) else f"{type(answer).__name__}: "
             code = "INVALID_ARG" if isinstance(answer, BadRequestError) else "INTERNAL"
             codes = [c for c in (getattr(triton.TritonError, code, None),) if c is not None]
-            return triton.InferenceResponse(
-                error=triton.TritonError(f"{named}{answer}", *codes)
-            )
+            return triton.InferenceResponse(error=triton.TritonError(f"{named}{answer}", *codes))
         made_by = np.full((len(answer), 1), self.answering.made_by.encode(), object)
         return triton.InferenceResponse(
-            [triton.Tensor(EMBEDDING, np.ascontiguousarray(answer)), triton.Tensor(MADE_BY, made_by)]
+            [
+                triton.Tensor(EMBEDDING, np.ascontiguousarray(answer)),
+                triton.Tensor(MADE_BY, made_by),
+            ]
         )

@@ -61,6 +61,7 @@ class RemoteRuntime:
     Attributes:
         address: of the server.
         bundle: that it serves.
+        digest: sha256 of that bundle's manifest.
         graph: of the bundle's modalities.
         backend, precision, variant, forms: in which the engines run there.
         reason: why.
@@ -86,13 +87,13 @@ class RemoteRuntime:
         # process has died that embeds.
         complete = self.graph.states[0]
         self._made_by = self._ask([self._blank(complete)])[1]
-        digest = hashlib.sha256(content).hexdigest()
-        if self._made_by.digest != digest:
+        self.digest = hashlib.sha256(content).hexdigest()
+        if self._made_by.digest != self.digest:
             raise ChangedError(f"{address.name}: serves another bundle than it says: try again")
         found = forms_of(manifest, self._made_by.variant)
         if found is None:
             raise ServeError(
-                f"{address.name}: runs its bundle in {self._made_by.variant}, which it does not have"
+                f"{address.name}: runs in {self._made_by.variant}, which its bundle does not have"
             )
         self.precision, self.forms = found
         self.backend, self.variant = self._made_by.backend, self._made_by.variant
@@ -153,9 +154,8 @@ class RemoteRuntime:
             embeddings[chunk], made_by = self._ask(present[chunk])
             if made_by != self._made_by:
                 raise ChangedError(
-                    f"{self.address.name}: serves bundle {made_by.digest[:12]} on {made_by.backend} "
-                    f"in {made_by.variant} by now, not {self._made_by.digest[:12]} on "
-                    f"{self.backend} in {self.variant}: connect again"
+                    f"{self.address.name}: embeds by {made_by.describe()} now, not by "
+                    f"{self._made_by.describe()}: connect again"
                 )
         return embeddings
 

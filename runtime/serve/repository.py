@@ -40,7 +40,7 @@ MARK = "# written by denet serve\n"
 QUEUE = 16
 """Batches of requests that wait at most; Triton refuses more, at once."""
 
-PROGRAM = '''"""Written by `denet serve`. The work is done by the package denet-edge, which has to be
+PROGRAM = '''"""Written by `denet serve`. The package denet-edge does the work: it has to be
 installed in the Python that Triton's Python backend runs."""
 
 from runtime.serve.model import TritonPythonModel

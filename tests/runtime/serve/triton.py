@@ -51,9 +51,7 @@ class Triton:
         options: more of the server.
     """
 
-    def __init__(
-        self, repository: Path, folder: Path, model: str = "denet", *options: str
-    ) -> None:
+    def __init__(self, repository: Path, folder: Path, model: str = "denet", *options: str) -> None:
         self.http, self.grpc = free_port(), free_port()
         found = package()
         assert found is not None
@@ -91,6 +89,7 @@ class Triton:
                     "--grpc-address=127.0.0.1",
                     f"--grpc-port={self.grpc}",
                     "--allow-metrics=false",
+                    "--exit-timeout-secs=3",
                     *options,
                 ],
                 stdout=log,
@@ -137,6 +136,14 @@ class Triton:
         assert status == 200, text
         (found,) = json.loads(text)["model_stats"]
         return int(found["inference_count"]), int(found["execution_count"])
+
+    def busy(self) -> float:
+        """Seconds of CPU time that it and the process that embeds have used."""
+        ticks = 0
+        for process in (self.process.pid, self.stub()):
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def stub(self) -> int:
         """The process that embeds."""
