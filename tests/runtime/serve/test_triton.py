@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +21,7 @@ from runtime.node.serving import load_serving
 from runtime.serve import ChangedError, RemoteRuntime, ServeError
 from runtime.serve.model import BUNDLE
 from tests.command import denet, refused
-from tests.paths import SAMPLES
+from tests.paths import ROOT, SAMPLES
 from tests.runtime.node.parts import another, document
 from tests.runtime.node.waiting import until
 from tests.runtime.serve.test_answering import some
@@ -167,6 +169,65 @@ def test_a_server_whose_process_died_says_that_it_is_ready_and_a_probe_knows(
     assert triton.unload()[0] == 200
     until(lambda: triton.load()[0] == 200)
     assert denet("probe", triton.address).exit_code == 0
+
+
+def test_the_server_of_compose_lets_in_who_has_a_certificate_and_loads_for_who_has_the_key(
+    repository: Path, tmp_path: Path, runtime: Runtime
+) -> None:
+    yaml = pytest.importorskip("yaml")
+    service = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["triton"]
+    authority(tmp_path)
+    (folder,) = [v.partition(":")[2].removesuffix(":ro") for v in service["volumes"]]
+    options = [
+        re.sub(r"\$\{DENET_ADMIN:.*\}", "sesame", option)
+        .replace("/run/secrets", str(tmp_path))
+        .replace(folder, str(repository))
+        for option in service["command"]
+    ]
+    with Triton(repository, tmp_path, "denet", *options) as triton:
+        triton.wait()
+        where = f"grpcs://localhost:{triton.grpc}?ca={tmp_path}/ca.pem"
+        own = f"&certificate={tmp_path}/triton.pem&key={tmp_path}/triton.key"
+        (test, _, command, address) = service["healthcheck"]["test"]
+        assert (test, command) == ("CMD", "probe")
+        address = address.replace("/run/secrets", str(tmp_path)).replace("8001", str(triton.grpc))
+        assert address == where + own
+        done = denet("probe", address, "--against", runtime.bundle.root)
+        assert done.exit_code == 0, done.output
+        for other in (where, f"grpc://localhost:{triton.grpc}"):
+            refused(denet("probe", other), "cannot be reached")
+        for key, code in ((None, "UNAVAILABLE"), ("sesame", "OK")):
+            assert unload(triton.grpc, tmp_path, key) == code
+        refused(denet("probe", address), "has no model 'denet'")
+
+
+def authority(folder: Path) -> None:
+    """An authority, and the certificate of a server that may be called localhost."""
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    name = ["-addext", "subjectAltName=DNS:localhost"]
+    sign = ["x509", "-req", "-in", "triton.csr", "-CA", "ca.pem", "-CAkey", "ca.key"]
+    for command in (
+        ["req", "-x509", *key, "-subj", "/CN=site", "-keyout", "ca.key", "-out", "ca.pem"],
+        ["req", *key, "-subj", "/CN=triton", *name, "-keyout", "triton.key", "-out", "triton.csr"],
+        [*sign, "-copy_extensions", "copy", "-days", "2", "-out", "triton.pem"],
+    ):
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+
+
+def unload(port: int, folder: Path, key: str | None) -> str:
+    """Ask by gRPC to unload the model; the code of the answer."""
+    import grpc
+
+    files = [(folder / name).read_bytes() for name in ("ca.pem", "triton.key", "triton.pem")]
+    with grpc.secure_channel(f"localhost:{port}", grpc.ssl_channel_credentials(*files)) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/RepositoryModelUnload")
+        request = b"\x12\x05denet"  # the second field: the name of the model
+        metadata = () if key is None else (("triton-grpc-protocol-denet-admin", key),)
+        try:
+            call(request, timeout=20, metadata=metadata)
+        except grpc.RpcError as error:
+            return str(error.code().name)
+        return "OK"
 
 
 def test_a_model_that_is_not_there(triton: Triton) -> None:
