@@ -136,7 +136,7 @@ def in_process(
 
 def exchange(triton: Triton, repository: Path, bundles: list[Path], clients: int) -> None:
     """Exchange bundles under load, and offer a damaged one."""
-    load = Load(triton.address, samples(Bundle.open(bundles[0])), clients)
+    load = Load(f"{triton.address}?timeout=60", samples(Bundle.open(bundles[0])), clients)
     time.sleep(2.0)
     took = []
     for bundle in (bundles[1], bundles[0], bundles[1]):
@@ -192,12 +192,13 @@ def main() -> None:
 def measure(triton: Triton, bundle: Bundle, given: argparse.Namespace) -> None:
     pictures = samples(bundle)
     runtime = Runtime.load(bundle, preload=True, max_batch=given.clients)
-    with RemoteRuntime.connect(triton.address) as remote:
+    where = f"{triton.address}?timeout=60"  # on a machine that others keep busy
+    with RemoteRuntime.connect(where) as remote:
         worst = abs(remote.embed_batch(pictures) - runtime.embed_batch(pictures)).max()
     ways = {
-        "pixels, 1 client": (triton.address, 1),
-        f"pixels, {given.clients} clients": (triton.address, given.clients),
-        f"JPEG, {given.clients} clients": (f"{triton.address}?jpeg=95", given.clients),
+        "pixels, 1 client": (where, 1),
+        f"pixels, {given.clients} clients": (where, given.clients),
+        f"JPEG, {given.clients} clients": (f"{where}&jpeg=95", given.clients),
     }
     here: list[tuple[float, float]] = []
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
