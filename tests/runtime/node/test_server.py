@@ -22,6 +22,7 @@ from runtime.node.server_watch import ServerWatch
 from runtime.node.serving import first_serving, load_serving
 from runtime.node.settings import BatchSettings, convert
 from runtime.node.stage_items import Crop
+from runtime.node.status_snapshot import status_snapshot
 from runtime.serve import AwayError, ServeError
 from tests.command import denet, refused
 from tests.runtime.node.parts import (
@@ -262,7 +263,10 @@ def test_a_node_goes_on_while_its_server_comes_and_goes(
         assert "server" in node.snapshot().stages
         played.stop()
         until(away)
-        assert "server away" in node.snapshot().line(None)
+        taken = node.snapshot()
+        assert "server away" in taken.line(None)
+        shown = status_snapshot("n", taken, node._embedder.serving, {}, ())
+        assert shown.troubles[0].startswith("the server is away: ")
         played.start()
         until(lambda: not away())
         end = node.close()

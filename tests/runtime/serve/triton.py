@@ -95,7 +95,6 @@ class Triton:
                 stdout=log,
                 stderr=log,
                 env=environment,
-                start_new_session=True,
             )
 
     @property
@@ -147,12 +146,9 @@ class Triton:
 
     def stub(self) -> int:
         """The process that embeds."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        for task in children.parent.parent.iterdir():
-            for child in (task / "children").read_text().split():
-                if "stub" in Path(f"/proc/{child}/cmdline").read_text():
-                    return int(child)
-        raise RuntimeError("there is no process that embeds")
+        found = self._stubs()
+        assert found, "there is no process that embeds"
+        return found[0]
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -160,7 +156,9 @@ class Triton:
             try:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
+                for process in self._stubs():
+                    os.kill(process, signal.SIGKILL)
+                self.process.kill()
                 self.process.wait(20)
 
     def __enter__(self) -> Triton:
@@ -168,6 +166,11 @@ class Triton:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _stubs(self) -> list[int]:
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        children = [child for task in tasks for child in task.read_text().split()]
+        return [int(c) for c in children if "stub" in Path(f"/proc/{c}/cmdline").read_text()]
 
     def _post(self, path: str, body: bytes | None) -> tuple[int, str]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.http}/{path}", data=body)
