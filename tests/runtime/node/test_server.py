@@ -63,7 +63,8 @@ def configured(
     server: Played, recording: Path, bundle: Path | None = None, **more: Any
 ) -> NodeSettings:
     made = document(Path("b"), recording, **more)
-    made["model"] = {"server": server.address}
+    # A machine under load takes its time.
+    made["model"] = {"server": f"{server.address}?timeout=60"}
     if bundle is not None:
         made["model"] |= {"bundle": str(bundle), "backend": "ort-cpu"}
     return convert(made)
@@ -249,7 +250,7 @@ def test_a_node_goes_on_while_its_server_comes_and_goes(
     played: Played, bundle_path: Path, data: Path
 ) -> None:
     looping = document(bundle_path, data / "test")
-    looping["model"]["server"] = played.address
+    looping["model"]["server"] = f"{played.address}?timeout=60"
     for source in looping["sources"].values():
         source["loop"] = True
     said: list[str] = []

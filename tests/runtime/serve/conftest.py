@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runtime import Runtime
+from runtime.serve.address import ServerAddress
 from tests.runtime.node.parts import another
 
 if TYPE_CHECKING:
     from tests.runtime.serve.played import Played
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine under load takes its time."""
+    monkeypatch.setattr(ServerAddress, "timeout", 60.0)
 
 
 @pytest.fixture
