@@ -16,17 +16,12 @@ if TYPE_CHECKING:
     from tests.runtime.serve.played import Played
 
 
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine under load takes its time."""
-    monkeypatch.setattr(ServerAddress, "timeout", 60.0)
-
-
 @pytest.fixture
-def played(runtime: Runtime) -> Iterator[Played]:
+def played(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     pytest.importorskip("grpc", reason="needs grpcio: pip install '.[remote]'")
     from tests.runtime.serve.played import playing
 
+    monkeypatch.setattr(ServerAddress, "timeout", 60.0)  # a machine under load takes its time
     with playing(runtime) as server:
         yield server
 
