@@ -44,6 +44,7 @@ from runtime.commands import doctor, embed, inspect, print_choice, sign, slim
 from runtime.gallery.commands import gallery
 from runtime.loading import loaded
 from runtime.node.commands import node
+from runtime.serve.commands import probe, serve
 
 if TYPE_CHECKING:
     from calibration.half import HalfOutcome
@@ -299,6 +300,8 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "build": build,
     "gallery": gallery,
     "node": node,
+    "serve": serve,
+    "probe": probe,
     "experiment": experiment,
     "project": project,
 }

@@ -242,8 +242,8 @@ class Case:
 
 CASES = {
     "train-oldest": Case("3.10", "train", "lowest-direct", trains),
-    "node-oldest": Case("3.10", "node,report,central", "lowest-direct", runs_a_node),
-    "node-newest": Case("3.13", "node,report,central", "highest", runs_a_node),
+    "node-oldest": Case("3.10", "node,report,central,remote", "lowest-direct", runs_a_node),
+    "node-newest": Case("3.13", "node,report,central,remote", "highest", runs_a_node),
 }
 """In an order in which each finds what it needs."""
 

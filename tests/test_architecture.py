@@ -56,7 +56,7 @@ LAYERS = {
     "runtime": (
         "commands",
         "node",
-        "doctor | benchmark | gallery",
+        "doctor | benchmark | gallery | serve",
         "describe",
         "embeddings | loading",
         "runtime",

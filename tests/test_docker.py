@@ -35,7 +35,11 @@ def instructions(path: Path) -> list[tuple[str, str]]:
 
 
 def test_there_is_one_for_each_kind_of_machine() -> None:
-    assert [path.name for path in DOCKERFILES] == ["Dockerfile.gpu", "Dockerfile.jetson"]
+    assert [path.name for path in DOCKERFILES] == [
+        "Dockerfile.gpu",
+        "Dockerfile.jetson",
+        "Dockerfile.triton",
+    ]
     told = (ROOT / "docker" / "README.md").read_text()
     assert all(path.name in told for path in DOCKERFILES)
 
@@ -68,7 +72,7 @@ def test_it_does_not_run_as_root(path: Path) -> None:
 @each
 def test_no_package_lists_are_kept(path: Path) -> None:
     runs = [rest for name, rest in instructions(path) if name == "RUN" and "apt-get" in rest]
-    assert runs
+    assert runs or path.name == "Dockerfile.triton"
     for run in runs:
         assert "--no-install-recommends" in run
         assert "rm -rf /var/lib/apt/lists/*" in run
@@ -93,8 +97,12 @@ def test_what_it_copies_is_there_and_is_all_that_is_installed(path: Path) -> Non
 
 
 @each
-def test_the_command_is_denet(path: Path) -> None:
+def test_the_command_is_denet_or_a_server_of_it(path: Path) -> None:
     entry = dict(instructions(path))
+    if path.name == "Dockerfile.triton":
+        assert json.loads(entry["ENTRYPOINT"]) == ["tritonserver"]
+        assert "--load-model=denet" in json.loads(entry["CMD"])
+        return
     assert json.loads(entry["ENTRYPOINT"]) == ["denet"]
     assert json.loads(entry["CMD"]) == ["doctor"]
 

@@ -278,7 +278,7 @@ class Manifest(_Strict, frozen=True):
             yield self.calibration.table
 
 
-def parse_manifest(path: Path, content: bytes) -> Manifest:
+def parse_manifest(path: Path | str, content: bytes) -> Manifest:
     """The manifest whose bytes are `content`.
 
     Args:

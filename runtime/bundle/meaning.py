@@ -14,7 +14,7 @@ from runtime.bundle.manifest import BundleError, Engine, File, Manifest, TensorS
 Shape = tuple[int | str, ...]
 
 
-def check_meaning(path: Path, manifest: Manifest) -> None:
+def check_meaning(path: Path | str, manifest: Manifest) -> None:
     """See that a manifest lists the engines of its graph, each with the tensors that it has there,
     a precision that they can run in, a limit of the canary for each, and a head that fits.
 
@@ -49,7 +49,7 @@ def tensors(manifest: Manifest, engine: str) -> tuple[dict[str, Shape], dict[str
     return {"feature": feature, "base": vectors, "sum": vectors}, {"enhanced": vectors}
 
 
-def _check_graph(path: Path, manifest: Manifest) -> None:
+def _check_graph(path: Path | str, manifest: Manifest) -> None:
     """See that the engines are those of the graph of the modalities that have preprocessing."""
     engines, modalities = manifest.engines, manifest.preprocessing.modalities
     if unknown := [m for m in modalities if m not in FOLDERS]:
@@ -77,7 +77,7 @@ def _named(engines: Iterable[str]) -> list[Modality]:
     return [m for m in FOLDERS if m in named]
 
 
-def _check_preprocessing(path: Path, manifest: Manifest) -> None:
+def _check_preprocessing(path: Path | str, manifest: Manifest) -> None:
     size = manifest.preprocessing
     for modality, normalization in size.modalities.items():
         black, white = normalization.range16
@@ -93,7 +93,7 @@ def _check_preprocessing(path: Path, manifest: Manifest) -> None:
         )
 
 
-def _check_tensors(path: Path, manifest: Manifest, name: str, engine: Engine) -> None:
+def _check_tensors(path: Path | str, manifest: Manifest, name: str, engine: Engine) -> None:
     for what, listed, expected in zip(
         ("inputs", "outputs"),
         (engine.inputs, engine.outputs),
@@ -115,14 +115,14 @@ def _shown(shapes: Mapping[str, Shape]) -> str:
     return ", ".join(f"{n[:40]} {'x'.join(map(str, s))}" for n, s in shapes.items()) or "none"
 
 
-def _check_files(path: Path, manifest: Manifest) -> None:
+def _check_files(path: Path | str, manifest: Manifest) -> None:
     known: dict[str, File] = {}
     for file in manifest.files():
         if known.setdefault(file.path, file) != file:
             raise BundleError(f"{path}: lists {file.path[:80]!r} twice, as different files")
 
 
-def _check_precisions(path: Path, manifest: Manifest) -> None:
+def _check_precisions(path: Path | str, manifest: Manifest) -> None:
     for platform, mixed in manifest.mixed.items():
         allowed = ("fp32", "fp16", INT8[platform])
         for name in manifest.graph.engines:
@@ -141,7 +141,7 @@ def _check_precisions(path: Path, manifest: Manifest) -> None:
         raise BundleError(f"{path}: the canary has no limit for {', '.join(missing)}")
 
 
-def _check_head(path: Path, manifest: Manifest) -> None:
+def _check_head(path: Path | str, manifest: Manifest) -> None:
     head, wide = manifest.head, manifest.graph.parts * manifest.channels
     if head.projection is None and head.dim != wide:
         raise BundleError(f"{path}: nothing projects {wide} numbers to {head.dim}")

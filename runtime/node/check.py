@@ -25,13 +25,12 @@ from runtime.node.events import EventSettings, open_sinks
 from runtime.node.events.event_file import check_event_file
 from runtime.node.metrics import Metrics
 from runtime.node.notify import Notify
-from runtime.node.serving import first_serving
+from runtime.node.serving import Embeds, first_serving
 from runtime.node.settings import NodeSettings
 from runtime.node.snapshot import NodeSnapshot
 from runtime.node.sources import Frame, SourceError, SourceSettings, open_source
 from runtime.node.status import StatusPage
 from runtime.node.writable import check_outbox, check_writable
-from runtime.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -89,7 +88,9 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
             )
         serving = tried("model", lambda: first_serving(settings, gallery))
         if serving is not None:
-            opened.callback(serving.runtime.close)
+            opened.callback(serving.close)
+            if serving.away:
+                problems.append(f"model.server: {serving.away}")
             for m, frame in first.items():
                 _check_range(m, frame, settings, serving.runtime, problems, notify)
         tried("events", lambda: _try_events(settings, notify))
@@ -118,7 +119,7 @@ def _check_range(
     modality: Modality,
     frame: Frame,
     settings: NodeSettings,
-    runtime: Runtime,
+    runtime: Embeds,
     problems: list[str],
     notify: Notify,
 ) -> None:

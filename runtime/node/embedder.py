@@ -13,16 +13,21 @@ from denet.errors import DenetError
 from denet.graph import State
 from runtime.node.announcer import Announcer, Sighting
 from runtime.node.backlog import Backlog
-from runtime.node.events import EventMatch
+from runtime.node.events import EventMatch, NoticeKind
 from runtime.node.latency import Latencies
 from runtime.node.notify import Notify
 from runtime.node.serving import Serving
 from runtime.node.settings import BatchSettings
 from runtime.node.stage import POLL
 from runtime.node.stage_items import Crop
+from runtime.runtime import Sample
+from runtime.serve.contract import ServeError
 
 NOT_EMBEDDED = "not embedded"
 """The engines failed on a batch."""
+
+TRIES = 3
+"""Times that a batch is given to what embeds by then, where a server fails."""
 
 RECENT = 0.2
 """Weight of the newest batch in the time that one is expected to take."""
@@ -71,13 +76,20 @@ class Embedder:
         self._expected = 0.0  # seconds of a batch
         self._troubles: dict[str, str] = {}
 
-    def offer(self, serving: Serving) -> None:
-        """Let another bundle take over, between two batches."""
+    def offer(self, serving: Serving, before: Serving | None = None) -> None:
+        """Let another bundle take over, between two batches.
+
+        Args:
+            serving: what is to embed.
+            before: what has to embed until then, with nothing else offered; None for anything.
+        """
         with self._lock:
-            unwanted = serving if self._closed else self._next
-            self._next = None if self._closed else serving
-        if unwanted is not None:
-            unwanted.runtime.close()
+            late = before is not None and (self.serving is not before or self._next is not None)
+            refused = self._closed or late
+            unwanted = serving if refused else self._next
+            self._next = self._next if refused else serving
+            if unwanted is not None:
+                unwanted.close(keep=self.serving)
 
     def run(self, beat: Callable[[], None]) -> None:
         """Work until no crop will come any more."""
@@ -99,9 +111,9 @@ class Embedder:
         with self._lock:
             self._closed, unused = True, self._next
             self._next = None
-        for serving in (self.serving, unused):
-            if serving is not None:
-                serving.runtime.close()
+        if unused is not None:
+            unused.close(keep=self.serving)
+        self.serving.close()
 
     def _patience(self, oldest: Crop, _count: int) -> float:
         """Seconds for which the oldest crop may wait for others."""
@@ -110,21 +122,41 @@ class Embedder:
     def _take_over(self) -> None:
         with self._lock:
             serving, self._next = self._next, None
-        if serving is None:
-            return
-        old, self.serving = self.serving, serving
+        if serving is not None:
+            self._become(serving)
+
+    def _become(self, serving: Serving) -> None:
+        with self._lock:
+            old, self.serving = self.serving, serving
         self._expected = 0.0
+        if serving.runtime in old.runtimes or old.runtime in serving.runtimes:
+            kind: NoticeKind = "server away" if serving.away else "server back"
+            reason = serving.describe()
+            self._announcer.notice(kind, reason, serving.space)
+            old.close(keep=serving)
+            return
         self.swaps += 1
         reason = f"{serving.describe()} instead of {old.digest[:12]}"
         if serving.unmatched:
             reason += f"; nobody is matched any more: {serving.unmatched}"
         self._announcer.notice("bundle swapped", reason, serving.space)
-        old.runtime.close()
+        old.close(keep=serving)
+
+    def _embedded(self, images: Sequence[Sample]) -> tuple[Serving, NDArray[np.float32]]:
+        """The embeddings, and what made them: where that is a server that fails, what takes its
+        place. Raises: whatever engines raise."""
+        for _ in range(TRIES):
+            serving = self.serving
+            try:
+                return serving, serving.runtime.embed_batch(images)
+            except ServeError as error:
+                self._become(serving.instead(error))
+        return self.serving, self.serving.runtime.embed_batch(images)
 
     def _embed(self, crops: Sequence[Crop]) -> bool:
-        serving, began = self.serving, time.monotonic()
+        began = time.monotonic()
         try:
-            embeddings = serving.runtime.embed_batch([crop.images for crop in crops])
+            serving, embeddings = self._embedded([crop.images for crop in crops])
         except Exception as error:  # a device's, of any kind: the next batch may be better
             self._trouble("embedding", f"{type(error).__name__}: {error}")
             self._found.drop(NOT_EMBEDDED, len(crops))

@@ -120,6 +120,8 @@ class _Collector:
         ):
             yield CounterMetricFamily(name, text, value=value)
         yield GaugeMetricFamily("denet_stuck", "Whether a stage is stuck.", value=snapshot.stuck)
+        away = bool(snapshot.away)
+        yield GaugeMetricFamily("denet_server_away", "Whether the own bundle embeds.", value=away)
         stuck = GaugeMetricFamily("denet_stage_stuck", "Of each stage.", labels=["stage"])
         failures = CounterMetricFamily(
             "denet_stage_failures", "Errors that ended its work.", labels=["stage"]

@@ -22,6 +22,7 @@ from runtime.node.health import Health
 from runtime.node.intake import Intake
 from runtime.node.metrics import Metrics
 from runtime.node.notify import Notify
+from runtime.node.server_watch import ServerWatch
 from runtime.node.serving import first_serving, load_serving
 from runtime.node.settings import NodeSettings
 from runtime.node.snapshot import NodeSnapshot
@@ -124,7 +125,7 @@ class Node:
             )
             cutter = Cutter(self._moments, self._crops, finder, views, notify, settings.drain)
             self._swapper = Swapper(
-                Path(settings.model.bundle),
+                None if settings.model.bundle is None else Path(settings.model.bundle),
                 lambda: load_serving(settings, gallery),
                 self._embedder.offer,
                 announcer,
@@ -136,6 +137,10 @@ class Node:
             ]
             # The bundle that runs goes on without it, so it may fail and begin again.
             self._swaps = Stage("bundle", self._swapper.run)
+            self._watches = []
+            if settings.model.server is not None:
+                server = settings.model.server
+                self._watches += [ServerWatch(settings, server, gallery, self._embedder, notify)]
             self._watchdog = Watchdog(lambda: self.stages, settings.watchdog, announcer.notice)
             if settings.metrics is not None:
                 self.metrics = Metrics(settings.metrics, self._snapshot)
@@ -152,6 +157,7 @@ class Node:
     def stages(self) -> list[Stage]:
         """All threads of the node."""
         threads = [*self._stages, self._swaps, *(feed.stage for feed in self._feeds)]
+        threads += [watch.stage for watch in self._watches]
         threads += self._sink.stages
         return threads + [stage for server in self._servers for stage in server.stages]
 
@@ -160,7 +166,7 @@ class Node:
         self._began = time.monotonic()
         serving = self._embedder.serving
         self._announcer.notice("started", serving.describe(), serving.space)
-        for stage in (*self._stages, self._swaps):
+        for stage in (*self._stages, self._swaps, *(watch.stage for watch in self._watches)):
             stage.start()
         for feed in self._feeds:
             feed.start()
@@ -176,6 +182,8 @@ class Node:
         self._intake.stop()
         self._swaps.stop()
         self._swapper.stop()
+        for watch in self._watches:
+            watch.stop()
         if now:
             self._moments.clear()
             self._crops.clear()
@@ -219,6 +227,7 @@ class Node:
             latency=embedder.latencies.snapshot(),
             bundle=redacted(embedder.serving.describe()),
             unmatched=redacted(embedder.unmatched),
+            away=redacted(embedder.serving.away),
             swaps=embedder.swaps,
             refused=self._swapper.refused,
             stages=self._watchdog.found,
@@ -236,6 +245,8 @@ class Node:
             self.stop(now=True)
             ended = self.wait(ENDING)
         self._swaps.join(ENDING)
+        for watch in self._watches:
+            watch.stage.join(ENDING)
         self._watchdog.look()  # what failed since the last look is told, too
         self._announcer.notice("stopped", self.failure or "it was asked to")
         self._sink.close(CLOSING)

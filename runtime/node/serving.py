@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Union
 
 import numpy as np
 
+from denet.errors import DenetError
 from denet.graph import Graph, State
 from runtime.bundle.bundle import Bundle
 from runtime.gallery import Gallery, GalleryError, Space
@@ -18,6 +20,11 @@ from runtime.node.errors import NodeError
 from runtime.node.matching import Matcher
 from runtime.node.settings import NodeSettings
 from runtime.runtime import Runtime
+from runtime.serve.contract import AwayError, ChangedError, ServeError
+from runtime.serve.remote import RemoteRuntime
+
+Embeds = Union[Runtime, RemoteRuntime]
+"""What makes embeddings: here, or on a server."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +36,18 @@ class Serving:
         digest: sha256 of the bundle's manifest.
         matcher: finds in the gallery; None if there is none, or it cannot be compared with.
         unmatched: why there is no matcher although there is a gallery; "" otherwise.
+        fallback: of a server: the own bundle, which embeds while it is away.
+        renew: of a server: connects to it anew.
+        away: of an own bundle: why it embeds in the place of a server; "" where it does not.
     """
 
-    runtime: Runtime
+    runtime: Embeds
     digest: str
     matcher: Matcher | None
     unmatched: str
+    fallback: Serving | None = None
+    renew: Callable[[], Serving] | None = None
+    away: str = ""
 
     @property
     def graph(self) -> Graph:
@@ -62,14 +75,110 @@ class Serving:
 
     def describe(self) -> str:
         """For a person: which bundle, and where it runs."""
-        return f"{self.bundle} on {self.runtime.backend} in {self.runtime.variant}"
+        where = f"{self.bundle} on {self.runtime.backend} in {self.runtime.variant}"
+        return where + (f", in the place of a server: {self.away}" if self.away else "")
+
+    @property
+    def runtimes(self) -> list[Embeds]:
+        """All that it keeps open."""
+        return [self.runtime, *(self.fallback.runtimes if self.fallback else ())]
+
+    def close(self, keep: Serving | None = None) -> None:
+        """Let go of what it keeps open, but for what another needs."""
+        needed = [] if keep is None else keep.runtimes
+        for each in self.runtimes:
+            if not any(each is other for other in needed):
+                each.close()
+
+    def instead(self, error: ServeError) -> Serving:
+        """What embeds after its server failed: the server, if all that is new there is the bundle;
+        or the own bundle.
+
+        Raises:
+            ServeError: `error`, where there is neither.
+        """
+        reason = str(error)
+        if isinstance(error, ChangedError) and self.renew is not None:
+            try:
+                return self.renew()
+            except DenetError as failure:
+                reason = str(failure)
+        if self.fallback is None:
+            raise error
+        return replace(self.fallback, away=reason)
 
 
 def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
-    """Open, verify, load, warm and check the bundle that is set.
+    """What is set: the server, with the own bundle behind it if there is one; that alone where the
+    server is away.
 
     Args:
         settings: the configuration.
+        gallery: whom the node knows.
+
+    Raises:
+        AwayError: the server cannot be reached, and there is no own bundle.
+        DenetError: as `load_bundle` and `connect_serving`.
+    """
+    model = settings.model
+    own = None if model.bundle is None else load_bundle(settings, model.bundle, gallery)
+    if model.server is None:
+        assert own is not None  # or the settings would have been refused
+        return own
+    try:
+        return connect_serving(settings, model.server, gallery, own)
+    except AwayError as error:
+        if own is None:
+            raise
+        return replace(own, away=str(error))
+    except BaseException:
+        if own is not None:
+            own.close()
+        raise
+
+
+def connect_serving(
+    settings: NodeSettings, server: str, gallery: Gallery | None, own: Serving | None
+) -> Serving:
+    """Connect to a server, and see by an inference that it works.
+
+    Args:
+        settings: the configuration.
+        server: its address.
+        gallery: whom the node knows.
+        own: the bundle behind it, whose embeddings must be comparable; None where there is none.
+
+    Raises:
+        AwayError: it cannot be reached, or does not work.
+        BundleError: what it says of its bundle is nonsense.
+        NodeError: its model lacks a modality that the node has a source of, or is another than
+            that of the own bundle.
+        ServeError: it is no server of a bundle.
+    """
+    runtime = RemoteRuntime.connect(server, ranges=settings.ranges)
+    try:
+        bundle, name = runtime.bundle, runtime.address.name
+        _check_sources(settings, name, bundle.graph)
+        space = Space.of(bundle.manifest)
+        if own is not None and own.space != space:
+            raise NodeError(
+                f"model.server: {name} serves {space.describe()}, which cannot be compared with "
+                f"those of model.bundle, {own.space.describe()}: give both the same model"
+            )
+        found = _serving(settings, gallery, runtime)
+    except BaseException:
+        runtime.close()
+        raise
+    renew = partial(connect_serving, settings, server, gallery, own)
+    return replace(found, fallback=own, renew=renew)
+
+
+def load_bundle(settings: NodeSettings, path: str, gallery: Gallery | None) -> Serving:
+    """Open, verify, load, warm and check a bundle.
+
+    Args:
+        settings: the configuration.
+        path: of the bundle.
         gallery: whom the node knows.
 
     Raises:
@@ -79,10 +188,9 @@ def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
         CanaryError: it gives wrong embeddings here.
     """
     # A link may be turned to another bundle while this one is read.
-    root = Path(settings.model.bundle).resolve()
+    root = Path(path).resolve()
     bundle = Bundle.open(root)
-    _check_sources(settings, bundle)
-    digest = hashlib.sha256(bundle.content).hexdigest()
+    _check_sources(settings, str(root), bundle.graph)
     model = settings.model
     runtime = Runtime.load(
         bundle,
@@ -97,11 +205,10 @@ def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
     )
     try:
         _warm(runtime)
-        matcher, unmatched = _matcher(settings, gallery, Space.of(bundle.manifest))
+        return _serving(settings, gallery, runtime)
     except BaseException:
         runtime.close()
         raise
-    return Serving(runtime, digest, matcher, unmatched)
 
 
 def first_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
@@ -112,17 +219,23 @@ def first_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
     """
     serving = load_serving(settings, gallery)
     if serving.unmatched:
-        serving.runtime.close()
+        serving.close()
         raise GalleryError(serving.unmatched)
     return serving
 
 
-def _check_sources(settings: NodeSettings, bundle: Bundle) -> None:
-    known = bundle.graph.modalities
+def _serving(settings: NodeSettings, gallery: Gallery | None, runtime: Embeds) -> Serving:
+    digest = hashlib.sha256(runtime.bundle.content).hexdigest()
+    matcher, unmatched = _matcher(settings, gallery, Space.of(runtime.bundle.manifest))
+    return Serving(runtime, digest, matcher, unmatched)
+
+
+def _check_sources(settings: NodeSettings, name: str, graph: Graph) -> None:
+    known = graph.modalities
     for m in settings.sources:
         if m not in known:
             raise NodeError(
-                f"sources.{m}: the model of {bundle.root} has no {m}, but {', '.join(known)}: "
+                f"sources.{m}: the model of {name} has no {m}, but {', '.join(known)}: "
                 "remove the source, or take another bundle"
             )
 

@@ -39,12 +39,15 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """What embeds.
 
     Attributes:
-        bundle: its path, which is watched: what replaces it takes over.
-        backend, precision, threads: as of `Runtime.load`.
+        bundle: its path, which is watched: what replaces it takes over. None where a server embeds,
+            and nothing does while that is away.
+        server: where a bundle is served, as "grpc://HOST:PORT"; see `runtime.serve.address`.
+        backend, precision, threads: of the bundle, as of `Runtime.load`.
         key: file of public keys; a bundle that none of them has signed is refused.
     """
 
-    bundle: str
+    bundle: str | None = None
+    server: str | None = None
     backend: str = "auto"
     precision: str = "auto"
     threads: Count | None = None
@@ -139,6 +142,8 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise NodeError(f"name: {self.name!r}: take letters, digits, and then also . _ -")
         force_setattr(self, "sources", _ordered("sources", self.sources))
         force_setattr(self, "health", _ordered("health", self.health))
+        if not (self.model.bundle or self.model.server):
+            raise NodeError("model.bundle: is missing, and so is model.server: give one, or both")
         if not self.sources:
             raise NodeError(f"sources: none is given: write [sources.{MODALITIES[0]}] with a url")
         for m in self.health:

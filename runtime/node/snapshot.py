@@ -35,6 +35,7 @@ class NodeSnapshot:
         unmatched: why nobody is matched although there is a gallery; "" otherwise.
         swaps, refused: bundles that took over, and that were refused.
         stages: the threads of the node, by their names.
+        away: why an own bundle embeds in the place of a server; "" otherwise.
     """
 
     time: float
@@ -52,6 +53,7 @@ class NodeSnapshot:
     swaps: int
     refused: int
     stages: Mapping[str, StageSnapshot]
+    away: str = ""
 
     @property
     def stuck(self) -> bool:
@@ -95,6 +97,8 @@ class NodeSnapshot:
             parts.append("dropped " + ", ".join(f"{why} {n}" for why, n in sorted(new.items())))
         if self.unmatched:
             parts.append("no matching")
+        if self.away:
+            parts.append("server away")
         if self.stuck:
             parts.append("stuck")
         if self.assessment is not None and self.assessment.reason:
@@ -143,6 +147,7 @@ class NodeSnapshot:
             "latency": {"p50": self.latency.p50, "p99": self.latency.p99},
             "bundle": self.bundle,
             "unmatched": self.unmatched,
+            "away": self.away,
             "swaps": self.swaps,
             "refused": self.refused,
             "stuck": self.stuck,

@@ -81,7 +81,10 @@ def status_snapshot(
         },
         bundle=serving.bundle,
         backend=f"{serving.runtime.backend}, {serving.runtime.variant}",
-        troubles=[f"{name}: {s.trouble}" for name, s in snapshot.stages.items() if s.trouble],
+        troubles=[
+            *([f"the server is away: {snapshot.away}"] if snapshot.away else ()),
+            *(f"{name}: {s.trouble}" for name, s in snapshot.stages.items() if s.trouble),
+        ],
     )
 
 

@@ -20,7 +20,7 @@ class Swapper:
     """A thread's work: see that a bundle was replaced, load the new one, hand it over.
 
     Args:
-        path: of the bundle; a folder or a link to one.
+        path: of the bundle; a folder or a link to one. None where there is only a server.
         load: makes the bundle at `path` ready; raises if it is not good in any way.
         offer: takes what was made ready.
         announcer: is told of what was refused.
@@ -29,7 +29,7 @@ class Swapper:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         load: Callable[[], Serving],
         offer: Callable[[Serving], None],
         announcer: Announcer,
@@ -80,8 +80,10 @@ class Swapper:
         self._offer(serving)
 
 
-def fingerprint(path: Path) -> str | None:
+def fingerprint(path: Path | None) -> str | None:
     """Of the names, sizes and times of all files of a folder; None while it is not there."""
+    if path is None:
+        return None
     digest = hashlib.sha256()
     try:
         root = path.resolve(strict=True)

@@ -292,6 +292,58 @@ def images(_: Path, folder: Path) -> Reader:
     return Reader("images", tuple(files), in_file(path), use, None)
 
 
+def answers(_: Path, folder: Path) -> Reader:
+    """What comes from a server: its embeddings, read as a client reads them."""
+    from denet.reading import reading
+    from runtime.serve import messages
+    from runtime.serve.answer import read_answer
+    from runtime.serve.contract import EMBEDDING, MADE_BY, MadeBy, ServeError
+
+    vectors = np.random.default_rng(0).normal(size=(2, 8))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    made_by = MadeBy("a" * 64, "ort-cpu", "fp32").encode()
+    whole = messages.ModelInferResponse(model_name="denet")
+    texts = (len(made_by).to_bytes(4, "little") + made_by) * 2
+    for name, kind, shape, content in (
+        (EMBEDDING, "FP32", vectors.shape, vectors.astype("<f4").tobytes()),
+        (MADE_BY, "BYTES", (2, 1), texts),
+    ):
+        whole.outputs.add(name=name, datatype=kind).shape.extend(shape)
+        whole.raw_output_contents.append(content)
+    path = folder / "answer"
+
+    def use() -> Any:
+        with reading("grpc://server", ServeError):  # as gRPC does
+            response = messages.ModelInferResponse.FromString(path.read_bytes())
+        found, _ = read_answer(response, 2, 8, "grpc://server")
+        return float(abs(np.linalg.norm(found, axis=1) - 1).max())
+
+    content = whole.SerializeToString(deterministic=True)
+    return Reader("answers", (content,), in_file(path), use, lambda found: found <= 1e-3)
+
+
+def requests(_: Path, folder: Path) -> Reader:
+    """What comes from a client: an image, as the server's model unpacks and prepares it."""
+    from runtime.preprocess import to_pillow
+    from runtime.serve.wire import unpack
+
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 3), np.uint8)
+    contents = []
+    for array in (pixels, pixels[..., 0].astype("<u2")):
+        stream = io.BytesIO()
+        np.save(stream, array)
+        contents.append(stream.getvalue())
+    jpeg = io.BytesIO()
+    Image.fromarray(pixels).save(jpeg, "JPEG")
+    path = folder / "image"
+
+    def use() -> Any:
+        image = unpack(path.read_bytes(), "row 0, rgb")
+        return None if image is None else to_pillow(image, (0, 65535)).size
+
+    return Reader("requests", (*contents, jpeg.getvalue()), in_file(path), use, None)
+
+
 READERS: dict[str, Made] = {
     "manifest": manifest,
     "bundle, an engine": _of_a_bundle("bundle, an engine", "onnx/fp32/dem_rgb2tir.onnx"),
@@ -308,5 +360,7 @@ READERS: dict[str, Made] = {
     "boxes": boxes,
     "detector": detector,
     "images": images,
+    "answers": answers,
+    "requests": requests,
 }
 """Every kind of file, by name."""

@@ -20,7 +20,8 @@ for name in names:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
-        of_extras = {"paho", "matplotlib", "psycopg"}  # of `node`, `report`, `central`
+        # Of `node`, `report`, `central`, `remote`.
+        of_extras = {"paho", "matplotlib", "psycopg", "google"}
         assert error.name.partition(".")[0] in of_extras, error
 assert len(names) > 10, names
 found = {"torch", "torchvision", "onnx"} & set(sys.modules)

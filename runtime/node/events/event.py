@@ -31,6 +31,8 @@ NoticeKind = Literal[
     "stage stuck",
     "stage goes on",
     "event set aside",
+    "server away",
+    "server back",
 ]
 
 EmbeddingType = Literal["float16", "float32"]
