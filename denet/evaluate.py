@@ -113,15 +113,16 @@ class Split:
             none = ", ".join(f"{counts[m]} of {len(records)} samples have no {m}" for m in gone)
             said.append(f"states with {' or '.join(gone)} are left out: {none}")
         split = self.seen_by(model)
-        if out := [s.name for s in split.graph.states if s not in split.supported]:
+        supported = split.supported
+        if out := [s.name for s in split.graph.states if s not in supported]:
             said.append(
                 f"{', '.join(out)} {'is' if len(out) == 1 else 'are'} left out: no query that can "
                 "be in such a state has a match that can"
             )
         partly = []
-        for state in split.supported:
+        for state in supported:
             part = split.within(state)
-            if part != self:
+            if part is not split or len(split.query) < len(self.query):
                 partly.append(f"{state} {_share(part, self)}")
         if partly:
             said.append(f"of the samples that can be in a state: {', '.join(partly)}")
