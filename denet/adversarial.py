@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from denet.cmft import IMAGE_CHANNELS, PATCH
+from denet.directions import Direction
 from denet.graph import Edge, Modality
-from denet.pairs import Pair
 
 Adversary = Literal["none", "image", "feature"]
 
@@ -51,7 +51,7 @@ class Discriminators(nn.Module):
             }
         )
 
-    def forward(self, pairs: Mapping[Edge, Pair], like: Tensor) -> Tensor:
+    def forward(self, pairs: Mapping[Edge, Direction], like: Tensor) -> Tensor:
         """The mean binary cross-entropy over all directions, of real and of recovered alike.
 
         Its gradient improves the discriminators, and through the reversal the CMFTs.

@@ -44,9 +44,9 @@ from torch.nn import functional
 
 from denet.adversarial import Adversary, Discriminators
 from denet.cmft import CmftOutput
+from denet.directions import Direction, paired
 from denet.graph import Edge, Modality, State
 from denet.model import DENet, DenetOutput
-from denet.pairs import Pair, paired
 from denet.presence import Presence, take
 from denet.settled import LEAST_VALUES, settled
 
@@ -273,7 +273,7 @@ class Objective(nn.Module):
             total = total + (w.rho if w.adversary == "image" else w.mu) * adversary
         return Losses(identity, triplet, zero, zero, each, recovery, similarity, adversary, total)
 
-    def _regression(self, pairs: Mapping[Edge, Pair], like: Tensor) -> tuple[Tensor, Tensor]:
+    def _regression(self, pairs: Mapping[Edge, Direction], like: Tensor) -> tuple[Tensor, Tensor]:
         """L_rec and L_sim, in their form."""
         grids = [(pair.made_grid, pair.real_grid) for pair in pairs.values()]
         if self.projections is None:

@@ -123,8 +123,15 @@ def train(
     if data.train:
         support.check(needs)
     fitted, held_out = hold_out(support.records, config.validation)
-    support = Support.of(fitted, graph)
+    # What is left out counts, so that a person is told of it.
+    support = Support(graph, fitted, support.total - len(held_out))
     support.check(needs)
+    split = Split(held_out, held_out, graph)
+    if split.has_gaps and not split.supported:
+        raise ConfigError(
+            f"validation = {config.validation}: no sample of the held-out identities has a match "
+            "with a modality in common, seen by another camera: hold out more, or none"
+        )
     if fabric.is_global_zero and (told := "; ".join(support.lines())):
         on_gaps(told)
     labels = {identity: i for i, identity in enumerate(sorted({r.identity for r in fitted}))}
@@ -174,7 +181,6 @@ def train(
         pin_memory=fabric.device.type == "cuda",
         generator=torch.Generator(),  # else it draws once from the numbers meant for dropout
     )
-    split = Split(held_out, held_out, graph)
     with loaded(loader) as stream:
         for epoch in batches.epochs:
             phase = phase_of(config, epoch)
@@ -197,9 +203,8 @@ def train(
                 # In every process: it takes no longer, and none has to wait for another.
                 model.eval()
                 rankings = evaluate_states(TorchEmbedder(model, fabric.device), split)
-                report = EpochReport(
-                    **asdict(report) | {"map": float(np.mean([r.map for r in rankings.values()]))}
-                )
+                mean = float(np.mean([r.map for r in rankings.values()])) if rankings else math.nan
+                report = EpochReport(**asdict(report) | {"map": mean})
             history.append(report)
             in_first(fabric, lambda: run.save(model, _rest(step, optimizer, fabric), history))
             if fabric.is_global_zero:

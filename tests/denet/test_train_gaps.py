@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from denet.config import ConfigError
 from denet.data.records import DataError, DataSet
 from denet.evaluate import Split
 from denet.examine import examine
@@ -146,6 +147,44 @@ def test_the_command_line_trains_and_measures(uneven: Path, tmp_path: Path) -> N
     reported = denet("report", uneven, best, "--out", page, "--workers", 0)
     assert reported.exit_code == 0, reported.output
     assert "each as it is" in page.read_text()
+
+
+def test_queries_of_one_sensor_are_searched_in_a_gallery_of_another(
+    small_set: DataSet, tmp_path: Path
+) -> None:
+    best = train(with_train(epochs=1), small_set, tmp_path / "run")
+    root, page = tmp_path / "set", tmp_path / "report.html"
+    for part, modality, folder in (("query", "rgb", "RGB"), ("gallery", "tir", "TI")):
+        (root / part / folder).mkdir(parents=True)
+        for record in small_set.query:
+            shutil.copy(record.images[modality].path, root / part / folder)
+    shown = denet("eval", best, root, "--matrix", "--figures", tmp_path / "figures")
+    assert shown.exit_code == 0, shown.output
+    words = " ".join(shown.output.split())
+    assert "states with nir are left out: 32 of 32 samples have no nir" in words
+    assert "not drawn: states, ranking, clusters, recovered, activation" in words
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["rates.png"]
+    facts = json.loads(denet("eval", best, root, "--matrix", "--json").stdout)
+    assert facts["states"] == {}
+    assert list(facts["matrix"]) == ["rgb / tir"]
+    assert facts["as_it_is"] == facts["matrix"]["rgb / tir"]
+    reported = denet("report", root, best, "--out", page, "--workers", 0)
+    assert reported.exit_code == 0, reported.output
+    assert "each as it is" in page.read_text()
+
+
+def test_held_out_identities_that_cannot_be_matched_are_refused(
+    small_set: DataSet, tmp_path: Path
+) -> None:
+    last = max(record.identity for record in small_set.train)
+    rows = []
+    for record in small_set.train:
+        alone = RGB_NIR_TIR.state([("rgb", "tir")[record.camera % 2]])
+        rows.append(record.within(alone) if record.identity == last else record)
+    data = dataclasses.replace(small_set, train=tuple(rows))
+    with pytest.raises(ConfigError, match="validation = 1: no sample of the held-out identities"):
+        train(with_train(validation=1), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_set_whose_samples_share_no_modality_is_one_line(

@@ -13,7 +13,7 @@ from denet.graph import Edge, Modality
 from denet.presence import Presence, take
 
 
-class Pair(NamedTuple):
+class Direction(NamedTuple):
     """One direction, of the n samples that have its source and its target."""
 
     given: Tensor  # (n, C), the pooled feature of the source
@@ -29,7 +29,7 @@ def paired(
     recovered: Mapping[Edge, CmftOutput],
     images: Mapping[Modality, Tensor],
     presence: Presence,
-) -> dict[Edge, Pair]:
+) -> dict[Edge, Direction]:
     """The directions that some samples of a batch have both ends of.
 
     Args:
@@ -38,12 +38,12 @@ def paired(
         images: (n, 3, H, W) of the samples that have each modality.
         presence: which samples these are.
     """
-    pairs: dict[Edge, Pair] = {}
+    pairs: dict[Edge, Direction] = {}
     for (source, target), made in recovered.items():
         sources, targets = presence.having([source]), presence.having([target])
         both = presence.having([source, target])
         if both:
-            pairs[source, target] = Pair(
+            pairs[source, target] = Direction(
                 take(branches[source].pooled, sources, both),
                 take(branches[target].pooled, targets, both),
                 take(made.pooled, sources, both),
