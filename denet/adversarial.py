@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from denet.branch import BranchOutput
-from denet.cmft import IMAGE_CHANNELS, PATCH, CmftOutput, to_grid
+from denet.cmft import IMAGE_CHANNELS, PATCH
+from denet.directions import Direction
 from denet.graph import Edge, Modality
 
 Adversary = Literal["none", "image", "feature"]
@@ -51,31 +51,28 @@ class Discriminators(nn.Module):
             }
         )
 
-    def forward(
-        self,
-        branches: Mapping[Modality, BranchOutput],
-        recovered: Mapping[Edge, CmftOutput],
-        images: Mapping[Modality, Tensor],
-    ) -> Tensor:
+    def forward(self, pairs: Mapping[Edge, Direction], like: Tensor) -> Tensor:
         """The mean binary cross-entropy over all directions, of real and of recovered alike.
 
         Its gradient improves the discriminators, and through the reversal the CMFTs.
+
+        Args:
+            pairs: the directions, of the samples that have both ends.
+            like: what zero is like, if there is no direction.
         """
         terms = []
-        for (source, target), made in recovered.items():
+        for (_, target), pair in pairs.items():
             if self.kind == "image":
-                given, real = to_grid(images[source]), to_grid(images[target])
-                fake = made.grid
+                given, real, fake = pair.given_grid, pair.real_grid, pair.made_grid
             else:
-                given, real = branches[source].pooled.detach(), branches[target].pooled.detach()
-                fake = made.pooled
+                given, real, fake = pair.given.detach(), pair.real.detach(), pair.made
             judge = self.judges[target]
             for sample, truth in ((real, 1.0), (_Reversed.apply(fake), 0.0)):
                 said = judge(torch.cat([given, sample], dim=1))
                 terms.append(
                     functional.binary_cross_entropy_with_logits(said, torch.full_like(said, truth))
                 )
-        return torch.stack(terms).mean()
+        return torch.stack(terms).mean() if terms else like.new_zeros(())
 
 
 class _Reversed(torch.autograd.Function):

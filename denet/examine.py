@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from denet.embedding_cache import EmbeddingCache
-from denet.evaluate import Embed, Split, evaluate_rates, evaluate_states, state_matrix
+from denet.evaluate import (
+    Embed,
+    Split,
+    evaluate_own,
+    evaluate_rates,
+    evaluate_states,
+    state_matrix,
+)
 from denet.graph import Edge, State
 from denet.metrics import Ranking
 from denet.recovery import Recovery, check_recovery
@@ -26,8 +33,9 @@ class Examination:
     Attributes:
         split: what it was measured on, with the modalities that the model has, too.
         embed: what embedded, with all that it made, for the figures.
-        states: accuracy in every state.
-        matrix: accuracy for each state of the query against each of the gallery.
+        states: accuracy in every state that the split supports.
+        own: accuracy where each sample is in the state that it is in; None where that is complete.
+        matrix: accuracy for each state of the query against each of the gallery, likewise.
         rates: accuracy at each missing rate.
         recovery: by direction, how similar recovered features are to real ones.
     """
@@ -35,6 +43,7 @@ class Examination:
     split: Split
     embed: Embed
     states: dict[State, Ranking]
+    own: Ranking | None
     matrix: dict[tuple[State, State], Ranking]
     rates: dict[float, Ranking]
     recovery: dict[Edge, Recovery]
@@ -43,6 +52,7 @@ class Examination:
         """The numbers, for a program."""
         return {
             "states": {s.name: ranking_facts(r) for s, r in self.states.items()},
+            **({"as_it_is": ranking_facts(self.own)} if self.own else {}),
             "matrix": {f"{q} / {g}": ranking_facts(r) for (q, g), r in self.matrix.items()},
             "missing_rate": {str(rate): ranking_facts(r) for rate, r in self.rates.items()},
             "recovery": recovery_facts(self.recovery) if self.recovery else {},
@@ -65,7 +75,7 @@ def examine(
 
     Args:
         subject: the model.
-        split: samples; evaluated in the states that all of them can be in.
+        split: samples; evaluated in the states that they support.
         matrix: also each state against each state.
         rates: also these missing rates.
         recovery: also the recovered features.
@@ -76,9 +86,9 @@ def examine(
 
     Raises:
         SubjectError: `recovery` is asked of a bundle.
-        DataError: an image cannot be read; or there is no modality that the model and all samples
+        DataError: an image cannot be read; or there is no modality that the model and some samples
             have.
-        RecoveryError: `recovery` is asked on a single identity.
+        RecoveryError: `recovery` is asked on complete samples of a single identity, or none.
     """
     network = subject.network("comparing recovered features") if recovery else None
     split = split.seen_by(subject.graph)
@@ -90,8 +100,9 @@ def examine(
         embed=embed,
         # The matrix's diagonal is the accuracy in each state.
         states=(
-            {s: pairs[s, s] for s in split.graph.states} if pairs else evaluate_states(embed, split)
+            {s: pairs[s, s] for s in split.supported} if pairs else evaluate_states(embed, split)
         ),
+        own=evaluate_own(embed, split) if split.has_gaps else None,
         matrix=pairs,
         rates=evaluate_rates(embed, split, rates, seed),
         recovery=check_recovery(network, all_samples(split), batch=batch, workers=workers)

@@ -18,6 +18,16 @@ L = L_ReID + rho L_rec + mu L_sim, where
     feature stands, and did not: `denet.recovery` found nothing of it in the feature itself. Only
     what is recovered is drawn to what is real: drawn to each other, the features of a branch
     would give up what other modalities cannot tell. Both are means over the directions.
+
+Where samples of a batch lack modalities, each term takes those that have what it needs, and a mean
+over modalities, directions or states is over those of which there are such samples:
+
+- L_ReID: all samples, each in the state that it is in. Triplets are mined among samples that share
+  a modality.
+- the loss on each branch: those that have its modality; on the branches side by side: the complete.
+- the loss on a state: those that can be in it. Its half that mixes states mines among all of them.
+- L_rec and L_sim of a direction, or the adversary in their place: those that have source and
+  target. "centred" needs two of them, since one is its own mean.
 """
 
 from __future__ import annotations
@@ -33,10 +43,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from denet.adversarial import Adversary, Discriminators
-from denet.branch import BranchOutput
-from denet.cmft import CmftOutput, to_grid
+from denet.cmft import CmftOutput
+from denet.directions import Direction, paired
 from denet.graph import Edge, Modality, State
 from denet.model import DENet, DenetOutput
+from denet.presence import Presence, take
+from denet.settled import LEAST_VALUES, settled
 
 RecoveryLosses = Literal["norms", "means", "centred"]
 """The form of L_rec and L_sim; see above."""
@@ -96,11 +108,31 @@ class IdentityHead(nn.Module):
         self.miner = BatchHardMiner(distance=distance)
         self.triplet = TripletMarginLoss(margin=weights.margin, distance=distance)
 
-    def forward(self, vectors: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) and (B,) -> cross-entropy and triplet loss."""
-        logits = self.classifier(self.dropout(self.neck(vectors)))
+    def forward(
+        self, vectors: Tensor, labels: Tensor, alike: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(B, D) and (B,) -> cross-entropy and triplet loss.
+
+        `alike`: (B, B), which may be compared; None if all may.
+        """
+        with settled(self.neck, len(vectors)):
+            logits = self.classifier(self.dropout(self.neck(vectors)))
         identity = functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)
-        return identity, self.triplet(vectors, labels, self.miner(vectors, labels))
+        if alike is None:
+            return identity, self.triplet(vectors, labels, self.miner(vectors, labels))
+        return identity, self.triplet(vectors, labels, self._mined(vectors, labels, alike))
+
+    def _mined(self, vectors: Tensor, labels: Tensor, alike: Tensor) -> tuple[Tensor, ...]:
+        """As the miner: of each sample the farthest of its identity and the nearest of another."""
+        with torch.no_grad():
+            distances = self.miner.distance(vectors)
+            same = labels[:, None] == labels[None]
+            positive = same & alike & ~torch.eye(len(labels), dtype=torch.bool, device=same.device)
+            negative = ~same & alike
+            farthest = distances.masked_fill(~positive, -torch.inf).argmax(dim=1)
+            nearest = distances.masked_fill(~negative, torch.inf).argmin(dim=1)
+            (rows,) = torch.where(positive.any(dim=1) & negative.any(dim=1))
+        return rows, farthest[rows], nearest[rows]
 
 
 class Projections(nn.Module):
@@ -134,6 +166,7 @@ class Objective(nn.Module):
     def __init__(self, model: DENet, identities: int, weights: Weights) -> None:
         super().__init__()
         channels = model.channels
+        self.graph = model.graph
         modalities = self.modalities = model.graph.modalities
         self.weights = weights
 
@@ -160,20 +193,34 @@ class Objective(nn.Module):
         """The parts that only `branch_losses` uses."""
         return (self.branches,) if self.plain is None else (self.branches, self.plain)
 
-    def branch_losses(self, pooled: Mapping[Modality, Tensor], labels: Tensor) -> Losses:
+    def branch_losses(
+        self,
+        pooled: Mapping[Modality, Tensor],
+        labels: Tensor,
+        presence: Presence | None = None,
+    ) -> Losses:
         """The terms that see the branches alone.
 
         Args:
-            pooled: (B, C) of each modality.
+            pooled: (n, C) of each modality, of the samples that have it; none where nobody has.
             labels: (B,), 0 <= label < identities.
+            presence: which samples have what; None if all have everything.
         """
+        presence = presence or Presence.whole(self.graph, len(labels))
+        everyone = tuple(range(len(labels)))
         zero = next(iter(pooled.values())).new_zeros(())
-        branch = _mean((_both(self.branches[m], pooled[m], labels) for m in self.branches), zero)
+        branch = _mean(
+            (
+                _both(self.branches[m], pooled[m], take(labels, everyone, presence.having([m])))
+                for m in self.branches
+                if m in pooled
+            ),
+            zero,
+        )
         plain = zero
-        if self.plain is not None:
-            plain = _both(
-                self.plain, torch.cat([pooled[m] for m in self.modalities], dim=1), labels
-            )
+        if self.plain is not None and (whole := presence.having(self.modalities)):
+            beside = [take(pooled[m], presence.having([m]), whole) for m in self.modalities]
+            plain = _both(self.plain, torch.cat(beside, dim=1), take(labels, everyone, whole))
         total = self.weights.branch * branch + self.weights.plain * plain
         return Losses(*[zero] * len(Losses._fields))._replace(
             branch=branch, plain=plain, total=total
@@ -186,31 +233,38 @@ class Objective(nn.Module):
         states: Mapping[State, Tensor],
         images: Mapping[Modality, Tensor],
         labels: Tensor,
+        presence: Presence | None = None,
     ) -> Losses:
         """All other terms.
 
         Args:
             output: of the model for this batch, B samples.
-            recovered: all directions.
-            states: c(S), (M, B, C), of each state; empty if its loss has no weight.
-            images: (B, 3, H, W) of each modality: what L_rec compares with.
+            recovered: all directions, of the n samples that have the source.
+            states: c(S), (M, n, C), of each state, of those that can be in it; empty if its loss
+                has no weight.
+            images: (n, 3, H, W) of each modality: what L_rec compares with.
             labels: (B,), 0 <= label < identities.
+            presence: which samples have what; None if all have everything.
         """
+        presence = presence or Presence.whole(self.graph, len(labels))
+        everyone = tuple(range(len(labels)))
         joined = output.parts.transpose(0, 1).flatten(1)
-        identity, triplet = self.whole(joined, labels)
+        identity, triplet = self.whole(joined, labels, presence.alike(labels.device))
         each = zero = identity.new_zeros(())
         if self.states is not None:
             # One head for all: what is recovered has to stand where the real feature stands. Half
             # of the loss sees the states apart, as they are evaluated, and half of it all in one
             # batch, so that an identity in one state is near to itself in another.
             joint = [parts.transpose(0, 1).flatten(1) for parts in states.values()]
-            apart = _mean((_both(self.states, vectors, labels) for vectors in joint), zero)
-            mixed = _both(self.states, torch.cat(joint), labels.repeat(len(joint)))
+            of = [take(labels, everyone, presence.having(s.available)) for s in states]
+            apart = _mean((_both(self.states, *pair) for pair in zip(joint, of, strict=True)), zero)
+            mixed = _both(self.states, torch.cat(joint), torch.cat(of))
             each = (apart + mixed) / 2
-        recovery, similarity = self._regression(output.branches, recovered, images, zero)
+        pairs = paired(output.branches, recovered, images, presence)
+        recovery, similarity = self._regression(pairs, zero)
         adversary = zero
         if self.discriminators is not None:
-            adversary = self.discriminators(output.branches, recovered, images)
+            adversary = self.discriminators(pairs, zero)
         w = self.weights
         total = identity + triplet + w.states * each
         if w.adversary == "none":
@@ -219,27 +273,24 @@ class Objective(nn.Module):
             total = total + (w.rho if w.adversary == "image" else w.mu) * adversary
         return Losses(identity, triplet, zero, zero, each, recovery, similarity, adversary, total)
 
-    def _regression(
-        self,
-        branches: Mapping[Modality, BranchOutput],
-        recovered: Mapping[Edge, CmftOutput],
-        images: Mapping[Modality, Tensor],
-        like: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    def _regression(self, pairs: Mapping[Edge, Direction], like: Tensor) -> tuple[Tensor, Tensor]:
         """L_rec and L_sim, in their form."""
-        grids = [(r.grid, to_grid(images[t])) for (_, t), r in recovered.items()]
+        grids = [(pair.made_grid, pair.real_grid) for pair in pairs.values()]
         if self.projections is None:
             cosines = (
-                _difference(r.pooled, branches[t].pooled.detach())
-                for (_, t), r in recovered.items()
+                _difference(pair.made, pair.real.detach())
+                for pair in pairs.values()
+                if len(pair.made) >= LEAST_VALUES
             )
             return _mean((functional.mse_loss(*pair) for pair in grids), like), _mean(cosines, like)
         squared = [(made - real) ** 2 for made, real in grids]
-        apart = [
-            self.projections[t](branches[t].pooled, r.pooled) for (_, t), r in recovered.items()
-        ]
+        apart = []
+        for (_, target), pair in pairs.items():
+            projections = self.projections[target]
+            with settled(projections, len(pair.made)):
+                apart.append(projections(pair.real, pair.made))
         over = _norm if self.weights.recovery_losses == "norms" else torch.mean
-        return torch.stack([*map(over, squared)]).sum(), torch.stack([*map(over, apart)]).sum()
+        return _sum(map(over, squared), like), _sum(map(over, apart), like)
 
 
 def _norm(errors: Tensor) -> Tensor:
@@ -262,6 +313,12 @@ def _both(head: nn.Module, vectors: Tensor, labels: Tensor) -> Tensor:
     identity, triplet = head(vectors, labels)
     total: Tensor = identity + triplet
     return total
+
+
+def _sum(terms: Iterable[Tensor], like: Tensor) -> Tensor:
+    """The sum of scalars; zero, of the kind of `like`, if there are none."""
+    listed = list(terms)
+    return torch.stack(listed).sum() if listed else like.new_zeros(())
 
 
 def _mean(terms: Iterable[Tensor], like: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from denet.data.dataset import EvaluationSet
-from denet.data.records import Record
+from denet.data.records import Record, complete
 from denet.errors import DenetError
 from denet.graph import Edge, Modality
 from denet.model import DENet
@@ -72,23 +72,33 @@ def check_recovery(
 
     Args:
         model: a DENet in evaluation mode.
-        records: complete samples of at least two identities.
+        records: samples; those that are complete are compared, of at least two identities.
         batch: samples at once.
         workers: processes that load images.
 
     Raises:
-        DataError: a sample lacks a modality, or an image cannot be read.
-        RecoveryError: there is but one identity, or the model recovers nothing.
+        DataError: an image cannot be read.
+        RecoveryError: they are of one identity or none, or the model recovers nothing.
     """
     if not model.recovers:
         raise RecoveryError(
             f'the model recovers nothing: its composition is "{model.config.composition}"'
         )
+    records = complete(records, model.graph)
+    if not can_compare(model, records):
+        raise RecoveryError(
+            "recovered features need complete samples of at least two identities, with "
+            f"{', '.join(model.graph.modalities)}"
+        )
     identities = np.array([record.identity for record in records])
-    if len(set(identities.tolist())) < 2:
-        raise RecoveryError("recovered features need samples of at least two identities")
     features = pooled_features(model, records, batch=batch, workers=workers)
     return compare_features(features, identities)
+
+
+def can_compare(model: DENet, records: Sequence[Record]) -> bool:
+    """Whether a model recovers something, and enough of the records are complete to see what."""
+    whole = complete(records, model.graph)
+    return model.recovers and len({record.identity for record in whole}) > 1
 
 
 def pooled_features(

@@ -21,14 +21,23 @@ from denet.marks import REPORT, OutputKind, document
 from denet.metrics import Ranking
 from denet.outputs import check_output, write_output
 from denet.page import templates
-from denet.recovery import mean_recovery
+from denet.recovery import can_compare, mean_recovery
 from denet.subject import Subject
 from denet.tables import comparison_rows
+from denet.testset import all_samples
 
 FORMAT = "denet-report"
 
 FACTS = OutputKind(".json", "the facts of a report are", "those of a report", document(FORMAT))
 """The file beside the page."""
+
+
+SUMMARY = {
+    "complete": "complete",
+    "one missing": "one modality missing",
+    "two missing": "two modalities missing",
+}
+"""What the cards of the page say above a row of each kind."""
 
 
 class ReportError(DenetError):
@@ -88,6 +97,11 @@ class Report:
     def states(self) -> dict[str, dict[State, Ranking]]:
         """Accuracy in every state, of each model."""
         return {name: examination.states for name, examination in self.examined.items()}
+
+    @property
+    def own(self) -> list[Ranking | None]:
+        """Accuracy of each model where each sample is as it is, where that was measured."""
+        return [examination.own for examination in self.examined.values()]
 
 
 def check_report(out: Path, *, replace: bool) -> None:
@@ -149,7 +163,7 @@ def make_report(
 
     Args:
         data: where `split` is from.
-        split: samples, some queries with a match; evaluated in the states that all can be in.
+        split: samples, some queries with a match; evaluated in the states that they support.
         subjects: the models, by name.
         shown: one of these names.
         seed: of what is missing at a rate, and of which samples are shown.
@@ -170,7 +184,9 @@ def make_report(
             subject,
             split,
             rates=parse_rates(RATES) if whole else (),
-            recovery=whole and subject.model is not None and subject.model.recovers,
+            recovery=whole
+            and subject.model is not None
+            and can_compare(subject.model, all_samples(split)),
             seed=seed,
             batch=batch,
             workers=workers,
@@ -206,10 +222,14 @@ def _parities(
         bundle, checkpoint = sorted(pair, key=lambda name: subjects[name].kind)
         kinds = subjects[bundle].kind, subjects[checkpoint].kind
         if kinds == ("bundle", "checkpoint") and digests[bundle] == digests[checkpoint]:
-            difference = max(
-                max(abs(a.map - b.map), abs(a.cmc(1) - b.cmc(1)))
-                for a, b in ((states[bundle][s], states[checkpoint][s]) for s in graph.states)
-            )
+            measured = [
+                (states[bundle][s], states[checkpoint][s])
+                for s in graph.states
+                if s in states[bundle]
+            ]
+            if not measured:
+                continue
+            difference = max(max(abs(a.map - b.map), abs(a.cmc(1) - b.cmc(1))) for a, b in measured)
             found.append(Parity(checkpoint, bundle, difference))
     return found
 
@@ -252,7 +272,7 @@ def _data_facts(data: DataSet) -> dict[str, Any]:
 
 def report_html(report: Report) -> str:
     """The report as one page that needs no other file and no script."""
-    rows = comparison_rows(report.graph, list(report.states.values()))
+    rows = comparison_rows(report.graph, list(report.states.values()), report.own)
     shown = report.examined[report.shown]
     return (
         templates("denet")
@@ -260,13 +280,16 @@ def report_html(report: Report) -> str:
         .render(
             report=report,
             shown=shown,
+            left_out=shown.split.left_out(report.graph),
             version=__version__,
             data=_data_facts(report.data),
             rows=rows,
             best=[max(round(pair[0], 1) for pair in row.values) for row in rows],
             # The rows that say it all in short.
             summary=[
-                r for r in rows if r.kind == "complete" or (r.mean and r.kind != "all states")
+                (SUMMARY[r.kind], r)
+                for r in rows
+                if r.kind == "complete" or (r.mean and r.kind != "all states")
             ],
             place=list(report.subjects).index(report.shown),
             recovery_mean=mean_recovery(shown.recovery) if shown.recovery else None,

@@ -36,6 +36,7 @@ from denet.checkpoint import save_checkpoint
 from denet.data.records import Record
 from denet.errors import DenetError
 from denet.files import file_digest, sync_file, sync_folder, written_whole
+from denet.graph import Graph
 from denet.model import DENet
 from denet.outputs import SIZE, check_room, writing
 from denet.recipe import Recipe
@@ -133,9 +134,13 @@ class Snapshot:
     history: list[EpochReport]
 
 
-def data_digest(records: Sequence[Record]) -> str:
-    """The sha256 of names, identities and cameras: two sets with the same are taken as equal."""
-    lines = (f"{r.name} {r.identity} {r.camera}\n" for r in records)
+def data_digest(records: Sequence[Record], graph: Graph) -> str:
+    """The sha256 of names, identities, cameras, and of what samples lack of the modalities of
+    `graph`: two sets with the same are taken as equal."""
+    lines = (
+        " ".join((f"{r.name} {r.identity} {r.camera}", *(f"-{m}" for m in r.missing(graph)))) + "\n"
+        for r in records
+    )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

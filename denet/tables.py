@@ -24,15 +24,24 @@ def ranking_facts(ranking: Ranking) -> dict[str, Any]:
     }
 
 
-def ranking_table(title: str, first: str, rankings: Mapping[str, Ranking]) -> Table:
-    """One row for each ranking, and their mean where there are several."""
+AS_IT_IS = "each as it is"
+"""The row of samples that are in different states, each in its own."""
+
+
+def ranking_table(
+    title: str, first: str, rankings: Mapping[str, Ranking], own: Ranking | None = None
+) -> Table:
+    """One row for each ranking, and their mean where there are several; with `own`, how many
+    queries each is of, and a row of it."""
     table = Table(first, title=title, title_justify="left")
     columns = ["mAP", *(f"R{k}" for k in RANKS)]
-    for column in columns:
+    for column in (*columns, *(["queries"] if own else [])):
         table.add_column(column, justify="right")
     rows = [ranking_facts(ranking) for ranking in rankings.values()]
-    for name, row in zip(rankings, rows, strict=True):
-        table.add_row(name, *(f"{row[column]:.1f}" for column in columns))
+    named = {**rankings, AS_IT_IS: own} if own else rankings
+    for name, row in zip(named, (*rows, *([ranking_facts(own)] if own else [])), strict=True):
+        count = [str(row["queries"])] if own else []
+        table.add_row(name, *(f"{row[column]:.1f}" for column in columns), *count)
     if len(rows) > 1:
         table.add_section()
         means = [float(np.mean([row[column] for row in rows])) for column in columns]
@@ -42,12 +51,14 @@ def ranking_table(title: str, first: str, rankings: Mapping[str, Ranking]) -> Ta
 
 def matrix_table(rankings: Mapping[tuple[State, State], Ranking]) -> Table:
     """mAP of each state of the query (rows) against each state of the gallery (columns)."""
-    states = list(dict.fromkeys(query for query, _ in rankings))
+    queries = list(dict.fromkeys(query for query, _ in rankings))
+    states = sorted({g for _, g in rankings}, key=[g for _, g in rankings].index)
     table = Table("query \\ gallery", title="mAP, state against state", title_justify="left")
     for state in states:
         table.add_column(state.name, justify="right")
-    for query in states:
-        table.add_row(query.name, *(f"{rankings[query, g].map:.1f}" for g in states))
+    for query in queries:
+        row = (rankings.get((query, g)) for g in states)
+        table.add_row(query.name, *("-" if r is None else f"{r.map:.1f}" for r in row))
     return table
 
 
@@ -68,13 +79,19 @@ class ComparisonRow:
     values: tuple[tuple[float, float], ...]
 
 
-def comparison_rows(graph: Graph, models: Sequence[Mapping[State, Ranking]]) -> list[ComparisonRow]:
+def comparison_rows(
+    graph: Graph,
+    models: Sequence[Mapping[State, Ranking]],
+    own: Sequence[Ranking | None] = (),
+) -> list[ComparisonRow]:
     """A row for each state, and for the means over those that lack as many, and over all states.
 
     Args:
         graph: whose states they are.
-        models: ranking in every state, of each model.
+        models: ranking in every state that was measured, the same ones of each model.
+        own: of each model, that of each sample as it is, where that was measured.
     """
+    measured = [s for s in graph.states if all(s in rankings for rankings in models)]
 
     def values(states: Sequence[State]) -> tuple[tuple[float, float], ...]:
         return tuple(
@@ -86,24 +103,31 @@ def comparison_rows(graph: Graph, models: Sequence[Mapping[State, Ranking]]) -> 
         )
 
     rows: list[ComparisonRow] = []
-    for kind, states in graph.groups.items():
+    for kind, group in graph.groups.items():
+        states = [s for s in group if s in measured]
         rows += [ComparisonRow(s.name, kind, False, values([s])) for s in states]
         if len(states) > 1:
             rows.append(ComparisonRow(f"mean, {kind}", kind, True, values(states)))
-    rows.append(ComparisonRow("mean, all states", "all states", True, values(graph.states)))
+    if measured:
+        rows.append(ComparisonRow("mean, all states", "all states", True, values(measured)))
+    if numbers := tuple((r.map, r.cmc(1)) for r in own if r is not None):
+        rows.append(ComparisonRow(AS_IT_IS, AS_IT_IS, False, numbers))
     return rows
 
 
 def comparison_table(
-    title: str, graph: Graph, models: Mapping[str, Mapping[State, Ranking]]
+    title: str,
+    graph: Graph,
+    models: Mapping[str, Mapping[State, Ranking]],
+    own: Sequence[Ranking | None] = (),
 ) -> Table:
-    """mAP and R1 in all states, two columns for each model."""
+    """mAP and R1 in all states, two columns for each model. As `comparison_rows`."""
     table = Table(title=title, title_justify="left")
     table.add_column("state", no_wrap=True)
     for name in models:
         table.add_column(f"{name}\nmAP", justify="right", overflow="fold")
         table.add_column("\nR1", justify="right")
-    for row in comparison_rows(graph, list(models.values())):
+    for row in comparison_rows(graph, list(models.values()), own):
         numbers = [f"{value:.1f}" for pair in row.values for value in pair]
         table.add_row(
             row.name,

@@ -24,10 +24,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from denet.config import ConfigError
+from denet.data.batch import collate
 from denet.data.dataset import TrainingSet
 from denet.data.loading import ProcessBatches, loaded
-from denet.data.records import DataSet, Record, complete
+from denet.data.records import DataSet, Record
 from denet.data.sampler import IdentitySampler
+from denet.data.support import Needs, Support
 from denet.data.transforms import TrainingTransform
 from denet.embed import TorchEmbedder
 from denet.evaluate import Split, evaluate_states
@@ -83,6 +85,7 @@ def train(
     on_batch: OnBatch = lambda _: None,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     on_weights: Callable[[str], None] = lambda _: None,
+    on_gaps: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Train a DENet and return the path of its best checkpoint.
 
@@ -98,10 +101,13 @@ def train(
         on_batch: told of progress, in the first process.
         on_epoch: told of each finished epoch, in the first process.
         on_weights: told what was loaded from a file of weights, in the first process.
+        on_gaps: told how many samples each loss will see, in the first process, where some lack
+            modalities of the model.
 
     Raises:
         TrainingError: `out` is in the way or not resumable, or the loss is no longer a number.
-        DataError: the data cannot be used.
+        DataError: the data cannot be used, or too few samples have a modality, or both ends of a
+            direction.
         ConfigError: the recipe asks for what this machine lacks.
     """
     run = Run(out)
@@ -110,10 +116,24 @@ def train(
     if not graph.pairs:  # nothing is left that a phase of its own could train
         config = msgspec.structs.replace(config, graph_epochs=0)
     fabric = open_fabric(config)
-    origin = Origin(recipe=recipe, data=data_digest(data.train), processes=fabric.world_size)
+    origin = Origin(recipe=recipe, data=data_digest(data.train, graph), processes=fabric.world_size)
     in_first(fabric, lambda: run.check(origin, resume=resume))
 
-    fitted, held_out = hold_out(complete(data.train, graph), config.validation)
+    support, needs = Support.of(data.train, graph), needs_of(recipe)
+    if data.train:
+        support.check(needs)
+    fitted, held_out = hold_out(support.records, config.validation)
+    # What is left out counts, so that a person is told of it.
+    support = Support(graph, fitted, support.total - len(held_out))
+    support.check(needs)
+    split = Split(held_out, held_out, graph)
+    if split.has_gaps and not split.supported:
+        raise ConfigError(
+            f"validation = {config.validation}: no sample of the held-out identities has a match "
+            "with a modality in common, seen by another camera: hold out more, or none"
+        )
+    if fabric.is_global_zero and (told := "; ".join(support.lines())):
+        on_gaps(told)
     labels = {identity: i for i, identity in enumerate(sorted({r.identity for r in fitted}))}
     training_set = TrainingSet(
         fitted, labels, TrainingTransform(recipe.model, recipe.augment), seed=config.seed
@@ -155,12 +175,12 @@ def train(
     loader = DataLoader(
         training_set,
         batch_sampler=batches,
+        collate_fn=collate,
         num_workers=config.workers,
         worker_init_fn=begin_worker,
         pin_memory=fabric.device.type == "cuda",
         generator=torch.Generator(),  # else it draws once from the numbers meant for dropout
     )
-    split = Split(held_out, held_out, graph)
     with loaded(loader) as stream:
         for epoch in batches.epochs:
             phase = phase_of(config, epoch)
@@ -183,9 +203,8 @@ def train(
                 # In every process: it takes no longer, and none has to wait for another.
                 model.eval()
                 rankings = evaluate_states(TorchEmbedder(model, fabric.device), split)
-                report = EpochReport(
-                    **asdict(report) | {"map": float(np.mean([r.map for r in rankings.values()]))}
-                )
+                mean = float(np.mean([r.map for r in rankings.values()])) if rankings else math.nan
+                report = EpochReport(**asdict(report) | {"map": mean})
             history.append(report)
             in_first(fabric, lambda: run.save(model, _rest(step, optimizer, fabric), history))
             if fabric.is_global_zero:
@@ -211,6 +230,16 @@ def hold_out(
     return (
         tuple(r for r in records if r.identity not in held),
         tuple(r for r in records if r.identity in held),
+    )
+
+
+def needs_of(recipe: Recipe) -> Needs:
+    """What the losses of a recipe ask of the samples that they see."""
+    train = recipe.train
+    weights = {"none": train.rho + train.mu, "image": train.rho, "feature": train.mu}
+    return Needs(
+        directions=recipe.model.composition != "concat" and weights[train.adversary] > 0,
+        beside=bool(train.graph_epochs and recipe.model.graph.pairs) and not train.branch,
     )
 
 
@@ -274,7 +303,7 @@ def _epoch(
     images_seen, waited, lr = 0, 0.0, config.lr
     on_batch(TrainProgress(epoch + 1, config.epochs + config.graph_epochs, 0, batches, {}, 0.0))
     began = asked = time.perf_counter()
-    for batch, (images, labels, _cameras) in enumerate(loaded):
+    for batch, (images, rows, labels, _cameras) in enumerate(loaded):
         waited += time.perf_counter() - asked
         lr = learning_rate(config, epoch + batch / batches)
         for group in optimizer.param_groups:
@@ -282,7 +311,7 @@ def _epoch(
         images, labels = fabric.to_device((images, labels))
         images = {m: i.contiguous(memory_format=torch.channels_last) for m, i in images.items()}
         anchor = modalities[anchors[batch]] if config.anchor == "random" else modalities[0]
-        losses: Losses = step(images, labels, anchor)
+        losses: Losses = step(images, labels, anchor, rows)
         # The mean over all processes: if the loss of one is no number, all of them stop.
         means: Any = fabric.all_reduce(torch.stack(losses).detach(), reduce_op="mean")
         values = dict(zip(Losses._fields, means.tolist(), strict=True))
@@ -298,7 +327,7 @@ def _epoch(
         if config.clip:
             fabric.clip_gradients(step, optimizer, max_norm=config.clip)
         optimizer.step()
-        images_seen += len(modalities) * len(labels) * fabric.world_size
+        images_seen += sum(map(len, rows.values())) * fabric.world_size
         for name, value in values.items():
             sums[name] += value
         on_batch(

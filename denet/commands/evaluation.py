@@ -14,6 +14,7 @@ from denet.options import BatchOpt, WorkersOpt
 
 if TYPE_CHECKING:
     from denet.examine import Examination
+    from denet.figures import Drawing
     from denet.subject import Subject
 
 SeedOpt = Annotated[
@@ -85,6 +86,7 @@ def evaluate(
     from denet.data.records import open_data
     from denet.evaluate import parse_rates
     from denet.examine import RATES, examine
+    from denet.figures.album import not_drawn
     from denet.testset import open_split
 
     missing_rate = asked.missing_rate
@@ -94,7 +96,7 @@ def evaluate(
     data = open_data(root)
     split = open_split(data)
     if asked.figures is not None:
-        from denet.figures import check_folder
+        from denet.figures import check_folder, write_figures
         from denet.figures.captions import captions
 
         check_folder(asked.figures, captions(split.graph), replace=asked.force)
@@ -102,6 +104,7 @@ def evaluate(
     if left_out := split.left_out(subject.graph):
         say_aside(left_out)
     pictures: list[Path] = []
+    drawings: list[Drawing] = []
     with status("evaluating") as notify:
         found = examine(
             subject,
@@ -114,7 +117,10 @@ def evaluate(
             workers=asked.workers,
         )
         if asked.figures is not None:
-            pictures = draw(asked.figures, subject, found, asked.seed, notify)
+            drawings = draw(subject, found, asked.seed, notify)
+            pictures = write_figures(asked.figures, drawings)
+    if asked.figures is not None and (undrawn := not_drawn(drawings, subject.model)):
+        say_aside(undrawn)
     if asked.figures is not None and subject.model is None:
         from denet.figures import NOT_OF_A_BUNDLE
 
@@ -129,16 +135,12 @@ def evaluate(
 
 
 def draw(
-    folder: Path,
-    subject: Subject,
-    found: Examination,
-    seed: int,
-    notify: Callable[[str], None],
-) -> list[Path]:
-    """Draw the figures of what was measured into a folder; their paths."""
-    from denet.figures import draw_figures, write_figures
+    subject: Subject, found: Examination, seed: int, notify: Callable[[str], None]
+) -> list[Drawing]:
+    """Draw the figures of what was measured."""
+    from denet.figures import draw_figures
 
-    drawings = draw_figures(
+    return draw_figures(
         found.split,
         found.embed,
         {str(subject.path): found.states},
@@ -148,14 +150,14 @@ def draw(
         seed=seed,
         notify=notify,
     )
-    return write_figures(folder, drawings)
 
 
 def print_examination(title: str, found: Examination) -> None:
     """A table of each kind of measurement."""
     from denet.tables import matrix_table, ranking_table, recovery_table
 
-    out.print(ranking_table(title, "state", {s.name: r for s, r in found.states.items()}))
+    states = {s.name: r for s, r in found.states.items()}
+    out.print(ranking_table(title, "state", states, found.own))
     if found.matrix:
         out.print(matrix_table(found.matrix))
     if found.rates:
@@ -177,6 +179,7 @@ def report(
         open_subject: opens a model.
     """
     from denet.data.records import open_data
+    from denet.figures.album import not_drawn
     from denet.report import check_report, choose_shown, make_report, short_names, write_report
     from denet.tables import comparison_table
     from denet.testset import open_split
@@ -203,7 +206,9 @@ def report(
         )
         write_report(made, asked.to)
     title = f"{data.name} ({len(split.query)} queries)"
-    out.print(comparison_table(title, made.graph, made.states))
+    out.print(comparison_table(title, made.graph, made.states, made.own))
+    if undrawn := not_drawn(made.drawings, made.subjects[made.shown].model):
+        say_aside(undrawn)
     for parity in made.parities:
         say(parity.describe())
     say(f"{asked.to}: the report")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import out, progress, reported, say, status
+from denet.console import out, progress, reported, say, say_aside, status
 from denet.options import ConfigOpt, DataArg, PresetOpt
 from denet.progress import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from denet.data.records import DataSet
+    from denet.graph import Graph
 
 
 @reported(extra="train")
@@ -18,7 +24,7 @@ def experiment(
         str,
         typer.Argument(
             help="table1 to table7, fig5 to fig8, fig5-rho, fig5-mu, fig5-eta, compositions, "
-            "literal, states, or several as table1,table5."
+            "literal, states, gaps, gaps-steps, or several as table1,table5."
         ),
     ],
     root: DataArg,
@@ -44,6 +50,8 @@ def experiment(
     recipe = read_recipe(preset, config)
     data = open_data(root)
     study.check_out(to, chosen)
+    for line in gap_lines(data, recipe.model.graph, rivals):
+        say_aside(line)
     todo = study.jobs_of([*chosen.values()], recipe, seeds, to)
     with progress("training", len(todo)) as notify:
         more = counted(notify, "training", len(todo))
@@ -63,3 +71,18 @@ def experiment(
             with status(f"drawing {each}"):
                 png = pictures.draw(each, todo, data)
             say(str(study.write_picture(to, each, png)))
+
+
+def gap_lines(data: DataSet, graph: Graph, rivals: Sequence[str]) -> list[str]:
+    """What is left out of a set whose samples lack modalities, of training and of evaluation."""
+    from denet.data.support import Support
+    from denet.testset import open_split
+
+    support = Support.of(data.train, graph)
+    lines = ["; ".join(support.lines()), open_split(data).left_out(graph)]
+    if rivals and support.complete < support.total:
+        lines.append(
+            f"{', '.join(rivals)}: trained on the {support.complete} complete of "
+            f"{support.total} training samples alone: a rival takes no others"
+        )
+    return [line for line in lines if line]

@@ -56,6 +56,7 @@ def train(
                     on_batch=show,
                     on_epoch=lambda report: say_aside(report.describe()),
                     on_weights=say_aside,
+                    on_gaps=say_aside,
                 )
     except Interrupted as stop:
         if first:

@@ -19,12 +19,12 @@ from denet.data.records import (
     DataSet,
     ImageRef,
     Record,
-    complete,
     graph_of,
     open_data,
     read_image,
     unmatched,
 )
+from denet.data.support import LEAST_IDENTITIES, Needs, Support
 from denet.graph import RGB_NIR_TIR, Graph, Modality
 from denet.images import size_of
 
@@ -32,8 +32,6 @@ SHOWN = 20
 """How many problems and how many notes a printed report lists."""
 
 TRAIN = "train"
-
-LEAST_IDENTITIES = 2
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -69,6 +67,8 @@ class DataReport:
         name: the layout.
         root: the folder.
         splits: those that are there.
+        sees: how many training samples each loss will see, in parts of a line; empty where all see
+            all.
         stops: one line for each cause; training would stop or not begin.
         problems: one line for each cause; training or evaluation would suffer.
         notes: one line for each cause; unusual, but harmless.
@@ -77,6 +77,7 @@ class DataReport:
     name: str
     root: Path
     splits: tuple[SplitReport, ...]
+    sees: list[str]
     stops: list[str]
     problems: list[str]
     notes: list[str]
@@ -136,6 +137,7 @@ def check_data(
         data.name,
         root,
         tuple(reports),
+        Support.of(data.train, wanted).lines(),
         [*_stops_training(data, wanted), *stops.lines()],
         [*_of_protocol(data), *problems.lines()],
         [*_told(data, wanted), *depths.notes(data.graph.modalities), *notes.lines()],
@@ -159,6 +161,7 @@ def report_table(report: DataReport) -> Group:
             ", ".join(map(_text, split.sizes)) if split.sizes else "-",
         )
     lines = [
+        *(Text(f"{'training: ' if i == 0 else '  '}{line}") for i, line in enumerate(report.sees)),
         *(_listed("fault that stops training", report.stops, "red") if report.stops else []),
         *_listed("problem", report.problems, "red"),
         *_listed("note", report.notes, "yellow"),
@@ -210,10 +213,8 @@ def _stops_training(data: DataSet, wanted: Graph) -> list[str]:
     """Why training a model of the modalities of `wanted` would not begin."""
     if not data.train:
         return ["no training samples: it can be evaluated on, and not trained on"]
-    try:
-        complete(data.train, wanted)
-    except DataError as error:
-        return [str(error)]
+    if faults := Support.of(data.train, wanted).faults(Needs()):
+        return faults
     identities = {record.identity for record in data.train}
     if len(identities) < LEAST_IDENTITIES:
         return [f"{_named(identities)} to train on: training tells identities apart, so it needs 2"]

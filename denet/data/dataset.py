@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from denet.config import ModelConfig
-from denet.data.records import DataError, Record, complete
+from denet.data.records import DataError, Record
 from denet.data.sampler import Draw
 from denet.data.transforms import TrainingTransform, evaluation_transform
 from denet.graph import Modality
@@ -19,7 +19,7 @@ from denet.pixels import PixelError, to_rgb
 
 
 class TrainingSet(Dataset[tuple[dict[Modality, Tensor], int, int]]):
-    """Complete samples, augmented; indexed by the `Draw`s of an `IdentitySampler`.
+    """Samples, augmented; indexed by the `Draw`s of an `IdentitySampler`.
 
     An item is a pure function of (seed, epoch, place, sample). The epoch comes with the index,
     so it reaches the workers of a data loader however many there are and however long they
@@ -30,6 +30,8 @@ class TrainingSet(Dataset[tuple[dict[Modality, Tensor], int, int]]):
         for epoch in range(60):
             sampler.set_epoch(epoch)
             for images, labels, cameras in loader:  # images: modality -> (B, 3, H, W)
+
+    Where samples lack modalities, the loader needs `denet.data.batch.collate`.
 
     Attributes:
         labels: the class of each sample, 0 to n-1.
@@ -44,15 +46,15 @@ class TrainingSet(Dataset[tuple[dict[Modality, Tensor], int, int]]):
     ) -> None:
         """
         Args:
-            records: the samples, each with all modalities of `transform`.
+            records: the samples, each with some modalities of `transform` and no others.
             labels: identity to class, as `DataSet.labels` gives it.
             transform: images to network input.
             seed: of the augmentation.
 
         Raises:
-            DataError: a sample lacks a modality, or its identity has no class.
+            DataError: the identity of a sample has no class.
         """
-        self._records = complete(records, transform.graph)
+        self._records = tuple(records)
         unknown = next((r for r in self._records if r.identity not in labels), None)
         if unknown is not None:
             raise DataError(f"{unknown.name}: its identity {unknown.identity} has no class")

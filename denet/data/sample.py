@@ -160,33 +160,8 @@ def graph_of(records: Sequence[Record]) -> Graph:
 
 
 def complete(records: Sequence[Record], graph: Graph) -> tuple[Record, ...]:
-    """The records, all of which have all modalities of `graph`, and with no others.
-
-    Raises:
-        DataError: some lack one; says how many, names the first three, and what all of them have.
-    """
-    poor = [record for record in records if record.missing(graph)]
-    if poor:
-        whole = [m for m in graph.modalities if all(m in r.images for r in records)]
-        instead = f", or train on what all have: --modalities {','.join(whole)}" if whole else ""
-        absent = [m for m in graph.modalities if all(m not in r.images for r in records)]
-        if absent:
-            raise DataError(
-                f"no training sample has {' or '.join(absent)}, which a model of "
-                f"{', '.join(graph.modalities)} needs: add the images{instead}"
-            )
-        named = ", ".join(f"{r.name} (no {' and '.join(r.missing(graph))})" for r in poor[:3])
-        raise DataError(
-            f"{len(poor)} of {len(records)} training samples lack a modality: {named}"
-            f"{', ...' if len(poor) > 3 else ''}: training needs {_all_of(graph)}; "
-            f"add the images, or remove these samples{instead}"
-        )
-    return tuple(record.within(graph.complete) for record in records)
-
-
-def _all_of(graph: Graph) -> str:
-    count = len(graph.modalities)
-    return {1: "it", 2: "both", 3: "all three"}.get(count, f"all {count}")
+    """Those of the records that have all modalities of `graph`, and with no others."""
+    return tuple(record.within(graph.complete) for record in records if not record.missing(graph))
 
 
 def unmatched(queries: Sequence[Record], gallery: Sequence[Record]) -> list[Record]:

@@ -24,7 +24,9 @@ from denet.experiments.figure import (
     in_state,
     means,
     means_and_half,
+    of_all,
 )
+from denet.experiments.gaps import ALONE, REPEATED, THERE, WHOLE
 from denet.experiments.variants import (
     BASELINES,
     COMPOSITIONS,
@@ -93,6 +95,11 @@ class Experiment:
 def every_state(graph: Graph) -> tuple[Figure, ...]:
     """mAP in each state, and the means over those that lack something."""
     return (*each_state(graph), *means(graph)[1:])
+
+
+def every_state_and_all(graph: Graph) -> tuple[Figure, ...]:
+    """mAP in each state, and the means over those that lack something and over all."""
+    return (*every_state(graph), of_all(graph))
 
 
 def _at(metric: str) -> Callable[[Graph], tuple[Figure, ...]]:
@@ -251,6 +258,14 @@ EXPERIMENTS: dict[str, Experiment] = {
         (Block("In the states", LITERAL, means_and_half),),
     ),
     "states": Experiment("State against state", (Block("mAP", (DENET,), state_against_state),)),
+    "gaps": Experiment(
+        "Training on samples that lack modalities",
+        (Block("mAP", (WHOLE, *THERE, *ALONE), every_state_and_all),),
+    ),
+    "gaps-steps": Experiment(
+        "Training on samples that lack modalities, or on the others in as many steps",
+        (Block("mAP", (WHOLE, *THERE, *REPEATED), every_state_and_all),),
+    ),
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import nan
 from statistics import mean
 from typing import Any
 
@@ -33,11 +34,19 @@ class Figure:
 
     Attributes:
         name: its head.
-        read: the number, in per cent, from the facts of a run.
+        read: the number, in per cent, from the facts of a run; a KeyError where a set did not
+            support what it is of.
     """
 
     name: str
     read: Callable[[Facts], float]
+
+    def of(self, facts: Facts) -> float:
+        """The number; NaN where the set did not support what it is of."""
+        try:
+            return self.read(facts)
+        except KeyError:
+            return nan
 
 
 def accuracy(where: str, query: State, gallery: State, metric: str = "mAP") -> Figure:
@@ -49,7 +58,10 @@ def accuracy(where: str, query: State, gallery: State, metric: str = "mAP") -> F
 
 def _over_states(name: str, states: tuple[State, ...]) -> Figure:
     def read(facts: Facts) -> float:
-        return mean(float(facts["states"][state.name]["mAP"]) for state in states)
+        found = [facts["states"][s.name]["mAP"] for s in states if s.name in facts["states"]]
+        if not found:
+            raise KeyError(name)
+        return mean(map(float, found))
 
     return Figure(f"mAP {name}", read)
 
@@ -88,6 +100,11 @@ def means(graph: Graph) -> tuple[Figure, ...]:
     poor = tuple(state for state in graph.states if state != graph.complete)
     groups = tuple(_over_states(name, states) for name, states in graph.groups.items())
     return (*groups, _over_states("mean of missing", poor)) if poor else groups
+
+
+def of_all(graph: Graph) -> Figure:
+    """mAP over all states."""
+    return _over_states("mean of all", graph.states)
 
 
 def means_and_half(graph: Graph) -> tuple[Figure, ...]:

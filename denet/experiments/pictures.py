@@ -12,6 +12,7 @@ from matplotlib.figure import Figure as Picture
 from denet.data.records import DataSet
 from denet.embedding_cache import EmbeddingCache
 from denet.evaluate import Split
+from denet.experiments.catalog import ExperimentError
 from denet.experiments.figure import RATES, Figure, at_rate, in_state, means
 from denet.experiments.study import Job, results
 from denet.experiments.variants import BASELINES, CONCAT, DENET, GANS, TrainingVariant, swept
@@ -100,7 +101,7 @@ def _values(
 ) -> list[list[float]]:
     """Of each figure, its value in each run of a variant."""
     facts = list(results(jobs, variant))
-    return [[figure.read(each) for each in facts] for figure in figures]
+    return [[figure.of(each) for each in facts] for figure in figures]
 
 
 def _fig6(jobs: Sequence[Job], data: DataSet) -> Picture:
@@ -144,7 +145,14 @@ def _subject(jobs: Sequence[Job], variant: TrainingVariant) -> Subject:
 
 
 def _split(data: DataSet, subject: Subject) -> Split:
-    return open_split(data).seen_by(subject.graph)
+    """The complete samples. Raises: ExperimentError, if no query among them has a match."""
+    split = open_split(data)
+    if not split.supports(subject.graph.complete):
+        raise ExperimentError(
+            f"{data.root}: a picture shows complete samples, and no query that has "
+            f"{', '.join(subject.graph.modalities)} has a match that has them"
+        )
+    return split.seen_by(subject.graph).within(subject.graph.complete)
 
 
 _DRAWERS: Mapping[str, Callable[[Sequence[Job], DataSet], Picture]] = {

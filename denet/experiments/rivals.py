@@ -44,7 +44,7 @@ def rival_facts(
     """
     from denet.embed import TorchEmbedder
     from denet.embedding_cache import EmbeddingCache
-    from denet.evaluate import evaluate_rates, state_matrix
+    from denet.evaluate import evaluate_own, evaluate_rates, state_matrix
     from denet.examine import Examination
     from denet.rivals.training import train_rival
     from denet.testset import open_split
@@ -56,7 +56,8 @@ def rival_facts(
     return Examination(
         split=split,
         embed=embed,
-        states={state: matrix[state, state] for state in split.graph.states},
+        states={state: matrix[state, state] for state in split.supported},
+        own=evaluate_own(embed, split) if split.has_gaps else None,
         matrix=matrix,
         rates=evaluate_rates(embed, split, RATES, seed=0),
         recovery={},

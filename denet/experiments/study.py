@@ -19,6 +19,7 @@ import torch
 from denet.data.records import DataSet, open_data
 from denet.experiments.catalog import Experiment, ExperimentError
 from denet.experiments.figure import RATES, Facts
+from denet.experiments.gaps import GapVariant
 from denet.experiments.rivals import RivalVariant, rival_facts
 from denet.experiments.variants import Changes, TrainingVariant
 from denet.figures.files import FIGURE
@@ -55,6 +56,16 @@ class Job:
     @property
     def result(self) -> Path:
         return self.run / RESULT
+
+    def training(self, data: DataSet) -> DataSet:
+        """What of `data` it is trained and measured on."""
+        if isinstance(self.variant, GapVariant):
+            return self.variant.training(data, self.recipe.model.graph, self.seed)
+        return data
+
+    def digest(self, data: DataSet) -> str:
+        """That of the training records, as the run has it."""
+        return data_digest(self.training(data).train, self.recipe.model.graph)
 
     @property
     def checkpoint(self) -> Path:
@@ -153,10 +164,9 @@ def run_jobs(
         ExperimentError: a run is of another recipe or other data, or a process was killed.
         DenetError: as training and evaluation.
     """
-    digest = data_digest(data.train)
     pending: list[Job] = []
     for job in jobs:
-        if _finished(job, digest):
+        if _finished(job, data):
             notify(job)
         else:
             pending.append(job)
@@ -201,11 +211,8 @@ def run_job(job: Job, root: Path, threads: int) -> None:
     from denet.train import train
 
     torch.set_num_threads(threads)
-    data = open_data(root)
-    split = open_split(data)
-    if left_out := split.left_out(job.recipe.model.graph):  # before an hour of training
-        raise ExperimentError(f"{root}: {left_out}: an experiment compares all states of a model")
-    split = split.seen_by(job.recipe.model.graph)
+    data = job.training(open_data(root))
+    split = open_split(data).seen_by(job.recipe.model.graph)  # before an hour of training
     job.run.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(job.variant, RivalVariant):
         facts = rival_facts(job.variant.rival, job.recipe, data, job.run, _end_with_parent)
@@ -231,7 +238,7 @@ def results(jobs: Sequence[Job], variant: TrainingVariant) -> Iterator[Facts]:
             yield _read(job)["facts"]
 
 
-def _finished(job: Job, digest: str) -> bool:
+def _finished(job: Job, data: DataSet) -> bool:
     if not job.result.is_file():
         return False
     if _read(job)["recipe"] != json.loads(msgspec.json.encode(job.recipe)):
@@ -239,7 +246,7 @@ def _finished(job: Job, digest: str) -> bool:
             f"{job.run}: was run with another recipe: choose another --out, or remove it"
         )
     origin = Run(job.run).origin()
-    if origin is not None and origin.data != digest:
+    if origin is not None and origin.data != job.digest(data):
         raise ExperimentError(
             f"{job.run}: was run on other data: choose another --out, or remove it"
         )

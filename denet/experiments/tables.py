@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from statistics import mean, stdev
 
 from rich.table import Table
@@ -43,7 +44,9 @@ class ResultTable:
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
-    """Mean and sample standard deviation, in per cent: "43.8 ± 1.2"."""
+    """Mean and sample standard deviation, in per cent: "43.8 ± 1.2"; "-" if one is NaN."""
+    if any(map(isnan, values)):
+        return "-"
     if len(values) == 1:
         return f"{values[0]:.1f}"
     return f"{mean(values):.1f} ± {stdev(values):.1f}"
@@ -70,7 +73,7 @@ def _table(block: Block, title: str, figures: Sequence[Figure], jobs: Sequence[J
     rows = []
     for variant in block.variants:
         facts = list(results(jobs, variant))
-        cells = [mean_and_spread([figure.read(f) for f in facts]) for figure in figures]
+        cells = [mean_and_spread([figure.of(f) for f in facts]) for figure in figures]
         rows.append((variant.label, *cells))
     for method, published in block.published.items():
         cells = [f"{published[f.name]:.1f}" if f.name in published else "-" for f in figures]

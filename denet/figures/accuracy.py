@@ -20,9 +20,9 @@ def state_bars(graph: Graph, models: Mapping[str, Mapping[State, Ranking]]) -> F
 
     Args:
         graph: whose states they are.
-        models: name -> ranking in every state.
+        models: name -> ranking in every state that was measured, at least one.
     """
-    states = graph.states
+    states = [s for s in graph.states if all(s in rankings for rankings in models.values())]
     figure = new_figure(max(6.0 * len(states) / 7, 3.7), 3.2)
     axes = figure.add_subplot()
     place = {state: i + GROUP_GAP * len(graph.missing(state)) for i, state in enumerate(states)}
@@ -41,7 +41,9 @@ def state_bars(graph: Graph, models: Mapping[str, Mapping[State, Ranking]]) -> F
     axes.set_xticks(list(place.values()), [state.name for state in states])
     axes.tick_params(axis="x", length=0)
     for kind, group in graph.groups.items():
-        mine = [place[state] for state in group]
+        mine = [place[state] for state in group if state in place]
+        if not mine:
+            continue
         axes.text(
             (mine[0] + mine[-1]) / 2, -0.14, kind, transform=axes.get_xaxis_transform(),
             ha="center", va="top", color=MUTED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -50,7 +50,8 @@ def draw_figures(
     """Draw the figures, in the order in which a person should see them.
 
     Args:
-        split: complete samples, some queries with a match; in the states of its graph.
+        split: samples, some queries with a match. Samples are shown where some of them are complete
+            and have a match; where none is, figures of samples are left out (`not_drawn`).
         embed: what the ranking lists and clusters are made with.
         models: name -> accuracy in every state; a bar for each.
         rates: accuracy at each missing rate, of what `embed` embeds.
@@ -64,6 +65,7 @@ def draw_figures(
         DataError: an image cannot be read.
     """
     states = shown_states(split.graph)
+    everyone, split = split, split.within(split.graph.complete)
     chosen = choose_queries(split, SAMPLES, seed)
     samples = [split.query[query] for query in chosen]
 
@@ -76,12 +78,14 @@ def draw_figures(
         return clusters_figure(records, vectors, seed)
 
     drawers: dict[str, Callable[[], Figure]] = {
-        "states": lambda: state_bars(split.graph, models),
+        "states": lambda: state_bars(everyone.graph, models),
         "rates": lambda: rate_curve(rates),
-        "ranking": ranking,
-        "clusters": clusters,
     }
-    if model is not None:
+    if not any(models.values()):
+        del drawers["states"]
+    if chosen:
+        drawers |= {"ranking": ranking, "clusters": clusters}
+    if model is not None and chosen and split.graph == model.graph:
         network = model
         targets = [identity_direction(embed, split, query) for query in chosen]
         if network.recovers:
@@ -93,3 +97,18 @@ def draw_figures(
         notify(f"drawing {name}")
         drawings.append(Drawing(name, words[name], render(draw)))
     return drawings
+
+
+def not_drawn(drawings: Sequence[Drawing], model: DENet | None) -> str:
+    """Which figures a set did not allow, in one line; "" for none."""
+    expected = ["states", "rates", "ranking", "clusters"]
+    if model is not None:
+        expected += ["recovered", "activation"] if model.recovers else ["activation"]
+    drawn = {drawing.name for drawing in drawings}
+    absent = [name for name in expected if name not in drawn]
+    if not absent:
+        return ""
+    return (
+        f"not drawn: {', '.join(absent)}: no query that has everything has a match that has "
+        "everything"
+    )

@@ -85,7 +85,7 @@ def train_rival(
     Args:
         name: of the rival.
         recipe: DENet's.
-        data: its train split is used.
+        data: the complete samples of its train split are used: a rival takes no others.
         out: the folder of the run, which is made if need be.
         on_batch: told of the loss of each batch.
 
@@ -96,7 +96,7 @@ def train_rival(
     """
     config = one_phase(recipe.train)
     fabric = open_fabric(config)
-    run, origin = Run(out), Origin(recipe=recipe, data=data_digest(data.train))
+    run, origin = Run(out), Origin(recipe=recipe, data=data_digest(data.train, recipe.model.graph))
     run.check(origin, resume=True)
     fitted, _ = hold_out(complete(data.train, recipe.model.graph), config.validation)
     labels = {identity: i for i, identity in enumerate(sorted({r.identity for r in fitted}))}

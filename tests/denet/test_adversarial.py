@@ -14,9 +14,11 @@ from denet.adversarial import Discriminators, _Reversed
 from denet.branch import BranchOutput
 from denet.cmft import CmftOutput
 from denet.config import ModelConfig
+from denet.directions import paired
 from denet.graph import RGB_NIR_TIR, Edge, Modality
 from denet.initialize import initial_model, random_images
 from denet.losses import Objective, Weights
+from denet.presence import Presence
 from denet.step import Step
 
 COMPLETE = RGB_NIR_TIR.complete
@@ -106,7 +108,8 @@ def test_the_loss_and_its_gradients_are_those_of_the_equation(kind: Kind) -> Non
     def recovered() -> dict[Edge, CmftOutput]:
         return {(s, t): step.model.engines[f"cmft_{s}2{t}"](branches[s].feature) for s, t in PAIRS}
 
-    found = judges(branches, recovered(), images)
+    everyone = Presence.whole(RGB_NIR_TIR, len(images["rgb"]))
+    found = judges(paired(branches, recovered(), images, everyone), torch.zeros(()))
     expected = naive_loss(judges, kind, branches, recovered(), images)
     assert found.item() == pytest.approx(expected.item(), rel=1e-12)
     for parameters, sign in ((behind, 1), (before, -1)):

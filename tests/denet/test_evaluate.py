@@ -75,12 +75,13 @@ def test_missing_rates_are_read() -> None:
             parse_rates(text)
 
 
-def test_a_set_that_lacks_a_modality_cannot_be_evaluated_complete(
+def test_a_set_that_lacks_a_modality_is_evaluated_without_it(
     model: DENet, small_set: DataSet
 ) -> None:
     poor = tuple(record.within(RGB_NIR_TIR.parse("rgb+tir")) for record in small_set.query)
     embed = TorchEmbedder(model, torch.device("cpu"))
-    with pytest.raises(DataError, match="no image of nir"):
-        evaluate_states(embed, Split(poor, poor))
+    with pytest.raises(DataError, match=r"no query has a match in state rgb\+nir\+tir"):
+        evaluate_states(embed, Split(poor, poor), [COMPLETE])
+    assert [s.name for s in evaluate_states(embed, Split(poor, poor))] == ["rgb+tir", "rgb", "tir"]
     ranked = evaluate_states(embed, Split(poor, poor), [RGB_NIR_TIR.parse("tir")])
     assert not math.isnan(ranked[RGB_NIR_TIR.parse("tir")].map)

@@ -13,18 +13,12 @@ import pytest
 from PIL import Image
 
 from denet.data.check import check_data
-from denet.data.dataset import TrainingSet
 from denet.data.records import DataError, ImageRef, Record, complete, open_data
-from denet.data.transforms import (
-    TrainingTransform,
-)
-from denet.graph import RGB_NIR_TIR
+from denet.graph import RGB_NIR_TIR, Graph
 from denet.pixels import to_rgb
 from runtime import preprocess
 from tests.denet.data.sets import (
-    CONFIG,
     FOLDERS,
-    OFF,
     RGBNT201_TEST,
     RGBNT201_TRAIN,
     noise,
@@ -248,23 +242,17 @@ def test_two_kinds_of_test_data_are_refused(market: Path) -> None:
     assert "test beside query" in refused(market)
 
 
-def test_training_on_incomplete_samples_is_refused(rgbnt201: Path) -> None:
+def test_complete_samples_are_told_from_others(rgbnt201: Path) -> None:
     data = open_data(rgbnt201)
     assert complete(data.train, RGB_NIR_TIR) == data.train
     for name in RGBNT201_TRAIN:
         (rgbnt201 / f"train_171/TI/{name}.jpg").rename(rgbnt201 / f"{name}.jpg")
     split(rgbnt201 / "train_171", "000001_cam1_0_00", folders=["TI"])
     data = open_data(rgbnt201)
-    with pytest.raises(DataError) as refusal:
-        complete(data.train, RGB_NIR_TIR)
-    message = str(refusal.value)
-    assert message.startswith(
-        "4 of 4 training samples lack a modality: 000001_cam1_0_00 (no rgb and nir), "
-        "000003_cam4_1_12 (no tir), 000007_cam1_0_00 (no tir), ...: training needs all three"
-    )
-    transform = TrainingTransform(CONFIG, OFF)
-    with pytest.raises(DataError, match="4 of 4"):
-        TrainingSet(data.train, data.labels(), transform, seed=0)
+    assert complete(data.train, RGB_NIR_TIR) == ()
+    two = complete(data.train, Graph(("rgb", "nir")))
+    assert [record.name for record in two] == sorted(RGBNT201_TRAIN)
+    assert all(list(record.images) == ["rgb", "nir"] for record in two)
 
 
 def test_images_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
