@@ -17,6 +17,7 @@ from runtime.gallery import Gallery, GalleryError, Space
 from runtime.node.errors import NodeError
 from runtime.node.matching import Matcher
 from runtime.node.settings import NodeSettings
+from runtime.node.tracks.likeness import Likeness, open_likeness
 from runtime.runtime import Runtime
 
 
@@ -29,12 +30,16 @@ class Serving:
         digest: sha256 of the bundle's manifest.
         matcher: finds in the gallery; None if there is none, or it cannot be compared with.
         unmatched: why there is no matcher although there is a gallery; "" otherwise.
+        likeness: compares tracks; None if they are not compared.
+        uncompared: why they are not although people are followed; "" otherwise.
     """
 
     runtime: Runtime
     digest: str
     matcher: Matcher | None
     unmatched: str
+    likeness: Likeness | None = None
+    uncompared: str = ""
 
     @property
     def graph(self) -> Graph:
@@ -97,23 +102,25 @@ def load_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
     )
     try:
         _warm(runtime)
-        matcher, unmatched = _matcher(settings, gallery, Space.of(bundle.manifest))
+        space = Space.of(bundle.manifest)
+        matcher, unmatched = _matcher(settings, gallery, space)
+        likeness, uncompared = _likeness(settings, space)
     except BaseException:
         runtime.close()
         raise
-    return Serving(runtime, digest, matcher, unmatched)
+    return Serving(runtime, digest, matcher, unmatched, likeness, uncompared)
 
 
 def first_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
-    """The bundle to begin with, which must fit the gallery.
+    """The bundle to begin with, which must fit the gallery and the scores of tracks.
 
     Raises:
         DenetError: it does not; or as `load_serving`.
     """
     serving = load_serving(settings, gallery)
-    if serving.unmatched:
+    if problem := serving.unmatched or serving.uncompared:
         serving.runtime.close()
-        raise GalleryError(serving.unmatched)
+        raise GalleryError(problem)
     return serving
 
 
@@ -148,3 +155,12 @@ def _matcher(
         return Matcher(gallery, settings.gallery, space), ""
     except GalleryError as error:
         return None, str(error)
+
+
+def _likeness(settings: NodeSettings, space: Space) -> tuple[Likeness | None, str]:
+    if settings.tracks is None:
+        return None, ""
+    try:
+        return open_likeness(settings.tracks, settings.scores_of_tracks, space), ""
+    except GalleryError as error:
+        return None, f"tracks: {error}"

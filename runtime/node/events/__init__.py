@@ -22,6 +22,13 @@ from runtime.node.events.event import (
 from runtime.node.events.opening import open_sinks
 from runtime.node.events.settings import EventSettings, LinesSettings, MqttSettings
 from runtime.node.events.sink import Counters, Sink
+from runtime.node.events.track_event import (
+    PooledEmbedding,
+    TrackChange,
+    TrackCrop,
+    TrackFacts,
+    TrackPlace,
+)
 
 __all__ = [
     "Box",
@@ -36,6 +43,11 @@ __all__ = [
     "LinesSettings",
     "MqttSettings",
     "NoticeKind",
+    "PooledEmbedding",
     "Sink",
+    "TrackChange",
+    "TrackCrop",
+    "TrackFacts",
+    "TrackPlace",
     "open_sinks",
 ]

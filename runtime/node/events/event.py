@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from denet.graph import Modality
 from runtime.node.boxes.box import Box
+from runtime.node.events.track_event import TrackFacts
 from runtime.node.health import Verdict
 
 SCHEMA = 1
@@ -32,6 +33,10 @@ NoticeKind = Literal[
     "stage goes on",
     "event set aside",
 ]
+
+EventKind = Literal["embedding", "track", "notice"]
+
+EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 EmbeddingType = Literal["float16", "float32"]
 
@@ -108,7 +113,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         id: no two events of any node have the same; a receiver drops what it has seen.
         node: which camera node.
         time: of the capture, or of the change; seconds since 1970 (UTC).
-        kind: "embedding": a person was seen; "notice": the node itself changed.
+        kind: "embedding": a person was seen; "track": what became of somebody who is followed;
+            "notice": the node itself changed.
         state: the missing state, such as "rgb+tir"; None if no sensor is healthy.
         verdicts: one for each sensor of the node.
         notice: of a notice: what changed.
@@ -120,13 +126,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
             `runtime.gallery.Space`: embeddings can be compared where both are the same.
         bundle: of an embedding: sha256 of the manifest of the bundle that made it.
         precisions: of the engines that made the embedding, in the order they ran.
+        track: of a track: what is told of it. Other events do not have this field.
         schema: `SCHEMA`.
     """
 
     id: str
     node: str
     time: float
-    kind: Literal["embedding", "notice"]
+    kind: EventKind
     state: str | None = None
     verdicts: Mapping[Modality, Condition] = {}
     notice: NoticeKind | None = None
@@ -139,6 +146,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str = ""
     precisions: Mapping[str, str] = {}
     schema: int = SCHEMA
+    track: TrackFacts | msgspec.UnsetType = msgspec.UNSET
 
 
 class EventIds:
