@@ -23,6 +23,7 @@ from runtime.node.events import (
     EventMatch,
     NoticeKind,
     Sink,
+    TrackEvent,
     TrackFacts,
 )
 from runtime.node.events.event import EmbeddingType
@@ -122,7 +123,7 @@ class Announcer:
         with self._lock:
             space = self._space if last is None else last.space
             self._sink.publish(
-                Event(
+                TrackEvent(
                     id=self._ids.next(),
                     node=self._node,
                     time=since_1970(time),

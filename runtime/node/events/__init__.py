@@ -18,6 +18,7 @@ from runtime.node.events.event import (
     EventIds,
     EventMatch,
     NoticeKind,
+    TrackEvent,
 )
 from runtime.node.events.opening import open_sinks
 from runtime.node.events.settings import EventSettings, LinesSettings, MqttSettings
@@ -47,6 +48,7 @@ __all__ = [
     "Sink",
     "TrackChange",
     "TrackCrop",
+    "TrackEvent",
     "TrackFacts",
     "TrackPlace",
     "open_sinks",

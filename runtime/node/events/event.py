@@ -126,7 +126,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
             `runtime.gallery.Space`: embeddings can be compared where both are the same.
         bundle: of an embedding: sha256 of the manifest of the bundle that made it.
         precisions: of the engines that made the embedding, in the order they ran.
-        track: of a track: what is told of it. Other events do not have this field.
         schema: `SCHEMA`.
     """
 
@@ -146,7 +145,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str = ""
     precisions: Mapping[str, str] = {}
     schema: int = SCHEMA
-    track: TrackFacts | msgspec.UnsetType = msgspec.UNSET
+
+
+class TrackEvent(Event, frozen=True, kw_only=True):
+    """An event of the kind "track"; others do not have the field.
+
+    Attributes:
+        track: what is told.
+    """
+
+    track: TrackFacts
 
 
 class EventIds:

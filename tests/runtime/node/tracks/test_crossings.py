@@ -24,7 +24,7 @@ def test_who_meets_is_held_until_both_are_embedded_apart() -> None:
     one = pooled((FULL, unit(np.random.default_rng(0)), 1.0))
     for time, x in enumerate((0, 40, 85, 100, 130, 145)):  # past somebody who stands at 100
         crossings.look(float(time), [tracklet(1, x), tracklet(2, 100), tracklet(3, 400)])
-        met = 85 <= x
+        met = x >= 85
         assert (crossings.holds(1), crossings.holds(2)) == (met, met)
         assert crossings.wants(1) == crossings.wants(2) == (x == 145)
         assert not crossings.holds(3)

@@ -1,4 +1,4 @@
-"""A whole node that follows people: from frames to events, the gallery, the page and the metrics."""
+"""A whole node that follows people: from frames to events, gallery, page and metrics."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def recording(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     boxes = []
     for m in MODALITIES:
         wall = chance.integers(90, 160, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-        (folder / FOLDERS[m]).mkdir()
+        (folder / FOLDERS[m][0]).mkdir()
         crops = [Image.open(p.files[m]).convert("RGB").resize((32, 64)) for p in people]
         for i in range(FRAMES):
             frame = wall + chance.integers(0, 3, wall.shape, dtype=np.uint8)
             for crop, x in zip(crops, places(i), strict=True):
                 frame[16:80, x : x + 32] = np.asarray(crop)
-            Image.fromarray(frame).save(folder / FOLDERS[m] / f"{i:06}.png")
+            Image.fromarray(frame).save(folder / FOLDERS[m][0] / f"{i:06}.png")
     for i in range(FRAMES):
         boxes.append({"name": f"{i:06}", "boxes": [[x, 16, x + 32, 80] for x in places(i)]})
     (folder / "boxes.jsonl").write_text("\n".join(json.dumps(line) for line in boxes))
@@ -69,12 +69,13 @@ def test_people_are_told_as_tracks_and_every_crop_is_accounted_for(
     bundle_path: Path, recording: Path, runtime: Runtime, tmp_path: Path
 ) -> None:
     space = Space.of(runtime.bundle.manifest)
-    walkers = [
-        {m: np.asarray(Image.open(recording / FOLDERS[m] / "000000.png"))[16:80, x : x + 32] for m in MODALITIES}
-        for x in places(0)
-    ]  # fmt: skip
+    frames = {
+        m: np.asarray(Image.open(recording / FOLDERS[m][0] / "000000.png")) for m in MODALITIES
+    }
+    left = places(0)[0]
+    walker = {m: frame[16:80, left : left + 32] for m, frame in frames.items()}
     with open_gallery(str(tmp_path / "g.db"), create=True) as gallery:
-        vector = runtime.embed(walkers[0])
+        vector = runtime.embed(walker)
         gallery.enrol(space, [Enrolment("walker", runtime.graph.parse("rgb+nir+tir"), vector)])
     lines = tmp_path / "events.jsonl"
     made = convert(
@@ -141,10 +142,10 @@ def test_sensors_that_fail_change_the_state_and_not_the_track(
     made = following(bundle_path, recording, lines, tracks={"every": 0.1})
     # From the tenth frame on there is nothing but thermal infrared.
     for m in MODALITIES[:2]:
-        short = tmp_path / m / FOLDERS[m]
+        short = tmp_path / m / FOLDERS[m][0]
         short.mkdir(parents=True)
         for i in range(10):
-            (short / f"{i:06}.png").symlink_to(recording / FOLDERS[m] / f"{i:06}.png")
+            (short / f"{i:06}.png").symlink_to(recording / FOLDERS[m][0] / f"{i:06}.png")
         made["sources"][m]["url"] = f"folder:{tmp_path / m}"
     facts, _said = run(convert(made))
     balanced(facts)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,11 +17,12 @@ from hypothesis import strategies as st
 
 from denet.graph import Modality, State
 from runtime.node.announcer import Announcer, Sighting
-from runtime.node.events import EventMatch, TrackFacts
+from runtime.node.events import Event, EventMatch, TrackEvent, TrackFacts
 from runtime.node.stage_items import Crop, Moment, Wanted
 from runtime.node.tracks.likeness import Likeness
 from runtime.node.tracks.settings import TrackSettings
 from runtime.node.tracks.tracks import NOTHING_NEW, UNCONFIRMED, Tracks
+from tests.paths import ROOT
 from tests.runtime.node.parts import WELL, Remembered, ignore
 from tests.runtime.node.tracks.parts import FULL, SPACE, near, scores, seen
 
@@ -82,7 +86,7 @@ class Scene:
                 Sighting(time, state, WELL, None, vector, None, SPACE, "b" * 64, {"e": "fp32"})
             )
         changed = self.tracks.embedded(crops, sightings, self.likeness)
-        by_peak = {i: name for i, name in enumerate(names)}
+        by_peak = dict(enumerate(names))
         matches = []
         for track, pooled in changed:
             name = by_peak[int(np.argmax(sum(pooled.sums.values())))]
@@ -279,3 +283,13 @@ def test_whatever_happens_the_accounts_balance_and_events_are_in_order(
         assert changes.count("started") == changes.count("ended") == 1
     assert all(len(t.path) <= 4 for t in events)
     assert scene.account().left == len(scene.told("ended"))
+
+
+def test_the_line_in_the_documentation_is_an_event() -> None:
+    text = (ROOT / "docs" / "tracks.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"^(\{\"id\".*\})$", text, re.MULTILINE)
+    decoded = msgspec.json.decode(example, type=TrackEvent)
+    # Nothing is left out, and nothing is in it that is no field.
+    assert json.loads(msgspec.json.encode(decoded)) == json.loads(example)
+    # Who knows nothing of tracks reads it as any event.
+    assert msgspec.json.decode(example, type=Event).kind == "track"
