@@ -9,20 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from denet.data.records import Record, read_image
+from denet.data.records import ImageRef, Record
 from denet.graph import Modality, State
+from denet.pixels import FULL
 from runtime.node.boxes.box import Box
 from runtime.node.boxes.detection import Detection
+from runtime.preprocess import to_pillow
 
 WIDTH, HEIGHT = 640, 256
 RATE = 10.0
 
 Frames = Mapping[Modality, NDArray[np.uint8]]
+
+
+@lru_cache(maxsize=4096)
+def opened(ref: ImageRef) -> Image.Image:
+    """A picture in three channels."""
+    return to_pillow(ref.open(), FULL).convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,7 @@ def recording(
             shot = own[int(time + visit.times[0]) % len(own)]  # another one each second
             for m, frame in frames.items():
                 size = max(2, round(box.right - box.left)), max(2, round(box.bottom - box.top))
-                picture = read_image(shot.images[m]).convert("RGB").resize(size)
+                picture = opened(shot.images[m]).resize(size)
                 frame.paste(picture, (round(box.left), round(box.top)))
         found = list(_detections(boxes, hidden, state, chance))
         pixels = {m: np.asarray(frame) for m, frame in frames.items()}

@@ -23,12 +23,13 @@ import numpy as np
 import supervision
 from composed import processor
 from numpy.typing import NDArray
-from street import HEIGHT, RATE, WIDTH, Scene, recording
+from street import HEIGHT, RATE, WIDTH, Scene, opened, recording
 from trackers import ByteTrackTracker
 from trackeval.metrics import CLEAR, HOTA, Identity
 
-from denet.data.records import Record, open_data, read_image
+from denet.data.records import Record, open_data
 from denet.metrics import rank
+from denet.testset import all_samples, open_split
 from runtime import Runtime
 from runtime.gallery import Scores, Space, read_scores
 from runtime.node.announcer import Announcer, Sighting
@@ -290,7 +291,7 @@ def _worn(
     record: Record, chance: np.random.Generator, runtime: Runtime
 ) -> tuple[Mapping[str, NDArray[np.uint8]], float]:
     """A sighting as a node has it: one in three is small, cut at the side, or hidden in part."""
-    images = {m: np.asarray(read_image(ref).convert("RGB")) for m, ref in record.images.items()}
+    images = {m: np.asarray(opened(ref)) for m, ref in record.images.items()}
     height, width = next(iter(images.values())).shape[:2]
     size = runtime.bundle.manifest.preprocessing
     box, others, frame = Box(100, 100, 100 + width, 100 + height), [], (640, 480)
@@ -313,7 +314,7 @@ def _worn(
 
 def _records(root: Path) -> list[Record]:
     data = open_data(root)
-    return list(dict.fromkeys((*data.train, *data.query, *data.gallery)))
+    return [*data.train, *all_samples(open_split(data))]
 
 
 def main() -> None:
