@@ -13,8 +13,11 @@ from runtime.gallery import Gallery, Match, Scores, Space, read_scores
 from runtime.gallery.scores import least_score
 from runtime.node.events import EventMatch
 from runtime.node.settings import GallerySettings
-from runtime.node.tracks.likeness import AVERAGED
 from runtime.node.tracks.pooling import Pooled
+
+AVERAGED = float(np.log10(np.e))
+"""What a mean of scores is above the score that its false-match rate has, at most, however the
+scores depend on one another; see docs/tracks.md."""
 
 CANDIDATES = 20
 """Identities that are looked at for each state of a track."""

@@ -18,10 +18,6 @@ a state tells."""
 LEAST_WEIGHT = 0.05
 """Of a state that tells nothing: it is still better than none."""
 
-AVERAGED = float(np.log10(np.e))
-"""What a mean of scores is above the score that its false-match rate has, at most, however the
-scores depend on one another; see docs/tracks.md."""
-
 MARGINS = {True: 0.5, False: 0.05}
 """By which two people who crossed must be more alike the other way round: of scores, of cosines."""
 
@@ -52,8 +48,6 @@ class Likeness:
     def score(self, one: Pooled, other: Pooled) -> float | None:
         """How alike two are: the mean over pairs of states, by the weights of their sightings; None
         where nothing of them can be compared.
-
-        The score of two of several sightings is lowered by `AVERAGED`.
         """
         total = weight = 0.0
         if self._least is None or one.space != other.space:
@@ -67,8 +61,7 @@ class Likeness:
                     weight += both
         if not weight:
             return None
-        several = self._scores is not None and one.count * other.count > 1
-        return total / weight - (AVERAGED if several else 0.0)
+        return total / weight
 
     def same(self, score: float | None) -> bool:
         """Whether a score is that of one person."""

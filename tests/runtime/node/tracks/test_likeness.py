@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runtime.node.tracks.likeness import AVERAGED, LEAST_WEIGHT, Likeness
+from runtime.node.matching import AVERAGED
+from runtime.node.tracks.likeness import LEAST_WEIGHT, Likeness
 from tests.runtime.node.tracks.parts import FULL, SPACE, TIR, near, pooled, scores, unit
 
 
@@ -32,7 +33,7 @@ def test_with_scores_each_pair_of_states_counts_by_its_own_rates() -> None:
     one, other = pooled((FULL, a, 0.5), (TIR, a, 0.25)), pooled((FULL, a, 1.0))
     own = table.score(FULL, FULL, np.array([1.0], np.float32))[0]
     mixed = table.score(TIR, FULL, np.array([1.0], np.float32))[0]
-    assert likeness.score(one, other) == pytest.approx((0.5 * own + 0.25 * mixed) / 0.75 - AVERAGED)
+    assert likeness.score(one, other) == pytest.approx((0.5 * own + 0.25 * mixed) / 0.75)
     # A single pair is what the table says.
     single = likeness.score(pooled((TIR, a, 1.0)), pooled((TIR, a, 1.0)))
     assert single == pytest.approx(table.score(TIR, TIR, np.array([1.0], np.float32))[0])
