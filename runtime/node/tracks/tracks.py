@@ -67,7 +67,7 @@ class Tracks:
         self._crossings = Crossings()
         self._recents = Recents(settings.recents, settings.remember)
         self._tracks: dict[int, LiveTrack] = {}  # by tracklet
-        self._held: dict[int, list[Pooled]] = {}  # what waits for a crossing, by tracklet
+        self._held: dict[int, Pooled] = {}  # what waits for a crossing, by tracklet
         self._ended = 0
         self._counts: Counter[str] = Counter()
 
@@ -226,7 +226,11 @@ class Tracks:
             self._held.pop(wanted.tracklet, None)
         if track.pooled is not None and self._crossings.holds(wanted.tracklet):
             self._crossings.add(wanted.tracklet, single)
-            self._held.setdefault(wanted.tracklet, []).append(single)
+            held = self._held.get(wanted.tracklet)
+            if held is None or held.space != single.space:
+                self._held[wanted.tracklet] = single
+            else:
+                held.merge(single)
         else:
             _pool(track, single)
         track.last = sighting
@@ -302,10 +306,9 @@ class Tracks:
             ):
                 self._exchange(one, other, crossing.began)
         for id_ in [id_ for id_ in self._held if not self._crossings.holds(id_)]:
-            track = self._tracks.get(id_)
-            for single in self._held.pop(id_):
-                if track is not None:
-                    _pool(track, single)
+            held, track = self._held.pop(id_), self._tracks.get(id_)
+            if track is not None:
+                _pool(track, held)
 
     def _exchange(self, one: LiveTrack, other: LiveTrack, since: float) -> None:
         """Each was the other since they met."""
@@ -335,8 +338,8 @@ class Tracks:
 
     def _end(self, track: LiveTrack) -> None:
         id_ = track.tracklet.id
-        for single in self._held.pop(id_, []):
-            _pool(track, single)
+        if (held := self._held.pop(id_, None)) is not None:
+            _pool(track, held)
         if track.told is None:  # it was never embedded: this is all that there is to tell
             self._tell(track, "started")
         self._tell(track, "ended")
