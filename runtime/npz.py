@@ -16,11 +16,14 @@ from typing import Any, BinaryIO, cast
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
-from numpy.lib import format as npy
+from numpy.lib import format as numpy_format
 from numpy.typing import NDArray
 
 from denet.errors import DenetError
 from denet.reading import open_regular, reading
+
+npy: Any = numpy_format
+"""Without types: older releases of numpy give it none."""
 
 MEMBERS = 64
 """Arrays of a file, at most."""

@@ -20,8 +20,10 @@ from denet.testset import all_samples, open_split
 from export.tensorrt.build import build_engines
 from runtime import Bundle
 from runtime.backends.tensorrt.machine import BuildOptions
+from runtime.node.settings import convert
 from tests.command import denet, refused, tiny_recipe
 from tests.paths import SAMPLES
+from tests.runtime.node.parts import balanced, events, run
 
 IMAGE = next(iter(sorted((SAMPLES / "NI").iterdir())))
 
@@ -100,6 +102,30 @@ def test_it_knows_people_again(made: Made, data: Path, tmp_path: Path) -> None:
     assert enrolled.exit_code == 0, enrolled.output
     found = denet("gallery", "search", gallery, SAMPLES, "--bundle", made.bundle)
     assert found.exit_code == 0, found.output
+
+
+def test_a_node_follows_people_with_it(made: Made, data: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "events.jsonl"
+    source = {"url": f"folder:{data / 'test'}", "rate": 50.0}
+    settings = convert(
+        {
+            "name": "a",
+            "model": {"bundle": str(made.bundle), "backend": "ort-cpu"},
+            "sources": {m: dict(source) for m in made.graph.modalities},
+            "tracks": {"every": 0.1},
+            "events": {"lines": {"path": str(lines)}},
+        }
+    )
+    facts, _said = run(settings, persons=lambda _frames, _time: [(4.0, 4.0, 28.0, 60.0)])
+    balanced(facts)
+    told = [e["track"] for e in events(lines) if e["kind"] == "track"]
+    ended = [track for track in told if track["change"] == "ended"]
+    assert ended
+    names = {state.name for state in made.graph.states}
+    for track in ended:
+        assert set(track["states"]) <= names
+        assert {pooled["state"] for pooled in track["pooled"]} <= set(track["states"])
+    assert sum(track["embedded"] for track in ended) == facts.crops.left > 0
 
 
 def test_images_of_other_modalities_are_refused(made: Made, tmp_path: Path) -> None:

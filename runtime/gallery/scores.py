@@ -160,6 +160,17 @@ class Scores:
             )
         return float(-np.log10(rate))
 
+    def found(self, rate: float) -> dict[tuple[State, State], float]:
+        """The share of genuine pairs that is found at a false-match rate, for each pair of states,
+        query first. Where so low a rate was not measured, at the least that was."""
+        rates = np.asarray(self.table.rates)
+        place = int(np.flatnonzero(rates >= rate * (1 - 1e-9))[-1])
+        return {
+            (read_state(q), read_state(g)): pair.found[min(place, len(pair.found) - 1)]
+            for q, row in self.table.pairs.items()
+            for g, pair in row.items()
+        }
+
     @property
     def least_rate(self) -> float:
         """The least false-match rate that every pair of states has the impostors for."""

@@ -23,6 +23,8 @@ from runtime.node.events import (
     EventMatch,
     NoticeKind,
     Sink,
+    TrackEvent,
+    TrackFacts,
 )
 from runtime.node.events.event import EmbeddingType
 from runtime.node.health import Assessment, Verdict
@@ -95,6 +97,46 @@ class Announcer:
                     projection=sighting.space.projection,
                     bundle=sighting.bundle,
                     precisions=sighting.precisions,
+                )
+            )
+
+    def tracked(
+        self,
+        facts: TrackFacts,
+        *,
+        time: float,
+        state: str | None,
+        verdicts: Mapping[Modality, Verdict],
+        box: Box | None,
+        match: EventMatch | None,
+        last: Sighting | None,
+    ) -> None:
+        """Something is to be told of a track.
+
+        Args:
+            facts: what.
+            time: of it: seconds of `time.monotonic()`.
+            state, verdicts, box: of the last moment.
+            match: whom the gallery knows in it.
+            last: the last sighting that was embedded.
+        """
+        with self._lock:
+            space = self._space if last is None else last.space
+            self._sink.publish(
+                TrackEvent(
+                    id=self._ids.next(),
+                    node=self._node,
+                    time=since_1970(time),
+                    kind="track",
+                    state=state,
+                    verdicts=_conditions(verdicts),
+                    box=box,
+                    match=match,
+                    checkpoint=space.checkpoint,
+                    projection=space.projection,
+                    bundle="" if last is None else last.bundle,
+                    precisions={} if last is None else last.precisions,
+                    track=facts,
                 )
             )
 

@@ -30,6 +30,7 @@ from runtime.node.settings import NodeSettings
 from runtime.node.snapshot import NodeSnapshot
 from runtime.node.sources import Frame, SourceError, SourceSettings, open_source
 from runtime.node.status import StatusPage
+from runtime.node.tracks.followable import check_followable
 from runtime.node.writable import check_outbox, check_writable
 
 T = TypeVar("T")
@@ -80,6 +81,8 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
         )
         for line in describe(finder) if finder is not None else ():
             notify(line)
+        if settings.tracks is not None and finder is not None:
+            tried("tracks", lambda: check_followable(settings, finder))
         gallery: Gallery | None = None
         if settings.gallery is not None:
             url = settings.gallery.url

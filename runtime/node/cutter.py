@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 from runtime.node.backlog import Backlog
+from runtime.node.boxes.box import Box
 from runtime.node.boxes.cropping import crops
-from runtime.node.boxes.finder import Finder
-from runtime.node.boxes.homography import Views
+from runtime.node.boxes.detection import Detection
+from runtime.node.boxes.finder import Finder, look
+from runtime.node.boxes.homography import Views, frame_size
 from runtime.node.notify import Notify
 from runtime.node.stage import POLL
 from runtime.node.stage_items import Crop, Moment
+from runtime.node.tracks.tracks import Tracks
 
 NO_BOXES = "no boxes"
 """The finder failed on a moment."""
@@ -26,6 +30,7 @@ class Cutter:
         views: where a place of the RGB frame is in other modalities.
         notify: told of a finder that fails, and of one that works again.
         drain: seconds that it may wait for room in `found` at the end.
+        tracks: follows who is found; None where each crop stands alone.
     """
 
     def __init__(
@@ -36,10 +41,11 @@ class Cutter:
         views: Views | None,
         notify: Notify,
         drain: float,
+        tracks: Tracks | None = None,
     ) -> None:
         self._moments, self._found = moments, found
         self._finder, self._views = finder, views
-        self._notify, self._drain = notify, drain
+        self._notify, self._drain, self._tracks = notify, drain, tracks
         self._failing = False
 
     def run(self, beat: Callable[[], None]) -> None:
@@ -48,11 +54,13 @@ class Cutter:
             beat()
             for moment in moments:
                 self._cut(moment)
+            if not moments and self._tracks is not None:
+                self._tracks.wait(time.monotonic())
         self._found.close()
 
     def _cut(self, moment: Moment) -> None:
         try:
-            boxes = self._finder(moment.frames, moment.time)
+            put = self._find(moment)
         except Exception as error:  # an application's, of any kind
             if not self._failing:
                 self._notify(f"no boxes: {type(error).__name__}: {error}")
@@ -62,6 +70,22 @@ class Cutter:
         if self._failing:
             self._notify("boxes are found again")
             self._failing = False
+        put()
+        self._moments.leave()
+
+    def _find(self, moment: Moment) -> Callable[[], None]:
+        """What is to be done with those who are found.
+
+        Raises:
+            Exception: the finder's.
+        """
+        if self._tracks is None:
+            boxes = self._finder(moment.frames, moment.time)
+            return lambda: self._put_all(moment, boxes)
+        tracks, found = self._tracks, look(self._finder, moment.frames, moment.time)
+        return lambda: None if found is None else self._follow(tracks, moment, found)
+
+    def _put_all(self, moment: Moment, boxes: Sequence[Box | None]) -> None:
         pixels = {m: frame.image for m, frame in moment.frames.items()}
         for box in boxes:
             images = crops(pixels, box, self._views)
@@ -69,7 +93,18 @@ class Cutter:
                 self._found.refuse(images)
                 continue
             self._found.put(Crop(moment.time, images, box, moment.verdicts), self._patience)
-        self._moments.leave()
+
+    def _follow(self, tracks: Tracks, moment: Moment, found: Sequence[Detection]) -> None:
+        pixels = {m: frame.image for m, frame in moment.frames.items()}
+        images = [crops(pixels, each.box, self._views) for each in found]
+        frame = frame_size(moment.frames, self._views)
+        answers = tracks.see(moment, found, images, frame)
+        for detection, cut, answer in zip(found, images, answers, strict=True):
+            if isinstance(answer, str) or isinstance(cut, str):
+                self._found.refuse(str(answer))
+                continue
+            crop = Crop(moment.time, cut, detection.box, moment.verdicts, answer)
+            self._found.put(crop, self._patience)
 
     @property
     def _patience(self) -> float:

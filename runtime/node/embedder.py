@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.errors import DenetError
-from denet.graph import State
 from runtime.node.announcer import Announcer, Sighting
 from runtime.node.backlog import Backlog
 from runtime.node.events import EventMatch, NoticeKind
 from runtime.node.latency import Latencies
+from runtime.node.matching import Matcher
 from runtime.node.notify import Notify
 from runtime.node.serving import Serving
 from runtime.node.settings import BatchSettings
 from runtime.node.stage import POLL
 from runtime.node.stage_items import Crop
+from runtime.node.tracks.tracks import Tracks
 from runtime.runtime import Sample
 from runtime.serve.contract import ServeError
 
@@ -54,6 +55,9 @@ class Embedder:
         announcer: Announcer,
         notify: Notify,
         notify_sighting: Callable[[Sighting], None],
+        tracks: Tracks | None = None,
+        *,
+        singly: bool = True,
     ) -> None:
         """Make one.
 
@@ -63,13 +67,16 @@ class Embedder:
             settings: of batches.
             announcer: is told of each embedding.
             notify: told of engines and galleries that fail, and that work again.
-            notify: is told, too.
+            notify_sighting: told of each embedding that is told singly.
+            tracks: is given what is embedded; None where each crop stands alone.
+            singly: whether each embedding is matched and told.
         """
         self.serving = serving
         self.batches = self.swaps = 0
         self.latencies = Latencies()
         self._found, self._settings = found, settings
         self._announcer, self._notify, self._notify_sighting = announcer, notify, notify_sighting
+        self._tracks, self._singly = tracks, singly
         self._next: Serving | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -139,6 +146,8 @@ class Embedder:
         reason = f"{serving.describe()} instead of {old.digest[:12]}"
         if serving.unmatched:
             reason += f"; nobody is matched any more: {serving.unmatched}"
+        if serving.uncompared:
+            reason += f"; tracks are not compared any more: {serving.uncompared}"
         self._announcer.notice("bundle swapped", reason, serving.space)
         old.close(keep=serving)
 
@@ -163,9 +172,11 @@ class Embedder:
             return False
         self._trouble("embedding", "")
         states = [serving.graph.state(crop.images) for crop in crops]
-        matches = self._matches(serving, embeddings, states)
-        for crop, state, vector, match in zip(crops, states, embeddings, matches, strict=True):
-            sighting = Sighting(
+        matches: Sequence[EventMatch | None] = [None] * len(crops)
+        if self._singly:
+            matches = self._matches(serving, lambda matcher: matcher(embeddings, states), matches)
+        sightings = [
+            Sighting(
                 time=crop.time,
                 state=state,
                 verdicts=crop.verdicts,
@@ -176,8 +187,15 @@ class Embedder:
                 bundle=serving.digest,
                 precisions=serving.precisions[state],
             )
-            self._announcer.seen(sighting)
-            self._notify_sighting(sighting)
+            for crop, state, vector, match in zip(crops, states, embeddings, matches, strict=True)
+        ]
+        if self._singly:
+            for sighting in sightings:
+                self._announcer.seen(sighting)
+                self._notify_sighting(sighting)
+        if self._tracks is not None:
+            self._pool(self._tracks, serving, crops, sightings)
+        for crop in crops:
             self.latencies.add(time.monotonic() - crop.time)
         self._found.leave(len(crops))
         self.batches += 1
@@ -185,16 +203,34 @@ class Embedder:
         self._expected += RECENT * (took - self._expected) if self._expected else took
         return True
 
+    def _pool(
+        self,
+        tracks: Tracks,
+        serving: Serving,
+        crops: Sequence[Crop],
+        sightings: Sequence[Sighting],
+    ) -> None:
+        changed = tracks.embedded(crops, sightings, serving.likeness)
+        if not changed or serving.matcher is None:
+            return
+        pooled = [each for _, each in changed]
+        matches = self._matches(serving, lambda matcher: matcher.pooled(pooled), ())
+        tracks.known(list(zip((track for track, _ in changed), matches, strict=False)))
+
     def _matches(
-        self, serving: Serving, embeddings: NDArray[np.float32], states: Sequence[State]
+        self,
+        serving: Serving,
+        search: Callable[[Matcher], Sequence[EventMatch | None]],
+        nobody: Sequence[EventMatch | None],
     ) -> Sequence[EventMatch | None]:
+        """What a search of the gallery finds; `nobody` where it cannot be searched."""
         if serving.matcher is None:
-            return [None] * len(states)
+            return nobody
         try:
-            matches = serving.matcher(embeddings, states)
+            matches = search(serving.matcher)
         except DenetError as error:
             self._trouble("matching", str(error))
-            return [None] * len(states)
+            return nobody
         self._trouble("matching", "")
         stale = serving.matcher.stale
         self._trouble("gallery", stale and f"{stale}: matched with what was known before")

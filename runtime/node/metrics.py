@@ -12,6 +12,7 @@ from runtime.node.latency import BOUNDS
 from runtime.node.settings import MetricsSettings
 from runtime.node.snapshot import NodeSnapshot
 from runtime.node.stage import Stage
+from runtime.node.tracks.snapshot import TracksSnapshot
 from runtime.node.web import NOT_HERE, Answer, WebServer
 
 
@@ -91,6 +92,7 @@ class _Collector:
             *accounts,
             ("triplet", "", snapshot.triplets),
             ("crop", "", snapshot.crops),
+            *([] if snapshot.tracks is None else [("track", "", snapshot.tracks.account)]),
         ):
             entered.add_metric([what, modality], account.entered)
             left.add_metric([what, modality], account.left)
@@ -114,11 +116,13 @@ class _Collector:
         yield seconds
         for name, text, value in (
             ("denet_batches", "Batches that ran.", snapshot.batches),
-            ("denet_matched", "Embeddings in which someone was recognized.", snapshot.matched),
+            ("denet_matched", "Embeddings or tracks with someone known.", snapshot.matched),
             ("denet_bundle_swaps", "Bundles that took over.", snapshot.swaps),
             ("denet_bundle_refusals", "Bundles that were refused.", snapshot.refused),
         ):
             yield CounterMetricFamily(name, text, value=value)
+        if snapshot.tracks is not None:
+            yield from _tracks(snapshot.tracks)
         yield GaugeMetricFamily("denet_stuck", "Whether a stage is stuck.", value=snapshot.stuck)
         away = bool(snapshot.away)
         yield GaugeMetricFamily("denet_server_away", "Whether the own bundle embeds.", value=away)
@@ -130,6 +134,20 @@ class _Collector:
             stuck.add_metric([name], stage.stuck)
             failures.add_metric([name], stage.failures)
         yield from (stuck, failures)
+
+
+def _tracks(tracks: TracksSnapshot) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    for name, text, value in (
+        ("embedded", "Crops that were pooled.", tracks.embedded),
+        ("identified", "Tracks in which the gallery knows somebody.", tracks.identified),
+        ("resumed", "Tracks that went on after they were lost.", tracks.resumed),
+        ("exchanged", "Pairs that were taken for one another.", tracks.exchanged),
+        ("returned", "Tracks of people who came back.", tracks.returned),
+    ):
+        yield CounterMetricFamily(f"denet_tracks_{name}", text, value=value)
+    yield GaugeMetricFamily("denet_tracks_recents", "People remembered.", value=tracks.recents)
 
 
 def _events(snapshot: NodeSnapshot) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from denet.secrets import redacted
 from runtime.gallery import open_gallery
-from runtime.node.announcer import Announcer
+from runtime.node.announcer import Announcer, Sighting
 from runtime.node.backlog import Backlog
 from runtime.node.boxes.finder import Persons, Surroundings, describe, open_finder
 from runtime.node.boxes.homography import read_views
@@ -33,6 +33,8 @@ from runtime.node.status import StatusPage
 from runtime.node.status_snapshot import Matches, status_snapshot
 from runtime.node.swap import Swapper
 from runtime.node.thresholds import limits
+from runtime.node.tracks.followable import check_followable
+from runtime.node.tracks.tracks import Tracks
 from runtime.node.watchdog import Watchdog
 from runtime.node.writable import check_writable
 
@@ -99,17 +101,38 @@ class Node:
                 sources = {
                     m: FaultySource(s, faults, notify_truth, graph) for m, s in sources.items()
                 }
+            preprocess = serving.runtime.bundle.manifest.preprocessing
             announcer = Announcer(settings.name, self._sink, settings.events.embedding, notify)
             self._announcer = announcer
             self._moments: Backlog[Moment] = Backlog(MOMENTS)
             self._crops: Backlog[Crop] = Backlog(settings.batches.waiting)
+            self._tracks: Tracks | None = None
+            if settings.tracks is not None:
+                self._tracks = Tracks(
+                    settings.tracks,
+                    announcer,
+                    (preprocess.width, preprocess.height),
+                    serving.likeness,
+                    settings.events.embedding,
+                    self._matches.add_track,
+                )
+            singly = settings.tracks is None or settings.tracks.embeddings
             self._embedder = Embedder(
-                serving, self._crops, settings.batches, announcer, notify, self._matches.add
+                serving,
+                self._crops,
+                settings.batches,
+                announcer,
+                notify,
+                # Where people are followed, whom the gallery knows in a track is what is shown.
+                self._matches.add if self._tracks is None else _ignore,
+                self._tracks,
+                singly=singly,
             )
             opened.callback(self._embedder.close)
             ranges = serving.runtime.preprocess.ranges
             around = Surroundings(tuple(sources), views, ranges, settings.model.threads)
             finder = open_finder(settings.boxes, settings.timing.tolerance, persons, around)
+            check_followable(settings, finder)
             for line in describe(finder):
                 notify(line)
             inbox = Inbox(sources)
@@ -123,7 +146,9 @@ class Node:
                 notify,
                 settings.drain,
             )
-            cutter = Cutter(self._moments, self._crops, finder, views, notify, settings.drain)
+            cutter = Cutter(
+                self._moments, self._crops, finder, views, notify, settings.drain, self._tracks
+            )
             self._swapper = Swapper(
                 None if settings.model.bundle is None else Path(settings.model.bundle),
                 lambda: load_serving(settings, gallery),
@@ -231,6 +256,7 @@ class Node:
             swaps=embedder.swaps,
             refused=self._swapper.refused,
             stages=self._watchdog.found,
+            tracks=None if self._tracks is None else self._tracks.snapshot(),
         )
 
     def close(self) -> NodeSnapshot:
@@ -247,6 +273,8 @@ class Node:
         self._swaps.join(ENDING)
         for watch in self._watches:
             watch.stage.join(ENDING)
+        if self._tracks is not None:
+            self._tracks.finish()
         self._watchdog.look()  # what failed since the last look is told, too
         self._announcer.notice("stopped", self.failure or "it was asked to")
         self._sink.close(CLOSING)
@@ -270,6 +298,10 @@ class Node:
         """A stage has ended by an error, which is a defect of this program: so does the node."""
         self.failure = redacted(f"{stage}: {type(error).__name__}: {error}")
         self.stop(now=True)
+
+
+def _ignore(_sighting: Sighting) -> None:
+    pass
 
 
 def _shown(notify: Notify) -> Notify:

@@ -19,6 +19,7 @@ from runtime.gallery import Gallery, GalleryError, Space
 from runtime.node.errors import NodeError
 from runtime.node.matching import Matcher
 from runtime.node.settings import NodeSettings
+from runtime.node.tracks.likeness import Likeness, open_likeness
 from runtime.runtime import Runtime
 from runtime.serve.contract import AwayError, ChangedError, ServeError
 from runtime.serve.remote import RemoteRuntime
@@ -39,6 +40,8 @@ class Serving:
         fallback: of a server: the own bundle, which embeds while it is away.
         renew: of a server: connects to it anew.
         away: of an own bundle: why it embeds in the place of a server; "" where it does not.
+        likeness: compares tracks; None if they are not compared.
+        uncompared: why they are not although people are followed; "" otherwise.
     """
 
     runtime: Embeds
@@ -48,6 +51,8 @@ class Serving:
     fallback: Serving | None = None
     renew: Callable[[], Serving] | None = None
     away: str = ""
+    likeness: Likeness | None = None
+    uncompared: str = ""
 
     @property
     def graph(self) -> Graph:
@@ -212,22 +217,24 @@ def load_bundle(settings: NodeSettings, path: str, gallery: Gallery | None) -> S
 
 
 def first_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
-    """The bundle to begin with, which must fit the gallery.
+    """The bundle to begin with, which must fit the gallery and the scores of tracks.
 
     Raises:
         DenetError: it does not; or as `load_serving`.
     """
     serving = load_serving(settings, gallery)
-    if serving.unmatched:
+    if problem := serving.unmatched or serving.uncompared:
         serving.close()
-        raise GalleryError(serving.unmatched)
+        raise GalleryError(problem)
     return serving
 
 
 def _serving(settings: NodeSettings, gallery: Gallery | None, runtime: Embeds) -> Serving:
     digest = hashlib.sha256(runtime.bundle.content).hexdigest()
-    matcher, unmatched = _matcher(settings, gallery, Space.of(runtime.bundle.manifest))
-    return Serving(runtime, digest, matcher, unmatched)
+    space = Space.of(runtime.bundle.manifest)
+    matcher, unmatched = _matcher(settings, gallery, space)
+    likeness, uncompared = _likeness(settings, space)
+    return Serving(runtime, digest, matcher, unmatched, likeness=likeness, uncompared=uncompared)
 
 
 def _check_sources(settings: NodeSettings, name: str, graph: Graph) -> None:
@@ -261,3 +268,12 @@ def _matcher(
         return Matcher(gallery, settings.gallery, space), ""
     except GalleryError as error:
         return None, str(error)
+
+
+def _likeness(settings: NodeSettings, space: Space) -> tuple[Likeness | None, str]:
+    if settings.tracks is None:
+        return None, ""
+    try:
+        return open_likeness(settings.tracks, settings.scores_of_tracks, space), ""
+    except GalleryError as error:
+        return None, f"tracks: {error}"

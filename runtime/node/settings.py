@@ -23,6 +23,7 @@ from runtime.node.events import EventSettings
 from runtime.node.health import Limits
 from runtime.node.sources import SourceSettings, TrackTiming
 from runtime.node.status import StatusSettings
+from runtime.node.tracks.settings import TrackSettings
 
 T = TypeVar("T")
 
@@ -109,6 +110,7 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         timing: how frames are matched.
         health: thresholds of each modality, where others than the usual ones hold.
         boxes: where persons are.
+        tracks: how people are followed; None not to.
         batches: how crops are put together.
         gallery: whom the node knows.
         events: where events go.
@@ -124,6 +126,7 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     timing: TrackTiming = TrackTiming()
     health: dict[Modality, Limits] = {}
     boxes: BoxSettings = BoxSettings()
+    tracks: TrackSettings | None = None
     batches: BatchSettings = BatchSettings()
     gallery: GallerySettings | None = None
     events: EventSettings = EventSettings()
@@ -157,9 +160,17 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise NodeError(f"boxes: {' and '.join(finders)} exclude each other: keep one")
         if self.gallery is not None:
             _check_gallery(self.gallery)
+        if self.tracks is not None:
+            _check_tracks(self.tracks, scored=self.scores_of_tracks is not None)
         for section, server in (("status", self.status), ("metrics", self.metrics)):
             if server is not None and not server.host.strip():
                 raise NodeError(f"{section}.host: is empty: write 127.0.0.1, or 0.0.0.0 for all")
+
+    @property
+    def scores_of_tracks(self) -> str | None:
+        """File of the scores by which tracks are compared: their own, or the gallery's."""
+        own = None if self.tracks is None else self.tracks.scores
+        return own or (None if self.gallery is None else self.gallery.scores)
 
     @property
     def ranges(self) -> dict[Modality, Range]:
@@ -223,6 +234,15 @@ def _check_gallery(gallery: GallerySettings) -> None:
         raise NodeError("gallery.fmr: needs gallery.scores; without there is threshold, a cosine")
     if gallery.threshold is not None and gallery.scores is not None:
         raise NodeError("gallery.threshold: is of cosines, which scores replaces: give fmr")
+
+
+def _check_tracks(tracks: TrackSettings, *, scored: bool) -> None:
+    if tracks.fmr is not None and not scored:
+        raise NodeError(
+            "tracks.fmr: needs tracks.scores or gallery.scores; without is threshold, a cosine"
+        )
+    if tracks.threshold is not None and scored:
+        raise NodeError("tracks.threshold: is of cosines, which scores replace: give fmr")
 
 
 def _in_plain_words(message: str, within: str) -> str:

@@ -13,7 +13,12 @@ from runtime.node.backlog import Account
 from runtime.node.events import Counters
 from runtime.node.health import Assessment
 from runtime.node.latency import Latency
+from runtime.node.tracks.snapshot import TracksSnapshot
+from runtime.node.tracks.tracks import NOTHING_NEW, UNCONFIRMED
 from runtime.node.watchdog import StageSnapshot
+
+USUAL = (f"crop: {NOTHING_NEW}", f"crop: {UNCONFIRMED}", f"track: {UNCONFIRMED}")
+"""Drops that a line for a terminal does not tell."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class NodeSnapshot:
         swaps, refused: bundles that took over, and that were refused.
         stages: the threads of the node, by their names.
         away: why an own bundle embeds in the place of a server; "" otherwise.
+        tracks: who is followed; None where nobody is.
     """
 
     time: float
@@ -54,6 +60,7 @@ class NodeSnapshot:
     refused: int
     stages: Mapping[str, StageSnapshot]
     away: str = ""
+    tracks: TracksSnapshot | None = None
 
     @property
     def stuck(self) -> bool:
@@ -71,6 +78,8 @@ class NodeSnapshot:
         """All that was dropped, by what it was and why."""
         found: Counter[str] = Counter()
         accounts = {"frame": self.frames.values(), "triplet": [self.triplets], "crop": [self.crops]}
+        if self.tracks is not None:
+            accounts["track"] = [self.tracks.account]
         for what, each in accounts.items():
             for account in each:
                 found.update({f"{what}: {why}": n for why, n in account.dropped.items()})
@@ -90,9 +99,13 @@ class NodeSnapshot:
             f"{triplets:.1f} triplets/s",
             f"{embedded:.1f} embeddings/s",
         ]
+        if self.tracks is not None:
+            parts.append(f"{len(self.tracks.tracks)} tracks")
         if self.latency.p50 is not None and self.latency.p99 is not None:
             parts.append(f"p50 {1e3 * self.latency.p50:.0f} ms, p99 {1e3 * self.latency.p99:.0f}")
         new = self.dropped - (before.dropped if before else Counter())
+        for usual in USUAL:  # most crops of a track: nothing is lost with them
+            del new[usual]
         if new:
             parts.append("dropped " + ", ".join(f"{why} {n}" for why, n in sorted(new.items())))
         if self.unmatched:
@@ -110,6 +123,8 @@ class NodeSnapshot:
         accounts = {f"{m} frames": (account, "used") for m, account in self.frames.items()}
         accounts["triplets"] = self.triplets, "searched"
         accounts["crops"] = self.crops, "embedded"
+        if self.tracks is not None:
+            accounts["tracks"] = self.tracks.account, "ended"
         lines = [_summed_up(what, account, left) for what, (account, left) in accounts.items()]
         for counters in self.events:
             gone = "".join(f", {why} {n}" for why, n in counters.dropped.items())
@@ -123,6 +138,7 @@ class NodeSnapshot:
     def facts(self) -> dict[str, Any]:
         """For JSON."""
         verdicts = {} if self.assessment is None else self.assessment.verdicts
+        tracks = {} if self.tracks is None else {"tracks": self.tracks.facts()}
         return {
             "time": self.time,
             "running": self.running,
@@ -155,6 +171,7 @@ class NodeSnapshot:
                 name: {"stuck": s.stuck, "failures": s.failures, "failure": s.failure}
                 for name, s in self.stages.items()
             },
+            **tracks,
         }
 
 

@@ -26,6 +26,19 @@ class Moment:
     verdicts: Mapping[Modality, Verdict]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a crop of a track is embedded for.
+
+    Attributes:
+        tracklet: id of the boxes that it belongs to.
+        quality: of the sighting, of 0 to 1.
+    """
+
+    tracklet: int
+    quality: float
+
+
 @dataclass(frozen=True, eq=False)
 class Crop:
     """One person at a moment.
@@ -35,9 +48,11 @@ class Crop:
         images: pixels by modality, at least one: of what is healthy and sees the person.
         box: in the RGB frame; None where the frames were crops.
         verdicts: one for each sensor of the node.
+        wanted: what for, where people are followed.
     """
 
     time: float
     images: Mapping[Modality, Pixels]
     box: Box | None
     verdicts: Mapping[Modality, Verdict]
+    wanted: Wanted | None = None

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from denet.graph import Modality
 from runtime.node.announcer import Sighting, since_1970
+from runtime.node.events import EventMatch
 from runtime.node.serving import Serving
 from runtime.node.snapshot import NodeSnapshot
 from runtime.node.sources.frame import Pixels
 from runtime.node.status import Seen, StatusSnapshot
+from runtime.node.tracks.snapshot import TracksSnapshot
 
 KEPT = 20
 """Matches that are shown."""
@@ -30,9 +32,17 @@ class Matches:
     def add(self, sighting: Sighting) -> None:
         """A person was embedded, and may be known."""
         if sighting.match is not None:
-            self.count += 1
-            seen = Seen(since_1970(sighting.time), sighting.state, sighting.match)
-            self._last.appendleft(seen)
+            self.add_track(sighting, sighting.match)
+
+    def add_track(self, sighting: Sighting, match: EventMatch) -> None:
+        """The gallery knows somebody in a track.
+
+        Args:
+            sighting: the last of it.
+            match: whom.
+        """
+        self.count += 1
+        self._last.appendleft(Seen(since_1970(sighting.time), sighting.state, match))
 
     @property
     def last(self) -> Sequence[Seen]:
@@ -72,6 +82,7 @@ def status_snapshot(
             "triplets": snapshot.triplets.entered,
             "embeddings": snapshot.crops.left,
             "matches": snapshot.matched,
+            **({} if snapshot.tracks is None else _counted(snapshot.tracks)),
             **{
                 f"events set aside, {counters.sink}": counters.set_aside
                 for counters in snapshot.events
@@ -85,7 +96,16 @@ def status_snapshot(
             *([f"the server is away: {snapshot.away}"] if snapshot.away else ()),
             *(f"{name}: {s.trouble}" for name, s in snapshot.stages.items() if s.trouble),
         ],
+        tracks=None if snapshot.tracks is None else snapshot.tracks.tracks,
     )
+
+
+def _counted(tracks: TracksSnapshot) -> dict[str, float]:
+    return {
+        "tracks": tracks.account.entered,
+        "people who came back": tracks.returned,
+        "people remembered": tracks.recents,
+    }
 
 
 def _milliseconds(seconds: float | None) -> float | None:

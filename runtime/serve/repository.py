@@ -13,8 +13,8 @@ from denet.outputs import check_free, check_room, writing
 from denet.reading import read_text
 from denet.temporary import settle
 from runtime.bundle.bundle import Bundle
-from runtime.bundle.contents import BUILT, check_replaced
-from runtime.bundle.manifest import MANIFEST
+from runtime.bundle.contents import check_replaced
+from runtime.bundle.manifest import BUILT, MANIFEST
 from runtime.bundle.signature import SIGNATURE, check_signed
 from runtime.bundle.writing import link, link_folder, store
 from runtime.serve.contract import (

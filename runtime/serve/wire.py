@@ -12,12 +12,16 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as numpy_format
 from numpy.typing import NDArray
 from PIL import Image
 
 from denet.images import MOST_PIXELS, decoded, open_image
 from denet.reading import reading
 from runtime.preprocess import ImageError
+
+npy: Any = numpy_format
+"""Without types: older releases of numpy give it none."""
 
 MISSING = b""
 
@@ -37,7 +41,7 @@ def pack(image: Image.Image, jpeg: int | None) -> bytes:
     """
     stream = io.BytesIO()
     if jpeg is None:
-        np.lib.format.write_array(stream, np.asarray(image), version=(1, 0), allow_pickle=False)
+        npy.write_array(stream, np.asarray(image), version=(1, 0), allow_pickle=False)
     else:
         image.save(stream, "JPEG", quality=jpeg, subsampling=0)
     return stream.getvalue()
@@ -85,7 +89,7 @@ def _array(content: bytes, name: str) -> NDArray[Any]:
 def _header(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype. Raises: whatever numpy raises on what is no header."""
     stream = io.BytesIO(struct.pack("<H", len(header)) + header)
-    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+    shape, by_columns, dtype = npy.read_array_header_1_0(stream)
     if by_columns or not all(isinstance(n, int) for n in shape):
         raise ValueError("it is stored by columns: take np.ascontiguousarray of it")
     return shape, np.dtype(dtype)

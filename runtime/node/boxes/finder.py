@@ -14,6 +14,7 @@ from denet.graph import Modality
 from denet.pixels import Range
 from runtime.node.boxes.box import Box
 from runtime.node.boxes.box_file import checked_box, read_boxes
+from runtime.node.boxes.detection import Detection
 from runtime.node.boxes.detector.finder import DetectorFinder
 from runtime.node.boxes.homography import Views
 from runtime.node.boxes.motion.finder import MotionFinder
@@ -96,6 +97,24 @@ def open_finder(
     if settings.motion is not None:
         return MotionFinder(settings.motion, around.modalities, around.views, around.ranges)
     return whole_frames
+
+
+def look(
+    finder: Finder, frames: Mapping[Modality, Frame], time: float
+) -> Sequence[Detection] | None:
+    """Who is in the frames, with what a tracker wants to know of each; None where nobody looked.
+
+    A finder that gives boxes alone is sure of them.
+
+    Raises:
+        Exception: whatever the finder raises.
+    """
+    if isinstance(finder, DetectorFinder):
+        return finder.look(frames)
+    if isinstance(finder, MotionFinder):
+        return finder.look(frames, time)
+    boxes = finder(frames, time)
+    return [Detection(box, 1.0, "", ()) for box in boxes if box is not None]
 
 
 def describe(finder: Finder) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from denet.graph import Modality
 from runtime.node.boxes.box import Box
@@ -68,5 +69,5 @@ def _partner(detection: Detection, others: Sequence[Detection], overlap: float) 
     return best if shares[best] >= overlap else None
 
 
-def _array(box: Box) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _array(box: Box) -> NDArray[np.float64]:
     return np.array([box.left, box.top, box.right, box.bottom])

@@ -15,6 +15,7 @@ from denet.graph import Modality
 from denet.reading import read_json, read_toml, reading
 from runtime.node.boxes.box import Box
 from runtime.node.errors import NodeError
+from runtime.node.sources.frame import Frame
 
 Length = Annotated[int, msgspec.Meta(ge=1)]
 Row = tuple[float, float, float]
@@ -75,6 +76,21 @@ class View(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 Views = Mapping[Modality, View]
 """By modality; that of `REFERENCE` has the size of the frame that boxes are given in."""
+
+
+def frame_size(frames: Mapping[Modality, Frame], views: Views | None) -> tuple[int, int] | None:
+    """(width, height) of the frame that boxes are given in; None where nothing tells.
+
+    Args:
+        frames: of one moment.
+        views: how modalities see it; None if all show the same.
+    """
+    frame = frames.get(REFERENCE)
+    if frame is None and views is not None:
+        return views[REFERENCE].size if REFERENCE in views else None
+    if frame is None:
+        frame = next(iter(frames.values()), None)
+    return None if frame is None else (frame.image.shape[1], frame.image.shape[0])
 
 
 def project(

@@ -18,10 +18,18 @@ from runtime.node.events.event import (
     EventIds,
     EventMatch,
     NoticeKind,
+    TrackEvent,
 )
 from runtime.node.events.opening import open_sinks
 from runtime.node.events.settings import EventSettings, LinesSettings, MqttSettings
 from runtime.node.events.sink import Counters, Sink
+from runtime.node.events.track_event import (
+    PooledEmbedding,
+    TrackChange,
+    TrackCrop,
+    TrackFacts,
+    TrackPlace,
+)
 
 __all__ = [
     "Box",
@@ -36,6 +44,12 @@ __all__ = [
     "LinesSettings",
     "MqttSettings",
     "NoticeKind",
+    "PooledEmbedding",
     "Sink",
+    "TrackChange",
+    "TrackCrop",
+    "TrackEvent",
+    "TrackFacts",
+    "TrackPlace",
     "open_sinks",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from denet.graph import Modality
 from runtime.node.boxes.box import Box
+from runtime.node.events.track_event import TrackFacts
 from runtime.node.health import Verdict
 
 SCHEMA = 1
@@ -34,6 +35,10 @@ NoticeKind = Literal[
     "server away",
     "server back",
 ]
+
+EventKind = Literal["embedding", "track", "notice"]
+
+EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 EmbeddingType = Literal["float16", "float32"]
 
@@ -110,7 +115,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         id: no two events of any node have the same; a receiver drops what it has seen.
         node: which camera node.
         time: of the capture, or of the change; seconds since 1970 (UTC).
-        kind: "embedding": a person was seen; "notice": the node itself changed.
+        kind: "embedding": a person was seen; "track": what became of somebody who is followed;
+            "notice": the node itself changed.
         state: the missing state, such as "rgb+tir"; None if no sensor is healthy.
         verdicts: one for each sensor of the node.
         notice: of a notice: what changed.
@@ -128,7 +134,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     node: str
     time: float
-    kind: Literal["embedding", "notice"]
+    kind: EventKind
     state: str | None = None
     verdicts: Mapping[Modality, Condition] = {}
     notice: NoticeKind | None = None
@@ -141,6 +147,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str = ""
     precisions: Mapping[str, str] = {}
     schema: int = SCHEMA
+
+
+class TrackEvent(Event, frozen=True, kw_only=True):
+    """An event of the kind "track"; others do not have the field.
+
+    Attributes:
+        track: what is told.
+    """
+
+    track: TrackFacts
 
 
 class EventIds:

@@ -17,6 +17,7 @@ import msgspec
 
 from denet.temporary import followed
 from runtime.node.events.errors import EventError
+from runtime.node.events.event import EVENT_KINDS
 from runtime.node.events.settings import LinesSettings
 
 BLOCK = 1 << 16
@@ -184,7 +185,7 @@ def _holds_events(file: int) -> bool:
     if not end:
         return _begins_as_event(line)
     try:
-        return msgspec.json.decode(line, type=_Line).kind in ("embedding", "notice")
+        return msgspec.json.decode(line, type=_Line).kind in EVENT_KINDS
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 

@@ -9,7 +9,7 @@ from runtime.node.events.broker import Broker, topic
 from runtime.node.events.counter import EventCounter
 from runtime.node.events.encoding import encode
 from runtime.node.events.errors import EventError
-from runtime.node.events.event import Event
+from runtime.node.events.event import EVENT_KINDS, Event
 from runtime.node.events.event_queue import EventQueue
 from runtime.node.events.link import PATIENCE, Lost
 from runtime.node.events.outbox import Outbox
@@ -37,9 +37,7 @@ class MqttSink:
 
     def __init__(self, settings: MqttSettings, node: str, notify: Notify) -> None:
         broker = Broker(settings, node)
-        self._topics = {
-            kind: topic(settings.topic, node=node, kind=kind) for kind in ("embedding", "notice")
-        }
+        self._topics = {kind: topic(settings.topic, node=node, kind=kind) for kind in EVENT_KINDS}
         self._notify = notify
         self._failing = False
         self._outbox = Outbox(Path(settings.outbox), settings.outbox_bytes)

@@ -87,6 +87,17 @@ function showMatch(match) {
   return row;
 }
 
+function showTrack(track) {
+  const row = made("tr");
+  row.append(
+    made("td", track.identity ?? track.person ?? track.id, "who"),
+    made("td", track.state),
+    made("td", track.seconds.toFixed(1), "number"),
+    made("td", number(track.embedded), "number"),
+  );
+  return row;
+}
+
 function nobody() {
   const row = made("tr");
   const cell = made("td", "nobody yet", "reason");
@@ -117,6 +128,9 @@ function show(snapshot) {
   at("plan").replaceChildren(...snapshot.plan.map(showEngine));
   const matches = snapshot.matches.map(showMatch);
   at("matches").replaceChildren(...(matches.length ? matches : [nobody()]));
+  at("following").hidden = snapshot.tracks === null;
+  at("followed").textContent = snapshot.tracks === null ? "" : number(snapshot.tracks.length);
+  at("tracks").replaceChildren(...(snapshot.tracks ?? []).map(showTrack));
   at("counters").replaceChildren(
     ...snapshot.counters.flatMap(([name, value]) => [made("dt", name), made("dd", number(value))]),
   );

@@ -9,6 +9,7 @@ from denet.graph import Modality, State
 from runtime.node.events.event import EventMatch
 from runtime.node.health import Verdict
 from runtime.node.sources.frame import Pixels
+from runtime.node.tracks.snapshot import TrackInView
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class StatusSnapshot:
         counters: whatever is counted, by name, in the order to show.
         bundle: what runs, for a person.
         backend: where it runs.
+        tracks: who is followed now; None where nobody is.
         troubles: what is or was wrong with the node itself, for a person.
     """
 
@@ -57,4 +59,5 @@ class StatusSnapshot:
     counters: Mapping[str, float] = field(default_factory=dict)
     bundle: str = ""
     backend: str = ""
+    tracks: Sequence[TrackInView] | None = None
     troubles: Sequence[str] = ()

@@ -43,6 +43,19 @@ def _content(snapshot: StatusSnapshot) -> dict[str, Any]:
             }
             for seen in snapshot.matches
         ],
+        "tracks": None
+        if snapshot.tracks is None
+        else [
+            {
+                "id": track.id,
+                "person": track.person,
+                "identity": track.identity,
+                "seconds": track.seconds,
+                "state": track.state,
+                "embedded": track.embedded,
+            }
+            for track in snapshot.tracks
+        ],
         "counters": [[name, value] for name, value in snapshot.counters.items()],
         "bundle": snapshot.bundle,
         "backend": snapshot.backend,

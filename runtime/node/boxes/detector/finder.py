@@ -59,9 +59,16 @@ class DetectorFinder:
         Raises:
             NodeError: no frame is of a modality that is searched, or a model fails.
         """
-        found = [] if self._turn else self.detect(frames)  # after a failure the next one is it
+        return [each.box for each in self.look(frames) or ()]
+
+    def look(self, frames: Mapping[Modality, Frame]) -> list[Detection] | None:
+        """As `detect`, each how-manieth moment; None in between.
+
+        Raises: as a call.
+        """
+        found = None if self._turn else self.detect(frames)  # after a failure the next one is it
         self._turn = (self._turn + 1) % self._settings.interval
-        return [each.box for each in found]
+        return found
 
     def detect(self, frames: Mapping[Modality, Frame]) -> list[Detection]:
         """Persons in frames of one moment, in pixels of the RGB frame, the highest score first.

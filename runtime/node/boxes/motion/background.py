@@ -33,7 +33,8 @@ class Background:
 
     def __init__(self, settings: MotionSettings, warm: bool) -> None:
         self._settings, self._warm = settings, warm
-        self._mean = self._variance = np.zeros((0, 0), np.float32)
+        self._mean: NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self._variance = self._mean
         self._learned, self._frames = 0.0, 0
         self._last: float | None = None
 

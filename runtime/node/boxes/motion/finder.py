@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -62,12 +63,20 @@ class MotionFinder:
         Raises:
             NodeError: no frame is of a modality that is searched.
         """
+        return [each.box for each in self.look(frames, time)]
+
+    def look(self, frames: Mapping[Modality, Frame], time: float) -> list[Detection]:
+        """The same as detections: whatever moves is as sure as all else.
+
+        Raises: as a call.
+        """
         seen = {m: frame for m, frame in frames.items() if m in self._backgrounds}
         if not seen:
             names = ", ".join(self._backgrounds)
             raise NodeError(f"{KEY}: searches {names}, and none of them is healthy")
         found = {m: self._find(frame, time) for m, frame in seen.items()}
-        return [each.box for each in fuse(found, self._views, self._settings.fusion)]
+        fused = fuse(found, self._views, self._settings.fusion)
+        return [replace(each, score=1.0) for each in fused]
 
     def _find(self, frame: Frame, time: float) -> list[Detection]:
         """What moves in a frame, in pixels of it, the largest first."""

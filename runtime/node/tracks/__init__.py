@@ -1,0 +1,1 @@
+"""Tracks: one person from the first box to the last, embedded a few times and told as one."""
