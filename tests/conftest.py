@@ -31,7 +31,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more thre
 else:
     torch.set_num_threads(2)
 
-SMALL = ModelConfig(backbone="resnet18", image_size=(64, 32), cmft_width=32, dem_channels=16)
+SMALL = ModelConfig(backbone="resnet10", image_size=(64, 32), cmft_width=32, dem_channels=16)
 """C = 512, a feature map of 4x2; everything else as in the full model."""
 
 

@@ -35,8 +35,9 @@ def serve(
     *,
     running: RuntimeOptions,
 ) -> None:
-    """Write a bundle as a model for NVIDIA Triton, which puts the crops of many cameras into
-    batches."""
+    """Write a bundle as a model for NVIDIA Triton.
+
+    The server puts the crops of many cameras into batches."""
     from runtime.bundle.bundle import Bundle
     from runtime.serve.repository import ServeOptions, write_repository
 
@@ -61,8 +62,9 @@ def probe(
     ] = None,
     as_json: JsonOpt = False,
 ) -> None:
-    """Ask a server of a bundle for embeddings in all states: whether it says that it is ready tells
-    little."""
+    """Ask a server of a bundle for embeddings in all states.
+
+    Whether it says that it is ready tells little."""
     from runtime.bundle.bundle import Bundle
     from runtime.describe import canary_table
     from runtime.serve.remote import RemoteRuntime

@@ -136,6 +136,7 @@ def test_a_block_is_the_papers_equation() -> None:
     torch.testing.assert_close(block(x), y.clamp(min=0))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_network_on_osnet_is_exported_and_composed(tmp_path: Path) -> None:
     config = ModelConfig(

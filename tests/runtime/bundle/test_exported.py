@@ -81,6 +81,7 @@ export.bundle.export_bundle(
 """
 
 
+@pytest.mark.slow
 def test_another_export_of_the_checkpoint_gives_the_same_bytes(
     bundle_path: Path, checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ def cameras() -> Iterator[dict[str, RtspCamera]]:
             camera.kill()
 
 
+@pytest.mark.slow
 def test_a_node_goes_on_through_what_becomes_of_a_network_camera(
     cameras: dict[str, RtspCamera], bundle_path: Path, tmp_path: Path
 ) -> None:

@@ -137,6 +137,7 @@ def test_a_server_that_hangs_costs_one_wait(own: Server, monkeypatch: pytest.Mon
         until(lambda: search(mirror, unit(1)[0]) and mirror.stale == "")
 
 
+@pytest.mark.slow
 def test_what_is_acknowledged_survives_a_kill(own: Server) -> None:
     setting = own.setting()
     open_gallery(setting, create=True).close()
