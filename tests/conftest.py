@@ -28,6 +28,7 @@ from runtime import Bundle, Runtime
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only spin
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # where they take more: no spinning
 else:
     torch.set_num_threads(2)
 
