@@ -25,6 +25,7 @@ from denet.checkpoint import (
 from denet.config import ModelConfig, Normalization
 from denet.model import DENet
 from tests.denet.networks import equal_weights, randomized, variant
+from tests.paths import as_written
 
 
 def write_checkpoint(
@@ -205,13 +206,13 @@ def test_a_failed_write_is_an_error_and_leaves_nothing(
 def test_a_file_is_replaced_only_on_demand(tmp_path: Path, model: DENet) -> None:
     path = tmp_path / "a.safetensors"
     save_checkpoint(only_a_neck(model), path)
-    before = path.stat()
+    before = as_written(path)
     with pytest.raises(CheckpointError, match="exists already") as error:
         save_checkpoint(only_a_neck(model), path)
     assert str(path) in str(error.value)
-    assert path.stat() == before
+    assert as_written(path) == before
     save_checkpoint(only_a_neck(model), path, replace=True)
-    assert path.stat().st_ino != before.st_ino
+    assert as_written(path) != before
 
 
 def test_a_checkpoint_follows_the_umask(tmp_path: Path, model: DENet) -> None:

@@ -34,7 +34,7 @@ from runtime.benchmark.result import RESULT
 from runtime.embeddings import EMBEDDINGS, Embedded, save_embeddings
 from runtime.embeddings import check_output as check_embeddings
 from tests.conftest import TINY
-from tests.paths import ROOT
+from tests.paths import ROOT, as_written
 
 
 class OutError(DenetError):
@@ -140,11 +140,11 @@ def test_only_what_denet_wrote_is_replaced(kind: str, tmp_path: Path) -> None:
     for name, write in FOREIGN.items():
         path = tmp_path / f"{name}{expected.suffix}"
         write(path)
-        before = path.stat()
+        before = as_written(path)
         for attempt in (check_output, lambda p, k, e, replace: write_output(p, b"", k, e)):
             with pytest.raises(OutError, match=re.escape(f"{path}: is there and is not")):
                 attempt(path, expected, OutError, replace=True)
-        assert path.stat() == before
+        assert as_written(path) == before
 
 
 def test_a_checkpoint_that_is_cut_off_is_not_known(tmp_path: Path) -> None:
