@@ -51,7 +51,7 @@ PresetOpt = Annotated[
     typer.Option(help="[b]paper[/b] (default), [b]strong[/b], or [b]small[/b] for a CPU."),
 ]
 ConfigOpt = Annotated[
-    Path | None, typer.Option(help="TOML with [model], [train], [augment] to override it.")
+    Path | None, typer.Option(help=r"TOML with \[model], \[train], \[augment] to override it.")
 ]
 WeightsOpt = Annotated[
     str | None,
