@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,6 +20,7 @@ from runtime.backends import Choice, choose
 from runtime.backends.base import BackendError
 from runtime.bundle.bundle import Bundle
 from runtime.canary import CanaryReport, check_canary
+from runtime.closing import Closing
 from runtime.composer import Composer
 from runtime.head import Head
 from runtime.preprocess import ImageLike, Preprocessor
@@ -33,7 +33,7 @@ class CanaryError(DenetError):
     """The golden inputs do not give the expected embeddings here: the runtime must not serve."""
 
 
-class Runtime:
+class Runtime(Closing):
     """Embeds samples with the engines of a bundle, each in the missing state it is in.
 
     Make one with `Runtime.load`. It may be called from several threads: calls take turns.
@@ -272,14 +272,3 @@ class Runtime:
     def close(self) -> None:
         """Release the engines."""
         self.composer.close()
-
-    def __enter__(self) -> Runtime:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -70,11 +70,17 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    def make(folder: Path) -> None:
-        model = initial_model(SMALL, seed=0, pretrained=False)
-        save_checkpoint(model, folder / "small.safetensors", replace=True)
+    return checkpoint_once(tmp_path_factory, "small", SMALL)
 
-    return made_once(tmp_path_factory, "checkpoint", make) / "small.safetensors"
+
+def checkpoint_once(factory: pytest.TempPathFactory, name: str, config: ModelConfig) -> Path:
+    """The checkpoint of an untrained network."""
+
+    def make(folder: Path) -> None:
+        model = initial_model(config, seed=0, pretrained=False)
+        save_checkpoint(model, folder / f"{name}.safetensors", replace=True)
+
+    return made_once(factory, f"{name}-checkpoint", make) / f"{name}.safetensors"
 
 
 @pytest.fixture(scope="session")
@@ -86,12 +92,18 @@ def model(checkpoint: Path) -> DENet:
 @pytest.fixture(scope="session")
 def bundle_path(model: DENet, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle to read; a test that changes one copies it first."""
+    return bundle_once(tmp_path_factory, model, checkpoint)
+
+
+def bundle_once(factory: pytest.TempPathFactory, model: DENet, checkpoint: Path) -> Path:
+    """The bundle of a checkpoint."""
+    name = checkpoint.stem
 
     def make(folder: Path) -> None:
         digest = file_digest(checkpoint)
-        export_bundle(model, folder / "small.denet", checkpoint_sha256=digest)
+        export_bundle(model, folder / f"{name}.denet", checkpoint_sha256=digest)
 
-    return made_once(tmp_path_factory, "bundle", make) / "small.denet"
+    return made_once(factory, f"{name}-bundle", make) / f"{name}.denet"
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 
 import cli
@@ -66,22 +64,6 @@ def test_help_has_a_line_for_each_command() -> None:
     first = next(i for i, line in enumerate(lines) if "Commands" in line)
     listed = re.findall(r"^\W*(\w\S*)", "\n".join(lines[first + 1 :]), re.MULTILINE)
     assert sorted(listed) == sorted(commands)
-
-
-def commands_of(group: Any, name: str) -> Iterator[tuple[str, Any]]:
-    for word, command in group.commands.items():
-        yield f"{name} {word}", command
-        if hasattr(command, "commands"):
-            yield from commands_of(command, f"{name} {word}")
-
-
-def test_help_says_what_stands_in_brackets() -> None:
-    """What Rich takes for a style is not shown; the only one here is bold."""
-    for name, command in commands_of(typer.main.get_command(cli.app), "denet"):
-        texts = [command.help, *(getattr(param, "help", None) for param in command.params)]
-        for text in filter(None, texts):
-            styles = set(re.findall(r"(?<!\\)\[(/?[a-z][^\]]*)\]", text))
-            assert styles <= {"b", "/b"}, f"{name}: {text}"
 
 
 def test_help_lists_the_commands_as_the_readme_does() -> None:

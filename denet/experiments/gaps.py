@@ -64,28 +64,25 @@ def _named(share: float) -> str:
 
 WHOLE = TrainingVariant(DENET.key, "nothing removed")
 
-THERE = tuple(
-    GapVariant(f"gaps-{share:.0%}".rstrip("%"), f"{_named(share)}, all that is left", share=share)
-    for share in SHARES
-)
 
-ALONE = tuple(
-    GapVariant(
-        f"gaps-{share:.0%}".rstrip("%") + "-complete",
-        f"{_named(share)}, complete samples alone",
-        share=share,
-        whole=True,
+def _variants(
+    key: str, label: str, *, whole: bool = False, repeated: bool = False
+) -> tuple[GapVariant, ...]:
+    """One for each share that is removed."""
+    return tuple(
+        GapVariant(
+            f"gaps-{share:.0%}".rstrip("%") + key,
+            f"{_named(share)}, {label}",
+            share=share,
+            whole=whole,
+            repeated=repeated,
+        )
+        for share in SHARES
     )
-    for share in SHARES
-)
 
-REPEATED = tuple(
-    GapVariant(
-        f"gaps-{share:.0%}".rstrip("%") + "-steps",
-        f"{_named(share)}, complete samples alone, in as many steps",
-        share=share,
-        whole=True,
-        repeated=True,
-    )
-    for share in SHARES
+
+THERE = _variants("", "all that is left")
+ALONE = _variants("-complete", "complete samples alone", whole=True)
+REPEATED = _variants(
+    "-steps", "complete samples alone, in as many steps", whole=True, repeated=True
 )

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from denet.files import written_whole
 from denet.graph import State
 from denet.outputs import writing
+from runtime.closing import Closing
 from runtime.gallery import database
 from runtime.gallery.base import Enrolment, Entry, Match
 from runtime.gallery.checks import check_search
@@ -40,7 +40,7 @@ from runtime.gallery.storage import Storage
 DEFAULT: Storage = "float16"
 
 
-class FileGallery:
+class FileGallery(Closing):
     """A `base.Gallery` in a file.
 
     The file holds what must last. Memory holds the embeddings; before a search it takes over what
@@ -196,17 +196,6 @@ class FileGallery:
         """See `base.Gallery`."""
         with self._lock:
             self._file.close()
-
-    def __enter__(self) -> FileGallery:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

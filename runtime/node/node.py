@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from denet.secrets import redacted
+from runtime.closing import Closing
 from runtime.gallery import open_gallery
 from runtime.node.announcer import Announcer, Sighting
 from runtime.node.backlog import Backlog
@@ -48,7 +48,7 @@ ENDING = 2.0
 """Seconds in which a stage must end that has nothing to do any more."""
 
 
-class Node:
+class Node(Closing):
     """Runs until its sources end or it is stopped.
 
     node = Node(read_settings(Path("node.toml")), persons=find)
@@ -282,17 +282,6 @@ class Node:
         if ended:
             self._opened.close()
         return taken
-
-    def __enter__(self) -> Node:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _failed(self, stage: str, error: BaseException) -> None:
         """A stage has ended by an error, which is a defect of this program: so does the node."""

@@ -6,7 +6,6 @@ import hashlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from denet.pixels import Range
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import Manifest
 from runtime.canary import CanaryReport, check_canary
+from runtime.closing import Closing
 from runtime.preprocess import Preprocessor, to_pillow
 from runtime.runtime import CanaryError, Sample
 from runtime.serve.address import ServerAddress, read_server_address
@@ -51,7 +51,7 @@ class RemoteBundle:
     graph: Graph
 
 
-class RemoteRuntime:
+class RemoteRuntime(Closing):
     """Embeds samples on a server that `denet serve` wrote the model of: as a `Runtime` does, whose
     attributes it has, but for `parts`, `head` and `prepare`. It may be called from several threads.
 
@@ -193,17 +193,6 @@ class RemoteRuntime:
     def close(self) -> None:
         """Hang up."""
         self._connection.close()
-
-    def __enter__(self) -> RemoteRuntime:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _ask(self, samples: Sequence[Mapping[Modality, Any]]) -> tuple[NDArray[np.float32], MadeBy]:
         """The answer for at most `max_batch` samples."""

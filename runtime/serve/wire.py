@@ -12,16 +12,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as numpy_format
 from numpy.typing import NDArray
 from PIL import Image
 
 from denet.images import MOST_PIXELS, decoded, open_image
 from denet.reading import reading
+from runtime.npz import npy
 from runtime.preprocess import ImageError
-
-npy: Any = numpy_format
-"""Without types: older releases of numpy give it none."""
 
 MISSING = b""
 

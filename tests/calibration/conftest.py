@@ -10,25 +10,19 @@ from pathlib import Path
 import pytest
 
 from calibration import Outcome
-from denet.checkpoint import load_checkpoint, save_checkpoint
-from denet.files import file_digest
-from denet.initialize import initial_model
+from denet.checkpoint import load_checkpoint
 from denet.model import DENet
-from export import export_bundle
 from runtime import Bundle, Runtime
 from tests.calibration.outcomes import an_outcome
 from tests.calibration.parts import contents
-from tests.conftest import LIGHT, calibrated_once, copied, made_once
+from tests.conftest import LIGHT, bundle_once, calibrated_once, checkpoint_once, copied
 
 # A network with few layers: here dozens of bundles are calibrated and projected.
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    def make(folder: Path) -> None:
-        save_checkpoint(initial_model(LIGHT, seed=0, pretrained=False), folder / "l.safetensors")
-
-    return made_once(tmp_path_factory, "light-checkpoint", make) / "l.safetensors"
+    return checkpoint_once(tmp_path_factory, "light", LIGHT)
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +32,7 @@ def model(checkpoint: Path) -> DENet:
 
 @pytest.fixture(scope="session")
 def bundle_path(model: DENet, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    def make(folder: Path) -> None:
-        export_bundle(model, folder / "l.denet", checkpoint_sha256=file_digest(checkpoint))
-
-    return made_once(tmp_path_factory, "light-bundle", make) / "l.denet"
+    return bundle_once(tmp_path_factory, model, checkpoint)
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import State
+from runtime.closing import Closing
 from runtime.gallery.base import Enrolment, Entry, Match
 from runtime.gallery.checks import check_search
 from runtime.gallery.database import Holding
@@ -49,7 +49,7 @@ def reach(address: Address) -> None:
         found(connection, address)
 
 
-class PostgresGallery:
+class PostgresGallery(Closing):
     """A `base.Gallery` in PostgreSQL.
 
     Args:
@@ -220,17 +220,6 @@ class PostgresGallery:
                 if held is not None:
                     held.close()
             self._follower = self._guard = self._connection = None
-
-    def __enter__(self) -> PostgresGallery:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _check(self, space: Space, enrolments: Sequence[Enrolment]) -> None:
         if space.dim > LARGEST_DIM:
