@@ -320,7 +320,7 @@ app = typer.Typer(
     name="denet",
     cls=InOrder,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )

@@ -141,7 +141,8 @@ def mean_map(accuracy: Mapping[State, float]) -> float:
 
 def projection_table(choice: ProjectionChoice) -> Table:
     """mAP in each state without a projection, and with each whitening that was tried."""
-    table = Table("mAP, %", title="Judged on other people", title_justify="left")
+    title = "Judged on other identities of the training split"
+    table = Table("mAP, %", title=title, title_justify="left")
     table.add_column("before", justify="right")
     for power in choice.tried:
         chosen = " (chosen)" if power == choice.power else ""

@@ -159,6 +159,11 @@ def choose_samples(
     if labelled and len(unmatched(judged, judged)) == len(judged):
         notes.append("no identity is seen by two cameras: judged by the embeddings alone")
         labelled = False
+    if labelled and judge is None:
+        notes.append(
+            "judged by identities that the network may have learned from: mAP is higher here than "
+            "in `denet eval`, which tests others, and it is its change that counts"
+        )
     chosen = sorted(random.permutation(len(fitted))[:count])
     return Samples(
         ChosenSamples(tuple(fitted[i] for i in chosen), state, graph, preprocess, str(data)),

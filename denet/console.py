@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import typer
 from rich.console import Console
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from denet.errors import DenetError
@@ -148,26 +148,42 @@ def print_whole(table: Table) -> None:
 
 
 @contextmanager
-def status(what: str) -> Iterator[Callable[[str], None]]:
-    """A line on standard error that says what is under way; yields what changes it."""
-    with err.status(Text(what)) as shown:
-        yield lambda what: shown.update(Text(what))
+def status(what: str) -> Iterator[None]:
+    """A line on standard error that says what is under way, gone when it is done."""
+    with err.status(Text(what)):
+        yield
 
 
 @contextmanager
 def progress(what: str, total: int = 0, *, shown: bool = True) -> Iterator[Notify]:
-    """A bar on standard error, gone when it is done; yields what tells it how far things are."""
+    """A bar on standard error, gone when it is done; yields what tells it how far things are, from
+    which it estimates the time that is left. What is done is cut where a terminal is narrow; the
+    bar and the time are not."""
     bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False, table_column=_column(ratio=1)),
+        BarColumn(bar_width=12, table_column=_column()),
+        MofNCompleteColumn(table_column=_column()),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=_column()),
         console=err,
         transient=True,
         disable=not shown,
+        expand=True,
+        speed_estimate_period=600,  # a step may take minutes
     )
-    task = bar.add_task(what, total=total)
+    task = bar.add_task(printable(what), total=total or None)
+    last: tuple[float, int] | None = None
+
+    def tell(what: str, done: float, total: int) -> None:
+        nonlocal last
+        if last is None or done < last[0] or total != last[1]:
+            # Begun anew, or gone on with: what was done before says nothing of the speed.
+            bar.reset(task, total=total, completed=int(done), description=printable(what))
+        last = done, total
+        bar.update(task, description=printable(what), completed=done)
+
     with bar:
-        yield lambda what, done, total: bar.update(
-            task, description=what, completed=done, total=total
-        )
+        yield tell
+
+
+def _column(ratio: int | None = None) -> Column:
+    return Column(no_wrap=True, overflow="ellipsis", ratio=ratio)

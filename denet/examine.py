@@ -6,6 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from denet.data.records import Record
 from denet.embedding_cache import EmbeddingCache
 from denet.evaluate import (
     Embed,
@@ -17,6 +21,7 @@ from denet.evaluate import (
 )
 from denet.graph import Edge, State
 from denet.metrics import Ranking
+from denet.progress import Whole, counted
 from denet.recovery import Recovery, check_recovery
 from denet.subject import Subject
 from denet.tables import ranking_facts, recovery_facts
@@ -69,7 +74,7 @@ def examine(
     seed: int = 0,
     batch: int = 32,
     workers: int = 0,
-    notify: Callable[[str], None] = lambda _: None,
+    notify: Whole = lambda *_: None,
 ) -> Examination:
     """Measure `subject` on a test set; each sample is embedded once in each state.
 
@@ -82,7 +87,7 @@ def examine(
         seed: of what is missing at a rate.
         batch: samples at once, for the recovered features.
         workers: processes that load images, likewise.
-        notify: told what is being done.
+        notify: told how many images are embedded.
 
     Raises:
         SubjectError: `recovery` is asked of a bundle.
@@ -92,8 +97,11 @@ def examine(
     """
     network = subject.network("comparing recovered features") if recovery else None
     split = split.seen_by(subject.graph)
-    embed = EmbeddingCache(subject.embed) if matrix or rates else subject.embed
-    notify(f"evaluating {subject.path}")
+    add = counted(notify, f"evaluating {subject.path.name}", _images(split, every_state=matrix))
+    add(0)
+    embed = _told(subject.embed, add)
+    if matrix or rates:
+        embed = EmbeddingCache(embed)
     pairs = state_matrix(embed, split) if matrix else {}
     return Examination(
         split=split,
@@ -109,3 +117,24 @@ def examine(
         if network is not None
         else {},
     )
+
+
+def _told(embed: Embed, add: Callable[[int], None]) -> Embed:
+    """`embed`, which tells how many images it has embedded."""
+
+    def run(records: Sequence[Record], states: Sequence[State]) -> NDArray[np.float32]:
+        made = embed(records, states)
+        add(sum(len(state.available) for state in states))
+        return made
+
+    return run
+
+
+def _images(split: Split, *, every_state: bool) -> int:
+    """How many images `examine` embeds."""
+    images = 0
+    for state in split.graph.states if every_state else split.supported:
+        part = split.within(state)
+        once = part.query == part.gallery
+        images += (len(part.query) + (0 if once else len(part.gallery))) * len(state.available)
+    return images

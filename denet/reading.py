@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, overload
 
 from denet.errors import DenetError
+from denet.validation import in_plain_words
 
 TEXT_LIMIT = 64 << 20
 """Bytes that a file of settings, a manifest or a table may have; none of ours comes near."""
@@ -48,7 +49,8 @@ def reading(path: Path | str, error: type[DenetError], what: str = "damaged") ->
     except OSError as reason:
         raise error(f"{path}: cannot be read: {reason.strerror or reason}") from None
     except Exception as reason:
-        raise error(f"{path}: {what}: {str(reason) or type(reason).__name__}") from None
+        why = in_plain_words(str(reason)) or type(reason).__name__
+        raise error(f"{path}: {what}: {why}") from None
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -21,6 +21,7 @@ from denet.marks import REPORT, OutputKind, document
 from denet.metrics import Ranking
 from denet.outputs import check_output, write_output
 from denet.page import templates
+from denet.progress import Whole
 from denet.recovery import can_compare, mean_recovery
 from denet.subject import Subject
 from denet.tables import comparison_rows
@@ -157,7 +158,7 @@ def make_report(
     seed: int,
     batch: int,
     workers: int,
-    notify: Callable[[str], None] = lambda _: None,
+    notify: Whole = lambda *_: None,
 ) -> Report:
     """Evaluate every model, and look closer at the one called `shown`.
 
@@ -169,7 +170,7 @@ def make_report(
         seed: of what is missing at a rate, and of which samples are shown.
         batch: samples at once, for the recovered features.
         workers: processes that load images, likewise.
-        notify: told what is being done.
+        notify: told how far it is.
 
     Raises:
         DataError: an image cannot be read; or there is no modality that models and samples have.

@@ -18,6 +18,7 @@ from denet.evaluate import Embed
 from denet.graph import Graph, Modality
 from denet.model import DENet
 from denet.pixels import Range
+from denet.validation import in_plain_words
 
 
 class SubjectError(DenetError):
@@ -100,5 +101,5 @@ def manifest_config(bundle: Path, model: Mapping[str, Any]) -> ModelConfig:
     except msgspec.ValidationError as error:
         raise SubjectError(
             f"{bundle}: its manifest describes a model that this version of denet does not know: "
-            f"{error}"
+            f"{in_plain_words(str(error))}"
         ) from None

@@ -11,16 +11,15 @@ from runtime.embeddings import Embedded
 
 
 def embedded_table(result: Embedded) -> Table:
-    """One row for each state that occurred: samples, engines run, norm, milliseconds."""
+    """One row for each state that occurred: samples, engines run, milliseconds."""
     table = Table("state", title="Embedded", title_justify="left")
-    for column in ("samples", "engines run", "norm", "ms per sample"):
+    for column in ("samples", "engines run", "ms per sample"):
         table.add_column(column, justify="right")
     for row in embedded_facts(result):
         table.add_row(
             row["state"],
             str(row["samples"]),
             str(row["engines"]),
-            f"{row['norm']:.2f}",
             f"{row['ms_per_sample']:.1f}",
         )
     return table
@@ -36,7 +35,6 @@ def embedded_facts(result: Embedded) -> list[dict[str, Any]]:
                 "state": state.name,
                 "samples": len(mine),
                 "engines": len(result.graph.plan(state).calls),
-                "norm": float(result.norms[mine].mean()),
                 "ms_per_sample": 1e3 * result.seconds[state] / len(mine),
             }
         )

@@ -42,7 +42,6 @@ class Embedded:
         names: of the samples.
         states: in which each was embedded.
         embeddings: (N, dim) float32, as `Runtime.embed_batch` gives them.
-        norms: (N,) float32, of the parts before the head normalizes them.
         seconds: time from files to embeddings, of all samples in a state together; the first
             batch of a state may include loading its engines.
     """
@@ -51,7 +50,6 @@ class Embedded:
     names: tuple[str, ...]
     states: tuple[State, ...]
     embeddings: NDArray[np.float32]
-    norms: NDArray[np.float32]
     seconds: dict[State, float]
 
 
@@ -69,7 +67,6 @@ def embed_files(
         ImageError: an image cannot be read.
     """
     embeddings = np.empty((len(samples), runtime.dim), np.float32)
-    norms = np.empty(len(samples), np.float32)
     seconds: dict[State, float] = {}
     states = tuple(runtime.graph.state(sample.files) for sample in samples)
     for state in runtime.graph.states:
@@ -77,17 +74,14 @@ def embed_files(
         for start in range(0, len(mine), runtime.max_batch):
             rows = mine[start : start + runtime.max_batch]
             began = time.perf_counter()
-            parts = runtime.parts([samples[i].files for i in rows])
-            embeddings[rows] = runtime.head(parts)
+            embeddings[rows] = runtime.embed_batch([samples[i].files for i in rows])
             seconds[state] = seconds.get(state, 0.0) + time.perf_counter() - began
-            norms[rows] = np.linalg.norm(parts.reshape(len(rows), -1), axis=1)
             notify(len(rows))
     return Embedded(
         runtime.graph,
         tuple(sample.name for sample in samples),
         states,
         embeddings,
-        norms,
         seconds,
     )
 

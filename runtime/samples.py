@@ -108,6 +108,11 @@ def find_samples(root: Path, graph: Graph = RGB_NIR_TIR) -> list[ImageFiles]:
             cannot be told; or a folder in it cannot be read.
     """
     if not is_folder(root, SampleError):
+        if root.is_file():
+            raise SampleError(
+                f"{root}: is a file: name the folder that holds RGB, NI or TI (one is enough), and "
+                "in them the images of a sample under the same name"
+            )
         raise SampleError(f"{root}: there is no such folder of images")
     stray = next(stray_images(root, SampleError), None)
     if stray is not None:

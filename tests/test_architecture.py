@@ -40,6 +40,7 @@ SHARED = (
     "denet.reading",
     "denet.secrets",
     "denet.temporary",
+    "denet.validation",
 )
 """What of `denet` needs neither torch nor anything that a camera node lacks."""
 

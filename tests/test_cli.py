@@ -157,7 +157,7 @@ def test_embed_in_every_state_makes_a_row_of_each(bundle_path: Path, tmp_path: P
     rows = json.loads(result.stdout)["states"]
     assert [row["state"] for row in rows] == [state.name for state in STATES]
     assert [row["engines"] for row in rows] == [len(plan(state).calls) for state in STATES]
-    assert all(row["samples"] == 6 and row["norm"] > 0 for row in rows)
+    assert all(row["samples"] == 6 and row["ms_per_sample"] > 0 for row in rows)
     assert len(np.load(out)["embeddings"]) == 6 * 7
 
 

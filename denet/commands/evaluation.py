@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import out, print_json, say, say_aside, status
+from denet.console import Notify, out, print_json, progress, say, say_aside
 from denet.options import BatchOpt, WorkersOpt
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def evaluate(
         say_aside(left_out)
     pictures: list[Path] = []
     drawings: list[Drawing] = []
-    with status("evaluating") as notify:
+    with progress("evaluating") as notify:
         found = examine(
             subject,
             split,
@@ -115,6 +115,7 @@ def evaluate(
             seed=asked.seed,
             batch=asked.batch,
             workers=asked.workers,
+            notify=notify,
         )
         if asked.figures is not None:
             drawings = draw(subject, found, asked.seed, notify)
@@ -134,9 +135,7 @@ def evaluate(
         say(f"{asked.figures}: {', '.join(path.name for path in pictures)}")
 
 
-def draw(
-    subject: Subject, found: Examination, seed: int, notify: Callable[[str], None]
-) -> list[Drawing]:
+def draw(subject: Subject, found: Examination, seed: int, notify: Notify) -> list[Drawing]:
     """Draw the figures of what was measured."""
     from denet.figures import draw_figures
 
@@ -193,7 +192,7 @@ def report(
     for name, subject in subjects.items():
         if left_out := split.left_out(subject.graph):
             say_aside(f"{name}: {left_out}")
-    with status("evaluating") as notify:
+    with progress("evaluating") as notify:
         made = make_report(
             data,
             split,

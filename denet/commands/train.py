@@ -46,7 +46,8 @@ def train(
                     nonlocal where
                     interruption.check()
                     where = f"in epoch {done.epoch}"
-                    notify(done.describe(), done.batch, done.batches)
+                    before = (done.epoch - 1) * done.batches
+                    notify(done.describe(), before + done.batch, done.epochs * done.batches)
 
                 best = run(
                     None if own else read_recipe(*given),

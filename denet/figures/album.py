@@ -20,6 +20,7 @@ from denet.graph import Modality, State
 from denet.metrics import Ranking
 from denet.model import DENet
 from denet.pixels import Range
+from denet.progress import Whole
 
 QUERIES = 2
 """Queries whose ranking lists are shown, each in all of `shown_states`."""
@@ -45,7 +46,7 @@ def draw_figures(
     model: DENet | None,
     ranges: Mapping[Modality, Range],
     seed: int,
-    notify: Callable[[str], None] = lambda _: None,
+    notify: Whole = lambda *_: None,
 ) -> list[Drawing]:
     """Draw the figures, in the order in which a person should see them.
 
@@ -59,7 +60,7 @@ def draw_figures(
             `NEED_CHECKPOINT` are left out. So is "recovered" if the network recovers nothing.
         ranges: of each modality, the values of 16-bit images that become black and white.
         seed: of which samples are shown.
-        notify: told what is being drawn.
+        notify: told what is being drawn, and how many of all.
 
     Raises:
         DataError: an image cannot be read.
@@ -93,8 +94,8 @@ def draw_figures(
         drawers["activation"] = lambda: activation_figure(network, samples, targets)
     drawings: list[Drawing] = []
     words = captions(split.graph)
-    for name, draw in drawers.items():
-        notify(f"drawing {name}")
+    for number, (name, draw) in enumerate(drawers.items()):
+        notify(f"drawing {name}", number, len(drawers))
         drawings.append(Drawing(name, words[name], render(draw)))
     return drawings
 

@@ -31,7 +31,8 @@ def captions(graph: Graph) -> dict[str, str]:
         ),
         "recovered": (
             "What each modality looks like as recovered from another one, by the "
-            f"{_word(len(graph.pairs))} CMFTs."
+            f"{_word(len(graph.pairs))} CMFTs. What is noise to a person need not be: the network "
+            "looks at the features of these images alone."
         ),
         "activation": (
             "The places that pull a sample's embedding towards its identity as other cameras saw "

@@ -185,7 +185,8 @@ def _forms(
         here = ", ".join(sorted(runnable & set(manifest.variants)))
         raise BackendError(
             f"{wish.bundle.root}: has no engines in precision {wish.precision!r} for this "
-            f"machine: of its {', '.join(manifest.variants)}, {here or 'none'} can run here"
+            f"machine: of its {', '.join(manifest.variants)}, {here or 'none'} can run here: "
+            f"choose one with --precision, or make others with `denet calibrate`"
         )
     return iter(found)
 

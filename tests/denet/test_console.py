@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import re
 import sys
 import unicodedata
 from pathlib import Path
@@ -16,7 +18,9 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
+from denet import console
 from denet.console import (
+    PlainConsole,
     out,
     printable,
     progress,
@@ -160,6 +164,25 @@ def test_a_progress_bar_leaves_nothing_on_standard_output(
     assert capsys.readouterr().out == ""
 
 
+def test_a_narrow_terminal_cuts_what_is_done_and_not_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = io.StringIO()
+    terminal = PlainConsole(file=shown, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(console, "err", terminal)
+    what = "epoch 3/21  120 images/s  loss 3.210  identity 2.100  triplet 0.300  branch 3.000"
+    with progress("training") as notify:
+        for done in range(420, 440):
+            notify(what, done, 2100)
+    lines = [line for line in re.split("[\r\n]", shown.getvalue()) if "/2100" in line]
+    assert lines
+    for line in lines:
+        plain = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", line)
+        assert len(plain) <= 80
+        assert plain.startswith("epoch 3/21  120 images/s  loss 3.210")
+    assert re.search(r"439/2100 (\d:\d\d:\d\d|-:--:--)", lines[-1])
+
+
 NAMES = ["x[/b]", "[night]", "[red]a[/red]", ":smile:", "\x1b[2J", "a\x7fb", "\udcff", "\u202egnp"]
 
 
@@ -175,8 +198,8 @@ def test_a_name_is_shown_as_it_is_and_does_nothing(
     say_error(name)
     out.print(table)
     out.print(Text(name))
-    with status(name) as notify:
-        notify(name)
+    with status(name):
+        pass
     with progress(name, 1) as more:
         more(name, 1, 1)
     told = capsys.readouterr()

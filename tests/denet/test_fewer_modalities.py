@@ -58,7 +58,18 @@ def test_they_are_trained_stored_measured_and_shown(
     assert set(subject.ranges) == set(graph.modalities)
     split = open_split(small_set)
     assert split.graph == RGB_NIR_TIR
-    found = examine(subject, split, matrix=True, rates=(0.0, 1.0), recovery=model.recovers)
+    heard: list[tuple[int, int]] = []
+    found = examine(
+        subject,
+        split,
+        matrix=True,
+        rates=(0.0, 1.0),
+        recovery=model.recovers,
+        notify=lambda _, done, total: heard.append((done, total)),
+    )
+    images = sum(len(state.available) for state in graph.states) * len(split.gallery)
+    assert heard[0] == (0, images)
+    assert heard[-1] == (images, images)
     assert found.split.graph == graph
     assert tuple(found.states) == graph.states
     assert set(found.matrix) == {(q, g) for q in graph.states for g in graph.states}

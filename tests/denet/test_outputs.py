@@ -296,7 +296,7 @@ def test_embeddings_are_private_and_known_again(tmp_path: Path) -> None:
     path = tmp_path / "new.npz"
     graph = RGB_NIR_TIR
     one = np.zeros((1, 2), np.float32)
-    found = Embedded(graph, ("alice",), (graph.complete,), one, one[0], {})
+    found = Embedded(graph, ("alice",), (graph.complete,), one, {})
     manifest = SimpleNamespace(checkpoint_sha256="0", projection_digest="")
     runtime: Any = SimpleNamespace(
         bundle=SimpleNamespace(manifest=manifest), precision="fp32", backend="ort-cpu"
