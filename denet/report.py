@@ -15,6 +15,7 @@ from denet.errors import DenetError
 from denet.evaluate import Split, parse_rates
 from denet.examine import RATES, Examination, examine
 from denet.figures import Drawing, draw_figures
+from denet.figures.curves import draw_curves
 from denet.files import file_digest
 from denet.graph import Graph, State
 from denet.marks import REPORT, OutputKind, document
@@ -26,6 +27,7 @@ from denet.recovery import can_compare, mean_recovery
 from denet.subject import Subject
 from denet.tables import comparison_rows
 from denet.testset import all_samples
+from denet.training_log import log_of_checkpoint
 
 FORMAT = "denet-report"
 
@@ -204,6 +206,9 @@ def make_report(
         seed=seed,
         notify=notify,
     )
+    log = log_of_checkpoint(subjects[shown].path) if subjects[shown].model else None
+    if log is not None:
+        drawings.append(draw_curves(log.history, log.branch_epochs))
     digests = {
         name: subject.exported_from or file_digest(subject.path)
         for name, subject in subjects.items()

@@ -38,6 +38,7 @@ def train(
             from denet.train import TrainProgress
             from denet.train import train as run
 
+            check_curves(to)
             given = (preset, config, weights, modalities)
             own = resume and all(each is None for each in given)
             with progress("training", shown=first) as notify:
@@ -68,7 +69,30 @@ def train(
             raise
         raise typer.Exit(2) from None  # the first process has the same error
     if first:
+        say_aside(f"{draw_curves_of(to)}: how it went")
         say(f"{best}: the best checkpoint")
+
+
+def check_curves(run: Path) -> None:
+    """See that nothing of somebody else's is in the place of the picture, before the work."""
+    from denet.figures.curves import CURVES
+    from denet.figures.files import FIGURE, FigureError
+    from denet.outputs import check_kept
+
+    check_kept(run / f"{CURVES}.png", FIGURE, FigureError, replace=True)
+
+
+def draw_curves_of(run: Path) -> Path:
+    """Draw the curves of a finished run into its folder; the picture's path."""
+    from denet.figures.curves import draw_curves
+    from denet.figures.files import write_figures
+    from denet.run import TrainingError
+    from denet.training_log import read_log
+
+    log = read_log(run)
+    if log is None:
+        raise TrainingError(f"{run}: the log of the run is gone: nothing can be drawn of it")
+    return write_figures(run, [draw_curves(log.history, log.branch_epochs)])[0]
 
 
 def how_to_continue(root: Path, to: Path) -> str:

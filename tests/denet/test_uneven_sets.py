@@ -33,7 +33,7 @@ def embed(records: Sequence[Record], states: Sequence[State]) -> NDArray[np.floa
     for sample, state in zip(records, states, strict=True):
         sample.within(state)  # a DataError if it cannot be in it
         seed = hashlib.sha256(f"{sample.name} {state}".encode()).digest()[:8]
-        vector = np.random.default_rng(int.from_bytes(seed)).normal(size=8)
+        vector = np.random.default_rng(int.from_bytes(seed, "big")).normal(size=8)
         rows.append(vector / np.linalg.norm(vector))
     return np.array(rows, np.float32).reshape(-1, 8)
 
