@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from PIL import Image
 from typer.testing import CliRunner
 
 import cli
+from denet.data.records import DataSet
+from denet.figures.drawing import DOTS
 from denet.graph import RGB_NIR_TIR
 from denet.run import BEST
+from tests import command
 from tests.command import tiny_recipe
 
 STATES = RGB_NIR_TIR.states
@@ -35,6 +39,24 @@ def test_from_synthesis_to_evaluation(tmp_path: Path) -> None:
     assert len(facts["matrix"]) == 49
     assert facts["missing_rate"]["0.5"]["queries"] == 16
     assert "mean" in denet("eval", run / BEST, data)
+    page = tmp_path / "report.html"
+    denet("report", data, run / BEST, "--out", page)
+    with Image.open(run / "curves.png") as curves:
+        assert f'width="{curves.width // DOTS}"' in page.read_text().partition("was trained")[2]
+
+
+def test_a_picture_of_somebody_else_is_seen_before_the_training(
+    small_set: DataSet, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "curves.png").write_bytes(b"precious")
+    command.refused(
+        command.denet("train", small_set.root, "--out", run, "--preset", "small"),
+        "curves.png",
+        "not a",
+    )
+    assert [(p.name, p.read_bytes()) for p in run.iterdir()] == [("curves.png", b"precious")]
 
 
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
