@@ -7,7 +7,7 @@ DENET := $(VENV)/bin/denet
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 NEWEST := .venv-newest
 
-.PHONY: demo test fuzz long coverage lint bench gpu lock ranges newest clean
+.PHONY: demo test site fuzz long coverage lint bench gpu lock ranges newest clean
 
 # A second call finishes what the first one left: the set is kept, and the run resumes.
 demo: $(VENV)/.train
@@ -36,6 +36,11 @@ long: $(VENV)/.dev
 # Takes twice as long as the tests alone: exporting a network is Python that is watched line by line.
 coverage: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --cov $(PYTEST_ARGS)
+
+# The documentation as a site, in build/site: needs Python 3.11 or newer.
+site: $(VENV)/.dev $(VENV)/.docs
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs build/site
+	@echo build/site/index.html
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -69,13 +74,14 @@ newest:
 	$(NEWEST)/bin/python -m pip list --disable-pip-version-check
 	$(NEWEST)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-# Renews both locks: the newest releases that pyproject.toml allows, and the hashes of their files.
+# Renews the locks: the newest releases that pyproject.toml allows, and the hashes of their files.
 COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --group build --universal --python-version 3.10 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	--quiet --upgrade
 lock: $(VENV)/bin/uv
 	$(COMPILE) --extra dev --output-file locks/dev.txt
 	$(COMPILE) --extra train --constraint locks/dev.txt --output-file locks/train.txt
+	$(COMPILE) --extra docs --constraint locks/dev.txt --output-file locks/docs.txt
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -83,8 +89,8 @@ $(VENV)/bin/python:
 $(VENV)/bin/uv: | $(VENV)/bin/python
 	$(PIP) install --quiet uv
 
-# Both may lie in one environment: what both locks hold is of the same version in both.
-$(VENV)/.train $(VENV)/.dev: $(VENV)/.%: locks/%.txt pyproject.toml | $(VENV)/bin/python
+# All may lie in one environment: what two locks hold is of the same version in both.
+$(VENV)/.train $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: locks/%.txt pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --quiet --require-hashes --requirement $<
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	touch $@

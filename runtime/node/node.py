@@ -51,11 +51,13 @@ ENDING = 2.0
 class Node(Closing):
     """Runs until its sources end or it is stopped.
 
-    node = Node(read_settings(Path("node.toml")), persons=find)
-    node.start()
-    while not node.wait(1.0):
-        print(node.snapshot().facts())  # as --json
-    node.close()
+    In a program::
+
+        node = Node(read_settings(Path("node.toml")), persons=find)
+        node.start()
+        while not node.wait(1.0):
+            print(node.snapshot().facts())  # as --json
+        node.close()
 
     Args:
         settings: the configuration.
