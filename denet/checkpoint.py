@@ -106,13 +106,32 @@ def load_checkpoint(path: Path) -> DENet:
                 f"schema {SCHEMA}"
             )
         _check_content(path, header, tensors)
+        config = msgspec.json.decode(header.config, type=ModelConfig)
         try:
-            model = DENet(msgspec.json.decode(header.config, type=ModelConfig))
+            _check_fit(path, config, tensors)
+            model = DENet(config)
         except ConfigError as error:
             raise CheckpointError(f"{path}: the configuration inside is wrong: {error}") from None
     with reading(path, CheckpointError, "the weights do not fit the configuration"):
         model.load_state_dict(tensors)
     return model.eval()
+
+
+def _check_fit(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+    """See that the weights are those of the configuration before memory is taken for a network of
+    it: a few digits of a file that nobody vouches for would ask for all that there is."""
+    with torch.device("meta"):
+        wanted = {name: tuple(tensor.shape) for name, tensor in DENet(config).state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if wanted == found:
+        return
+    name = next(n for n in (*wanted, *found) if wanted.get(n) != found.get(n))
+    said = {n: "not there" if shape is None else f"of shape {shape}" for n, shape in
+            (("file", found.get(name)), ("configuration", wanted.get(name)))}  # fmt: skip
+    raise CheckpointError(
+        f"{path}: the weights do not fit the configuration: {name} is {said['file']} in the file, "
+        f"and {said['configuration']} by the configuration"
+    )
 
 
 def digest(config: bytes, tensors: Mapping[str, Tensor]) -> str:

@@ -19,6 +19,11 @@ from denet.folders import FOLDERS
 from denet.graph import RGB_NIR_TIR, Composition, Graph, Modality
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+Width = Annotated[int, msgspec.Meta(ge=1, le=8192)]
+"""Channels. Wider than any network of ours, and what is built of it fits into memory."""
+
+Side = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+"""Pixels."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -82,11 +87,11 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     modalities: tuple[Modality, ...] | UnsetType = UNSET
     backbone: str = "resnet50"
-    image_size: tuple[Positive, Positive] = (256, 128)
+    image_size: tuple[Side, Side] = (256, 128)
     last_stride: Literal[1, 2] = 1
-    cbam_reduction: Positive = 16
-    cmft_width: Positive | None = None
-    dem_channels: Positive | None = None
+    cbam_reduction: Width = 16
+    cmft_width: Width | None = None
+    dem_channels: Width | None = None
     edge_norm: bool = True
     placed: bool = True
     neck: Literal["before", "after"] = "before"

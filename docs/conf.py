@@ -40,5 +40,5 @@ html_show_sphinx = False
 html_copy_source = False
 
 
-def setup(app):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D103
+def setup(app):  # type: ignore[no-untyped-def]
     app.connect("source-read", pages.fill)

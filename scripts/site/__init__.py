@@ -1,0 +1,1 @@
+"""What of the documentation is read off the program."""

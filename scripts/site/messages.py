@@ -15,6 +15,10 @@ from pathlib import Path
 
 PACKAGES = ("cli.py", "denet", "runtime", "export", "calibration")
 BASE = "DenetError"
+PASSED_ON = {"error", "ValueError"}
+"""What makes messages, too: a reader of files takes the kind of its errors as an argument, called
+`error`; and what a struct of settings says of a value is told with the name of the file."""
+
 UNKNOWN = "..."
 """Stands for what is known only when the program runs, and has no name."""
 
@@ -84,10 +88,13 @@ def made_errors(
         inner = node if isinstance(node, ast.FunctionDef) else scopes[node]
         for child in ast.iter_child_nodes(node):
             scopes[child] = inner
-        if isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Name):
-            # A reader of files takes the kind of its errors as an argument, called `error`.
-            if node.func.id in errors or node.func.id == "error":
-                yield scopes[node], node
+        if (
+            isinstance(node, ast.Call)
+            and node.args
+            and isinstance(node.func, ast.Name)
+            and node.func.id in errors | PASSED_ON
+        ):
+            yield scopes[node], node
 
 
 def assigned(nodes: Sequence[ast.stmt] | Iterator[ast.AST]) -> dict[str, list[ast.expr]]:
@@ -98,9 +105,12 @@ def assigned(nodes: Sequence[ast.stmt] | Iterator[ast.AST]) -> dict[str, list[as
             for target in node.targets:
                 if isinstance(target, ast.Name):
                     found[target.id].append(node.value)
-        elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
-            if isinstance(node.target, ast.Name) and node.value is not None:
-                found[node.target.id].append(node.value)
+        elif (
+            isinstance(node, ast.AnnAssign | ast.NamedExpr)
+            and isinstance(node.target, ast.Name)
+            and node.value is not None
+        ):
+            found[node.target.id].append(node.value)
     return dict(found)
 
 
@@ -170,7 +180,7 @@ def placeholder(node: ast.expr) -> str:
 def is_told(text: str) -> bool:
     """Whether a message has words of its own; the others pass on those of another error."""
     words = [word for word in text.split() if word.isalpha() and not word.isupper()]
-    return len(words) > 1
+    return bool(words)
 
 
 def _joined(parts: Sequence[list[str]]) -> list[str]:

@@ -1,6 +1,6 @@
 """What of the site's pages is read off the program: the references and the messages.
 
-A page says where with a line such as `<!-- generated: commands -->`.
+A page says where with a line such as `<!-- generated commands -->`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scripts.site.messages import Message, messages
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-GENERATED = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+GENERATED = re.compile(r"^<!-- generated (\w+) -->$", re.MULTILINE)
 
 AREAS = {
     "cli.py": ("Commands", None),
@@ -49,7 +49,7 @@ def fill(_app: Any, page: str, source: list[str]) -> None:
 
 
 def generated(what: str, up: str = "") -> str:
-    """The Markdown that stands for `<!-- generated: WHAT -->`.
+    """The Markdown that stands for `<!-- generated WHAT -->`.
 
     Args:
         what: "commands" or "messages".

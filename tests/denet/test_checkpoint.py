@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -284,4 +285,28 @@ def test_a_checkpoint_from_before_the_digest_is_read_if_its_weights_are_numbers(
     next(iter(tensors.values()))[0] = float("nan")
     save_file(tensors, path, {FORMAT: f'{{"schema": 1, "config": {config}}}'})
     with pytest.raises(CheckpointError, match="no numbers"):
+        load_checkpoint(path)
+
+
+def test_no_memory_is_taken_for_what_a_configuration_claims(
+    tmp_path: Path, tiny_config: ModelConfig
+) -> None:
+    """A file of some kilobytes asks for 700 MB, or with all digits that are allowed, for 45 GB."""
+    path = tmp_path / "wide.safetensors"
+    for width in (1024, 8192):
+        wide = msgspec.structs.replace(tiny_config, cmft_width=width)
+        write_checkpoint(path, {"a": torch.zeros(1)}, config=msgspec.json.encode(wide).decode())
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(CheckpointError, match="do not fit the configuration"):
+            load_checkpoint(path)
+        taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        assert taken < 100_000  # KB
+
+
+@pytest.mark.parametrize("change", ['"cmft_width": 9000', '"image_size": [99999, 32]'])
+def test_a_network_has_a_size_that_a_machine_can_have(tmp_path: Path, change: str) -> None:
+    path = write_checkpoint(
+        tmp_path / "a.safetensors", {"a": torch.zeros(1)}, config=f"{{{change}}}"
+    )
+    with pytest.raises(CheckpointError, match="the configuration inside is wrong"):
         load_checkpoint(path)

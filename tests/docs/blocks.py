@@ -22,7 +22,7 @@ from tests.paths import DOCS, ROOT
 
 DOCUMENTS = (
     ROOT / "README.md",
-    *sorted(DOCS.glob("*.md")),
+    *sorted(DOCS.rglob("*.md")),
     ROOT / "docker" / "README.md",
     ROOT / "CONTRIBUTING.md",
 )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+import cli
 from tests.docs.blocks import DOCUMENTS, blocks, name, prose
 from tests.paths import DOCS, ROOT
 
@@ -130,6 +134,35 @@ def test_messages_name_extras_of_a_checkout() -> None:
 
 
 def test_every_document_is_linked() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for document in DOCS.glob("*.md"):
-        assert f"(docs/{document.name})" in readme
+    """From the README, or from the site's own pages; the site itself is built without orphans."""
+    pages = [ROOT / "README.md", DOCS / "index.md", *(DOCS / "how-to").glob("*.md")]
+    linked = {
+        (page.parent / link.partition("#")[0]).resolve()
+        for page in pages
+        for link in LINK.findall(page.read_text(encoding="utf-8"))
+    }
+    assert set(DOCS.rglob("*.md")) <= linked
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_commands_that_are_not_run_could_be(document: Path) -> None:
+    """Of a block that is not run, every command of denet is one, with options that there are."""
+    for block in blocks(document):
+        if block.language != "sh" or block.not_run is None:
+            continue
+        for line in block.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["denet"]:
+                parsed(words[1:])
+
+
+def parsed(arguments: list[str]) -> None:
+    """Read arguments as the program does, and do nothing."""
+    command: Any = typer.main.get_command(cli.app)
+    called, context = "denet", None
+    while True:
+        context = command.make_context(called, arguments, parent=context)
+        if not hasattr(command, "resolve_command"):
+            return
+        rest = [*getattr(context, "_protected_args", ()), *context.args]
+        called, command, arguments = command.resolve_command(context, rest)
