@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
@@ -161,10 +162,28 @@ def mutations(samples: Sequence[bytes]) -> st.SearchStrategy[Mutation]:
     )
 
 
-@st.composite
-def damaged(draw: st.DrawFn, samples: Sequence[bytes]) -> bytes:
-    """One of the samples, after one to four mutations."""
-    content = draw(st.sampled_from(samples))
-    for mutate in draw(st.lists(mutations(samples), min_size=1, max_size=4)):
-        content = mutate(content)
-    return content
+@dataclass(frozen=True)
+class Damaged:
+    """A file and what befell it: hypothesis keeps all that it drew, and ten thousand copies of a
+    checkpoint would be 40 GB.
+
+    Attributes:
+        whole: the file.
+        mutations: that it goes through.
+    """
+
+    whole: bytes = field(repr=False)
+    mutations: tuple[Mutation, ...]
+
+    def content(self) -> bytes:
+        """What is left of the file."""
+        content = self.whole
+        for mutate in self.mutations:
+            content = mutate(content)
+        return content
+
+
+def damaged(samples: Sequence[bytes]) -> st.SearchStrategy[Damaged]:
+    """One of the samples, with one to four mutations."""
+    several = st.lists(mutations(samples), min_size=1, max_size=4).map(tuple)
+    return st.builds(Damaged, st.sampled_from(samples), several)

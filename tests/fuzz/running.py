@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from denet.errors import DenetError
 from denet.mishaps import why_outside
 from tests.deadline import HangError, deadline
-from tests.fuzz.mutations import damaged
+from tests.fuzz.mutations import Damaged, damaged
 
 LONGEST = 10.0
 """Seconds that reading one file may take."""
@@ -121,8 +121,8 @@ def fuzz(reader: Reader, cases: int, number: int = 0) -> Tally:
         suppress_health_check=list(HealthCheck),
     )
     @given(damaged(reader.samples))
-    def case(content: bytes) -> None:
-        judge(reader, content, tally)
+    def case(found: Damaged) -> None:
+        judge(reader, found.content(), tally)
 
     case()
     tally.seconds = time.monotonic() - tally.began
