@@ -44,6 +44,7 @@ from runtime.commands import doctor, embed, inspect, print_choice, sign, slim
 from runtime.gallery.commands import gallery
 from runtime.loading import loaded
 from runtime.node.commands import node
+from runtime.profile.commands import FindErrors, profile_command
 from runtime.serve.commands import probe, serve
 
 if TYPE_CHECKING:
@@ -277,7 +278,17 @@ def add_fp16(bundle: Path, *, shown: bool) -> None:
         say_fp16(bundle, made)
 
 
+def prepare_errors(
+    bundle: Bundle, variant: str, images: Path | None, threads: int | None
+) -> FindErrors:
+    """What INT8 costs by layer, for a profile."""
+    from calibration.layer_errors import LayerErrors
+
+    return LayerErrors(bundle, variant, images, threads).find
+
+
 bench = bench_commands(export_graphs=export_graphs)
+profile = profile_command(prepare_errors=prepare_errors)
 build = build_command(add_fp16=add_fp16)
 gallery.command("calibrate")(calibrate_scores)
 
@@ -297,6 +308,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "sign": sign,
     "embed": embed,
     "bench": bench,
+    "profile": profile,
     "build": build,
     "gallery": gallery,
     "node": node,

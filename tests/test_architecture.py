@@ -56,6 +56,7 @@ LAYERS = {
     "runtime": (
         "commands",
         "node",
+        "profile",
         "doctor | benchmark | gallery | serve",
         "describe",
         "embeddings | loading",
