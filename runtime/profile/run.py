@@ -26,7 +26,7 @@ from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Forms
 from runtime.profile.layers import engine_layers
 from runtime.profile.result import EngineLayers, ProfileReport, StateProfile
-from runtime.profile.timeline import ObservedRun, StateTrace, ProfileTrace
+from runtime.profile.timeline import ObservedRun, ProfileTrace, StateTrace
 from runtime.profile.weights import weights_of_nodes
 from runtime.runtime import Runtime
 

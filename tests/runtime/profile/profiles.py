@@ -14,7 +14,7 @@ from runtime.profile.result import (
     ProfileReport,
     StateProfile,
 )
-from runtime.profile.timeline import ObservedRun, StateTrace, ProfileTrace
+from runtime.profile.timeline import ObservedRun, ProfileTrace, StateTrace
 from tests.runtime.benchmark.reports import a_report
 
 STATES = [state.name for state in RGB_NIR_TIR.states]
