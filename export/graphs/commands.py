@@ -43,8 +43,8 @@ def run_graphs(
     from runtime.bundle.bundle import Bundle
 
     opened = Bundle.open(bundle)
-    platform = "trt" if build is not None else _platform(target)
-    name, forms = choose_variant(opened, precision, platform)
+    platforms = ("trt",) if build is not None else _platforms(target)
+    name, forms = choose_variant(opened, precision, platforms)
     builder = None if build is None else GraphBuild(check_machine(build), build)
     with status("composing") as notify:
         made = write_graphs(opened, to, name, forms, build=builder, replace=force, notify=notify)
@@ -58,8 +58,8 @@ def run_graphs(
         say(f"{to}: a TensorRT engine of each, for {builder.machine.name}; none was run")
 
 
-def _platform(target: str | None) -> Platform:
-    """What INT8 is made for: the first that is named, or this CPU.
+def _platforms(target: str | None) -> tuple[Platform, ...]:
+    """What INT8 may be made for: the first that is named, or what this CPU runs.
 
     Raises:
         GraphsError: it is none.
@@ -68,9 +68,9 @@ def _platform(target: str | None) -> Platform:
     from runtime.bundle.forms import PLATFORMS, cpu_platforms
 
     if target is None:
-        return cpu_platforms()[0]
+        return cpu_platforms()
     named = target.split(",")[0].strip()
     found = next((platform for platform in PLATFORMS if platform == named), None)
     if found is None:
         raise GraphsError(f"--target {target}: choose from {', '.join(PLATFORMS)}")
-    return found
+    return (found,)

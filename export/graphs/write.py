@@ -9,7 +9,7 @@ FOLDER/deepstream/rgb.txt                nvinfer's configuration, for states of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -75,13 +75,15 @@ class GraphsFacts(msgspec.Struct, frozen=True, kw_only=True):
     graphs: dict[str, GraphFacts]
 
 
-def choose_variant(bundle: Bundle, precision: str, platform: Platform | None) -> tuple[str, Forms]:
+def choose_variant(
+    bundle: Bundle, precision: str, platforms: Sequence[Platform]
+) -> tuple[str, Forms]:
     """The variant of a bundle whose graphs are to be written.
 
     Args:
         bundle: that has it.
         precision: "auto", or by name.
-        platform: what INT8 is made for.
+        platforms: what INT8 may be made for, the best first.
 
     Raises:
         GraphsError: the bundle does not have it.
@@ -90,13 +92,13 @@ def choose_variant(bundle: Bundle, precision: str, platform: Platform | None) ->
         raise GraphsError(
             f"unknown precision {precision!r}: choose from auto, {', '.join(PRECISIONS)}"
         )
-    found = runnable_forms(bundle.manifest, precision, (platform,))
+    found = runnable_forms(bundle.manifest, precision, platforms)
     if not found:
         raise GraphsError(
-            f"{bundle.root}: has no {precision} made for {platform}, only "
+            f"{bundle.root}: has no {precision} made for {' or '.join(platforms)}, only "
             f"{', '.join(bundle.manifest.variants)}: name one by --precision and --target"
         )
-    chosen, _, forms = found[0]
+    chosen, platform, forms = found[0]
     return variant(chosen, platform), forms
 
 

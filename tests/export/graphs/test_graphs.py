@@ -240,10 +240,10 @@ def test_bad_input_is_one_line(case: str, bundle_path: Path, tmp_path: Path) -> 
 
 
 def test_the_variant_is_the_default_of_the_bundle(outcome: Outcome) -> None:
-    assert choose_variant(outcome.bundle, "auto", "trt")[0] == "mixed-trt"
-    assert choose_variant(outcome.bundle, "int8", "avx2")[0] == "int8-avx2"
+    assert choose_variant(outcome.bundle, "auto", ("trt",))[0] == "mixed-trt"
+    assert choose_variant(outcome.bundle, "int8", ("vnni", "avx2"))[0] == "int8-avx2"
     with pytest.raises(GraphsError, match="has no int8 made for vnni"):
-        choose_variant(outcome.bundle, "int8", "vnni")
+        choose_variant(outcome.bundle, "int8", ("vnni",))
 
 
 @pytest.mark.tensorrt
