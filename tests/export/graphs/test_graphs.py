@@ -167,7 +167,8 @@ def test_a_folder_has_all_that_others_need(bundle: Bundle, tmp_path: Path) -> No
             for each in (*model.graph.input, *model.graph.output)
         }
         assert signature == {
-            **{m: ["batch", 3, 64, 32] for m in state.available}, "embedding": ["batch", 3072],
+            **{m: ["batch", 3, 64, 32] for m in state.available},
+            "embedding": ["batch", bundle.manifest.head.dim],
         }  # fmt: skip
         assert [i["name"] for i in mine["inputs"]] == list(state.available)
         triton = folder / "triton" / model_name(state)
