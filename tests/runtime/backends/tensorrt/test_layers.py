@@ -17,11 +17,7 @@ def test_the_type_is_that_of_the_first_output() -> None:
                     "Name": "conv",
                     "LayerType": "CaskConvolution",
                     "Inputs": [{"Format/Datatype": "Row major linear FP32"}],
-                    "Outputs": [
-                        {
-                            "Format/Datatype": "Thirty-two wide channel Int8 format"
-                        }
-                    ],
+                    "Outputs": [{"Format/Datatype": "Thirty-two wide channel Int8 format"}],
                 },
                 {"Name": "fused", "LayerType": "kgen", "Outputs": [{"Format/Datatype": "Half"}]},
                 {"Name": "gemm", "LayerType": "gemm", "Outputs": [{"DataType": "Float"}]},
