@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,12 +39,14 @@ from denet.options import (
     grouped,
 )
 from denet.progress import stepwise
+from export.graphs.commands import check_bundle_alone, run_graphs
 from export.tensorrt.commands import BuilderOptions, build_command, run_build
 from runtime.benchmark.commands import bench_commands
 from runtime.commands import doctor, embed, inspect, print_choice, sign, slim
 from runtime.gallery.commands import gallery
 from runtime.loading import loaded
 from runtime.node.commands import node
+from runtime.profile.commands import FindErrors, profile_command
 from runtime.serve.commands import probe, serve
 
 if TYPE_CHECKING:
@@ -143,6 +146,14 @@ def export(
     budget: BudgetOpt = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle at --out.")] = False,
     threads: ThreadsOpt = None,
+    monolithic: Annotated[
+        bool,
+        typer.Option(
+            "--monolithic",
+            help="Write one graph of each missing state instead, for C++, Triton and DeepStream: "
+            "--out is a folder, and CHECKPOINT may be a bundle.",
+        ),
+    ] = False,
     trt: Annotated[
         bool,
         typer.Option(
@@ -158,6 +169,10 @@ def export(
     from export.tensorrt.build import calibration_platforms, check_machine, check_unused
 
     options = builder.parsed()
+    if monolithic and checkpoint.is_dir():
+        check_bundle_alone(checkpoint, calibration_data, embedding_dim, budget)
+        run_graphs(checkpoint, to, precision, target, options if trt else None, force=force)
+        return
     if trt:
         check_machine(options)
         target = calibration_platforms(target, precision)
@@ -171,7 +186,12 @@ def export(
     shorter, request = requested(
         calibration_data, precision, target, dim=embedding_dim, budget=budget, threads=threads
     )
-    check_out(to, force)
+    if monolithic:
+        from export.graphs.write import check_graphs
+
+        check_graphs(to, replace=force)
+    else:
+        check_out(to, force)
     model = load_checkpoint(checkpoint)
     if shorter is not None:
         from calibration.project import check_dim
@@ -189,24 +209,29 @@ def export(
             half.append(run_fp16(root, threads=threads))
 
     steps = export_steps(model.graph)
-    with progress("exporting", steps) as notify:
-        bundle = export_bundle(
-            model,
-            to,
-            checkpoint_sha256=file_digest(checkpoint),
-            replace=force,
-            threads=threads,
-            finish=finish,
-            notify=stepwise(notify, steps),
-        )
+    with TemporaryDirectory(prefix="denet-export-") as temporary:
+        place = Path(temporary) / "model.denet" if monolithic else to
+        with progress("exporting", steps) as notify:
+            bundle = export_bundle(
+                model,
+                place,
+                checkpoint_sha256=file_digest(checkpoint),
+                replace=force and not monolithic,
+                threads=threads,
+                finish=finish,
+                notify=stepwise(notify, steps),
+            )
+        for made in half:
+            say_fp16(place, made)
+        if monolithic:
+            run_graphs(place, to, precision, target, options if trt else None, force=force)
+            return
     size = sum(file.bytes for file in bundle.manifest.files())
     count = len(bundle.manifest.engines)
     say(
         f"{to}: {count} engine{'s' * (count > 1)}, {size / 1e6:.0f} MB; every engine and "
         "every state agrees with PyTorch"
     )
-    for made in half:
-        say_fp16(to, made)
     if trt:
         run_build(to, "auto", options)
 
@@ -277,7 +302,17 @@ def add_fp16(bundle: Path, *, shown: bool) -> None:
         say_fp16(bundle, made)
 
 
+def prepare_errors(
+    bundle: Bundle, variant: str, images: Path | None, threads: int | None
+) -> FindErrors:
+    """What INT8 costs by layer, for a profile."""
+    from calibration.layer_errors import LayerErrors
+
+    return LayerErrors(bundle, variant, images, threads).find
+
+
 bench = bench_commands(export_graphs=export_graphs)
+profile = profile_command(prepare_errors=prepare_errors)
 build = build_command(add_fp16=add_fp16)
 gallery.command("calibrate")(calibrate_scores)
 
@@ -297,6 +332,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "sign": sign,
     "embed": embed,
     "bench": bench,
+    "profile": profile,
     "build": build,
     "gallery": gallery,
     "node": node,

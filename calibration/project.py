@@ -206,6 +206,7 @@ def _write(
                 root,
                 msgspec.structs.replace(
                     manifest,
+                    judged=msgspec.UNSET,  # it was of other embeddings
                     canary=msgspec.structs.replace(manifest.canary, file=canary),
                     head=msgspec.structs.replace(
                         head,

@@ -68,6 +68,16 @@ class ReplayEngines:
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise BackendError(f"{engine} in {form}: cannot be run: {error}") from None
 
+    def with_model(self, engine: str, form: Form, model: bytes) -> ReplayEngines:
+        """The same engines, but for one in a form, which is `model`."""
+
+        def read(name: str, wanted: Form) -> bytes:
+            return model if (name, wanted) == (engine, form) else self._read(name, wanted)
+
+        other = ReplayEngines(self.graph, read, Pool.threads)
+        other._sessions = {k: s for k, s in self._sessions.items() if k != (engine, form)}
+        return other
+
 
 class Replay:
     """All that can be made of one batch.
@@ -85,6 +95,16 @@ class Replay:
         self._values: dict[Key, NDArray[np.float32]] = {
             (image_value(m),): array for m, array in images.items()
         }
+
+    def fork(self, engines: ReplayEngines) -> Replay:
+        """All that was made so far, and what is made from now on by itself.
+
+        Args:
+            engines: that make it; those that made something already are the same.
+        """
+        other = Replay(engines, {})
+        other._values = dict(self._values)
+        return other
 
     def parts(self, state: State, forms: Forms) -> list[tuple[Key, NDArray[np.float32]]]:
         """The parts (B, C) of the embedding of `state`, each with how it was made.

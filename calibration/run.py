@@ -23,7 +23,7 @@ from denet.graph import Graph
 from denet.progress import counted
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import INT8, Form, Forms, Platform, Precision, cpu_platforms, variant
-from runtime.bundle.manifest import Mixed, StateEvidence
+from runtime.bundle.manifest import Evidence, Mixed, StateEvidence
 from runtime.head import Head
 from runtime.runtime import Runtime
 
@@ -204,6 +204,7 @@ class _Calibration:
                 platform: _mixed(selection, request, self.samples.labelled)
                 for platform, selection in selections.items()
             },
+            judged={name: _evidences(effects) for name, effects in judged.whole.items()},
             min_cosine={
                 name: canary_limit(self.bundle, engines, forms)
                 for name, forms in judged.forms.items()
@@ -304,9 +305,13 @@ def _mixed(selection: Selection, request: CalibrationRequest, labelled: bool) ->
         engines=selection.forms,
         budget=default if request.budget is None else request.budget,
         labelled=labelled,
-        states={state.name: _evidence(effect) for state, effect in selection.effects.items()},
+        states=_evidences(selection.effects),
         reasons=selection.reasons,
     )
+
+
+def _evidences(effects: Effects) -> Evidence:
+    return {state.name: _evidence(effect) for state, effect in effects.items()}
 
 
 def _evidence(effect: Effect) -> StateEvidence:

@@ -16,7 +16,7 @@ from denet.outputs import SIZE, check_place, writing
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.contents import check_replaced
 from runtime.bundle.forms import Form, Platform, Precision
-from runtime.bundle.manifest import BUILT, Calibration, Engine, File, Manifest, Mixed
+from runtime.bundle.manifest import BUILT, Calibration, Engine, Evidence, File, Manifest, Mixed
 from runtime.bundle.writing import link, link_folder, store, store_manifest
 
 AS_IT_WAS = "; it is as it was"
@@ -52,6 +52,7 @@ def write(
     *,
     calibration: Mapping[str, object],
     mixed: Mapping[Platform, Mixed],
+    judged: Mapping[str, Evidence],
     min_cosine: Mapping[str, float],
     default: Precision,
 ) -> Bundle:
@@ -66,6 +67,8 @@ def write(
         table: the encoded table of ranges.
         calibration: the fields of `runtime.bundle.Calibration` but for the table.
         mixed: a choice for each platform.
+        judged: what was found of the new variants; of those that some engine lacks, nothing is
+            kept.
         min_cosine: of the canary, for the new variants.
         default: the bundle's precision from now on.
 
@@ -106,6 +109,7 @@ def write(
             ),
             mixed=dict(mixed),
         )
-        store_manifest(root, new)
+        kept_evidence = {name: each for name, each in judged.items() if name in new.variants}
+        store_manifest(root, msgspec.structs.replace(new, judged=kept_evidence))
         Bundle.open(root).verify()
     return Bundle.open(bundle.root)

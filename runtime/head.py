@@ -10,6 +10,9 @@ from runtime.bundle.manifest import BundleError
 
 Floats = NDArray[np.float32]
 
+EPSILON = 1e-12
+"""The least norm that a vector is divided by."""
+
 
 class Head:
     """The head of a bundle, in float32: an affine where there is one, L2 normalization, and where
@@ -20,7 +23,7 @@ class Head:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        arrays = _read(bundle)
+        arrays = read_head(bundle)
         self._normalize = bundle.manifest.head.normalize
         self._affine = (arrays["scale"], arrays["shift"]) if "scale" in arrays else None
         self._projection = (arrays["mean"], arrays["matrix"]) if "matrix" in arrays else None
@@ -41,7 +44,7 @@ class Head:
 def normalized(vectors: Floats) -> Floats:
     """Rows (N, D) with a Euclidean norm of 1; a row of zeros stays one."""
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Floats = vectors / np.maximum(norm, 1e-12)
+    unit: Floats = vectors / np.maximum(norm, EPSILON)
     return unit
 
 
@@ -55,8 +58,12 @@ def projected(vectors: Floats, mean: Floats, matrix: Floats) -> Floats:
     return normalized(short)
 
 
-def _read(bundle: Bundle) -> dict[str, Floats]:
-    """The head's numbers by name: `scale` and `shift`, `mean` and `matrix`, both or neither."""
+def read_head(bundle: Bundle) -> dict[str, Floats]:
+    """The head's numbers by name: `scale` and `shift`, `mean` and `matrix`, both or neither.
+
+    Raises:
+        BundleError: the file of its numbers is damaged or does not fit.
+    """
     head, wide = bundle.manifest.head, bundle.graph.parts * bundle.manifest.channels
     stored = {} if head.affine is None else bundle.read_arrays(head.affine)
     expected: dict[str, tuple[int, ...]] = {}

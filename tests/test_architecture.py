@@ -57,6 +57,7 @@ LAYERS = {
     "runtime": (
         "commands",
         "node",
+        "profile",
         "doctor | benchmark | gallery | serve",
         "describe",
         "embeddings | loading",

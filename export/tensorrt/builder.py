@@ -22,13 +22,18 @@ import tensorrt as trt
 
 from denet.errors import DenetError
 from denet.files import written_whole
+from denet.reading import read_file
 from export.tensorrt.proof import check_signature, count_layers, products, prove_precision
 from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, Built, Event, Failed
 from runtime.backends.tensorrt.machine import BuildOptions
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import Engine
 
 STEP = 0.01
 """How much more must be done to be worth a message."""
+
+LARGEST = 1 << 31
+"""Bytes that an ONNX file with its weights inside may have."""
 
 SHOWN = 2
 """So many of TensorRT's first errors are told, and the last."""
@@ -78,8 +83,7 @@ def build(request: BuildRequest, notify: Callable[[BuildProgress], None]) -> Bui
         OSError: it cannot be written.
     """
     spec = request.spec
-    bundle = Bundle.open(request.bundle)
-    model = bundle.read_engine(spec.engine, spec.form)
+    model, signature = _source(request)
     log = Log()
     try:
         builder = trt.Builder(log)
@@ -90,9 +94,14 @@ def build(request: BuildRequest, notify: Callable[[BuildProgress], None]) -> Bui
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model):
         raise BuildError(_parser_errors(parser) or log.reason("TensorRT cannot parse it"))
-    check_signature(network, bundle.manifest.engines[spec.engine])
+    check_signature(network, signature)
     found = products(network)
-    prove_precision(spec.engine, spec.form, found)
+    if request.graph is None:
+        prove_precision(spec.engine, spec.form, found)
+    else:
+        for engine, form in request.graph.forms.items():
+            mine = [product for product in found if product.name.startswith(f"{engine}/")]
+            prove_precision(engine, form, mine)
 
     config = _configured(builder.create_builder_config(), spec.options)
     profile = builder.create_optimization_profile()
@@ -117,6 +126,18 @@ def build(request: BuildRequest, notify: Callable[[BuildProgress], None]) -> Bui
         bytes=content.nbytes,
         layers=count_layers(network, found),
     )
+
+
+def _source(request: BuildRequest) -> tuple[bytes, Engine]:
+    """The ONNX file to build, and what it reads and makes."""
+    spec, graph = request.spec, request.graph
+    if graph is None:
+        bundle = Bundle.open(request.bundle)
+        return bundle.read_engine(spec.engine, spec.form), bundle.manifest.engines[spec.engine]
+    content = read_file(Path(graph.path), BuildError, LARGEST)
+    if hashlib.sha256(content).hexdigest() != spec.source_sha256:
+        raise BuildError(f"{graph.path}: changed while it was built")
+    return content, graph.signature
 
 
 def _network(builder: Any) -> Any:

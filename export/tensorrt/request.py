@@ -8,10 +8,26 @@ import msgspec
 
 from denet.errors import DenetError
 from runtime.backends.tensorrt.files import BuildSpec, Layers
+from runtime.bundle.forms import Form
+from runtime.bundle.manifest import Engine
 
 
 class BuildError(DenetError):
     """An engine that was not built; what was built before it stays. The message says why."""
+
+
+class GraphSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A graph of a whole state, to build an engine of instead of an engine of a bundle.
+
+    Attributes:
+        path: of the ONNX file.
+        signature: what it reads and makes.
+        forms: of each engine that it was composed of.
+    """
+
+    path: str
+    signature: Engine
+    forms: dict[str, Form]
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,12 +38,14 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
         spec: what it is built from, for and how.
         output: the path to write it to.
         timing_cache: the path of the cache to use and to renew.
+        graph: to build instead of an engine of the bundle, which is none then.
     """
 
     bundle: str
     spec: BuildSpec
     output: str
     timing_cache: str
+    graph: GraphSource | None = None
 
 
 class BuildProgress(msgspec.Struct, frozen=True, tag="progress"):

@@ -109,6 +109,26 @@ class Trace:
     spans: tuple[Span, ...]
 
 
+class LayerRun(NamedTuple):
+    """When one layer of an engine ran, as the engine's library tells it.
+
+    Attributes:
+        name: of the layer there, which may have been fused of several of the ONNX graph.
+        operator: what it does; "" where the library does not say.
+        start: seconds since the engine began.
+        seconds: that it took.
+    """
+
+    name: str
+    operator: str
+    start: float
+    seconds: float
+
+
+LayerRuns = dict[str, list[tuple[LayerRun, ...]]]
+"""By engine, the layers of each of its runs."""
+
+
 class Program(ABC):
     """Uploads, calls and downloads in a fixed order, on fixed buffers; keeps these alive.
 
@@ -171,6 +191,24 @@ class Backend(ABC):
         Raises:
             BackendError: an engine cannot be loaded, or does not take such a shape.
         """
+
+    def observe_layers(self) -> None:
+        """Have all engines, none of which may be loaded yet, note when each of their layers runs.
+        It slows them down, and they may run one at a time: programs are then to be traced.
+
+        Raises:
+            BackendError: this backend cannot tell.
+        """
+        raise BackendError(f"{self.name}: does not tell how long layers take")
+
+    def observed_layers(self) -> LayerRuns:
+        """What was noted since `observe_layers`, the runs of an engine in the order in which they
+        were made. It ends the observation, and nothing may be run afterwards.
+
+        Raises:
+            BackendError: what the library noted cannot be read.
+        """
+        return {}
 
     def device_memory(self) -> int | None:
         """Bytes of the device's memory that are in use, by anyone; None for the host's own."""

@@ -26,8 +26,10 @@ def state_costs(
     turns: Turns[State, str],
     traced: Runs,
     joules: Mapping[tuple[State, str], float | None],
+    maps: Mapping[str, float],
 ) -> dict[str, StateCost]:
-    """What each state costs in the variant `name`; the first of them is compared with."""
+    """What each state costs in the variant `name`; the first of them is compared with. `maps` is
+    the mAP of each state in it, where that is known."""
     costs: dict[str, StateCost] = {}
     for state, times in turns.times.items():
         costs[state.name] = StateCost(
@@ -35,6 +37,7 @@ def state_costs(
             against_first=_against_first(name, times),
             breakdown=breakdown([run for stretch in traced[state][name] for run in stretch]),
             joules=joules.get((state, name)),
+            map=maps.get(state.name),
         )
     return costs
 

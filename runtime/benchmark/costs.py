@@ -76,12 +76,15 @@ class StateCost(Strict, frozen=True):
         against_first: how many times as long as the first variant takes; None for that one.
         breakdown: where the time goes.
         joules: of energy for an embedding, where the machine measures its power.
+        map: of the variant in this state, in per cent, as the bundle's calibration measured it on
+            what it held out; None where it did not.
     """
 
     latency: Timing
     against_first: Ratio | None
     breakdown: Breakdown
     joules: float | None
+    map: float | None = None
 
 
 class EngineCost(Strict, frozen=True):

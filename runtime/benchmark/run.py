@@ -111,7 +111,7 @@ def bench(
         schema=1,
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
-        bundle=_measured(opened),
+        bundle=measured(opened),
         settings=_settings(request, parts),
         machine=watch.snapshot(),
         variants=variants,
@@ -182,7 +182,8 @@ def _variant(runtime: Runtime, fields: dict[str, Any]) -> result.Variant:
     )
 
 
-def _measured(bundle: Bundle) -> result.Measured:
+def measured(bundle: Bundle) -> result.Measured:
+    """What a report says of the bundle that it is of."""
     manifest = bundle.manifest
     return result.Measured(
         path=str(bundle.root),

@@ -91,11 +91,15 @@ def measure_states(work: Workload, roofs: Mapping[str, Roofs], *, energy: bool) 
     get_limit = partial(_limit, work, roofs, cache(partial(_count, work)))
     return {
         name: {
-            "states": state_costs(name, turns, traced, taken),
+            "states": state_costs(name, turns, traced, taken, _maps(runtime)),
             "engines": engine_costs(name, work.runtimes, traced, get_limit),
         }
-        for name in work.runtimes
+        for name, runtime in work.runtimes.items()
     }
+
+
+def _maps(runtime: Runtime) -> dict[str, float]:
+    return runtime.bundle.manifest.maps(runtime.variant)
 
 
 def _count(work: Workload, engine: str, form: Form, targets: int) -> limits.Count:

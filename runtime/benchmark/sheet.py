@@ -19,6 +19,7 @@ class Sheet:
         rows: cells as they are shown, as many as there are heads.
         note: below it, what its columns are.
         bad: the rows that show something a person should not trust or want.
+        words: the columns beside the first that hold words, not numbers.
     """
 
     title: str
@@ -26,12 +27,14 @@ class Sheet:
     rows: Sequence[Sequence[str]]
     note: str = ""
     bad: frozenset[int] = frozenset()
+    words: frozenset[int] = frozenset()
 
     def for_terminal(self) -> Table:
         """The cells for a terminal, narrow: two blanks between columns, no frame."""
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for index, head in enumerate(self.heads):
-            table.add_column(head, justify="right" if index else "left", no_wrap=True)
+            left = index == 0 or index in self.words
+            table.add_column(head, justify="left" if left else "right", no_wrap=True)
         for index, row in enumerate(self.rows):
             table.add_row(*row, style="red" if index in self.bad else None)
         return table

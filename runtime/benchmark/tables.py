@@ -13,13 +13,38 @@ from runtime.benchmark.stats import Ratio, Timing, throughput
 
 def sheets(report: BenchmarkReport) -> list[Sheet]:
     """All tables of a report, in the order in which a person should see them."""
-    found = []
+    found = [] if (sheet := decision_sheet(report)) is None else [sheet]
     for name, variant in report.variants.items():
         title = f"{name}: " if len(report.variants) > 1 else ""
         for make in OF_A_VARIANT:
             if (sheet := make(title, variant)) is not None:
                 found.append(sheet)
     return found
+
+
+def decision_sheet(report: BenchmarkReport) -> Sheet | None:
+    """What each state takes beside what it gives, all variants on one page; None where no mAP is
+    known."""
+    variants = report.variants
+    if not any(c.map is not None for v in variants.values() for c in v.states.values()):
+        return None
+    alike = len({variant.backend for variant in variants.values()}) == 1
+    rows = []
+    for state in next(iter(variants.values())).states:
+        cells = [state]
+        for variant in variants.values():
+            cost = variant.states[state]
+            known = "-" if cost.map is None else f"{cost.map:.1f}"
+            cells += [short(cost.latency.p50), known]
+        rows.append(cells)
+    heads = ["state"]
+    for name, variant in variants.items():
+        heads += [f"{variant.precision if alike else name} ms", "mAP %"]
+    note = (
+        "ms: median of one sample; mAP: on what the bundle's calibration held out, as it measured "
+        "it; compare it with denet eval"
+    )
+    return Sheet("what a state takes, and what it gives", heads, rows, note)
 
 
 def states_sheet(title: str, variant: Variant) -> Sheet | None:

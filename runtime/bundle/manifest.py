@@ -171,6 +171,10 @@ class StateEvidence(_Strict, frozen=True):
     change: tuple[float, float, float] | None = None
 
 
+Evidence = dict[str, StateEvidence]
+"""By missing state."""
+
+
 class Mixed(_Strict, frozen=True):
     """A form for each engine that keeps every state inside a budget, and why.
 
@@ -210,7 +214,11 @@ class Calibration(_Strict, frozen=True):
 
 
 class Manifest(_Strict, frozen=True):
-    """What `manifest.json` says, but for its digest."""
+    """What `manifest.json` says, but for its digest.
+
+    `judged` is what the calibration found of each variant; it is left out where there is none, so
+    that earlier versions read such a bundle.
+    """
 
     format: Literal["denet-bundle"]
     schema: Literal[2]
@@ -226,6 +234,7 @@ class Manifest(_Strict, frozen=True):
     canary: Canary
     calibration: Calibration | None = None
     mixed: dict[Platform, Mixed] = {}
+    judged: dict[str, Evidence] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def graph(self) -> Graph:
@@ -256,6 +265,20 @@ class Manifest(_Strict, frozen=True):
         form: Form = precision if precision != "int8" else INT8[platform or "avx2"]
         complete = all(form in engine.files for engine in self.engines.values())
         return dict.fromkeys(self.engines, form) if complete else None
+
+    def maps(self, name: str) -> dict[str, float]:
+        """The mAP of the variant called `name` in each missing state, in per cent, on the samples
+        that the calibration held out; empty where it was not measured."""
+        if self.judged is msgspec.UNSET:
+            # As earlier versions left it; of a projection that came later they do not tell.
+            earlier = {} if self.head.projection is not None else self.mixed
+            judged = {f"mixed-{platform}": mixed.states for platform, mixed in earlier.items()}
+        else:
+            judged = self.judged
+        if name == "fp32":
+            found = next(iter(judged.values()), {})
+            return {s: each.map_fp32 for s, each in found.items() if each.map_fp32 is not None}
+        return {s: each.map for s, each in judged.get(name, {}).items() if each.map is not None}
 
     @property
     def projection_digest(self) -> str:

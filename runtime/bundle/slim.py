@@ -12,8 +12,17 @@ from denet.outputs import writing
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.contents import check_out, check_replaced
 from runtime.bundle.forms import PLATFORMS, PRECISIONS, Form, variant
-from runtime.bundle.manifest import BundleError
+from runtime.bundle.manifest import BundleError, Evidence, Manifest
 from runtime.bundle.writing import link, store_manifest
+
+
+def _judged(manifest: Manifest, wanted: str) -> dict[str, Evidence] | msgspec.UnsetType:
+    """What was found of the variant that stays; of FP32, what was found of it beside others."""
+    if manifest.judged is msgspec.UNSET:
+        return msgspec.UNSET
+    if wanted == "fp32":
+        return dict(list(manifest.judged.items())[:1])
+    return {name: found for name, found in manifest.judged.items() if name == wanted}
 
 
 def slim(bundle: Bundle, out: Path, wanted: str, *, replace: bool = False) -> Bundle:
@@ -47,10 +56,13 @@ def slim(bundle: Bundle, out: Path, wanted: str, *, replace: bool = False) -> Bu
         manifest,
         engines=engines,
         default_precision=precision,
-        canary=msgspec.structs.replace(
-            manifest.canary, min_cosine={wanted: manifest.canary.min_cosine[wanted]}
-        ),
+        judged=_judged(manifest, wanted),
         mixed={platform: manifest.mixed[platform]} if precision == "mixed" and platform else {},
+    )
+    # A choice of nothing but INT8 is both.
+    limits = {name: manifest.canary.min_cosine[name] for name in slimmed.variants}
+    slimmed = msgspec.structs.replace(
+        slimmed, canary=msgspec.structs.replace(manifest.canary, min_cosine=limits)
     )
     replaceable = partial(check_replaced, out, BundleError, replace=replace)
     with writing(out, BundleError), replaced_folder(out, replaceable) as root:

@@ -82,6 +82,7 @@ SMALLER = (
         "all parts are minutes of measuring",
     ),
     _smaller(r"(denet bench [\w-]+\.denet)", r"\1 --rounds 2", "likewise, a hundred runs"),
+    _smaller(r"(denet profile [\w-]+\.denet)", r"\1 --rounds 2", "likewise, twenty"),
     _smaller(
         r"--fail-above 1\.10",
         "--fail-above 1000",
@@ -122,7 +123,7 @@ SLOW = (
     Slow(re.compile(r"denet export\b"), "traces 15 engines: half a minute"),
     Slow(re.compile(r"denet init\b"), "its bundle is only in what is slow"),
     Slow(re.compile(r"\b(one|two)\.(denet|toml)"), "of networks that only what is slow trains"),
-    Slow(re.compile(r"denet bench\b"), "half a minute, however few rounds"),
+    Slow(re.compile(r"denet (bench|profile)\b"), "half a minute, however few rounds"),
     Slow(re.compile(r"denet (calibrate|slim|project)\b"), "half a minute each"),
     Slow(re.compile(r"python (measurements|docs)/"), "measures, or draws what is slow"),
 )

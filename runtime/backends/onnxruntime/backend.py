@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +18,13 @@ from runtime.backends.base import (
     Buffer,
     CopyCall,
     EngineCall,
+    LayerRuns,
     Program,
     ProgramCall,
     Span,
     Trace,
 )
+from runtime.backends.onnxruntime.layers import read_layers
 from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.memory import CudaMemory, DeviceMemory, HostMemory
 from runtime.backends.onnxruntime.providers import Provider
@@ -130,6 +134,7 @@ class OnnxRuntimeBackend(Backend):
         self._max_batch = max_batch
         self._device = "cpu" if provider.is_cpu else "cuda"
         self._sessions: dict[str, ort.InferenceSession] = {}
+        self._notes: TemporaryDirectory[str] | None = None
         provider.check()
         if provider.is_cpu and any(form.startswith("int8") for form in forms.values()):
             reason = why_no_int8(ort.__version__)
@@ -143,7 +148,8 @@ class OnnxRuntimeBackend(Backend):
             form = self._forms[engine]
             model = self._bundle.read_engine(engine, form)
             provider = self._provider.for_engine(self._bundle, engine, form, self._max_batch)
-            session = open_session(model, provider, engine)
+            notes = None if self._notes is None else Path(self._notes.name) / engine
+            session = open_session(model, provider, engine, profile=notes)
             check_tensors(session, engine, self._bundle.manifest.engines[engine])
             self._sessions[engine] = session
 
@@ -172,5 +178,29 @@ class OnnxRuntimeBackend(Backend):
             call.engine, session, binding, _owners(*call.inputs.values(), *call.outputs.values())
         )
 
+    def observe_layers(self) -> None:
+        if not self._provider.is_cpu:
+            raise BackendError(
+                f"{self.name}: ONNX Runtime tells how long a GPU's layers take to be queued, not "
+                "to run: profile the backend tensorrt, or ort-cpu"
+            )
+        assert not self._sessions, "engines that are loaded note nothing"
+        self._notes = TemporaryDirectory(prefix="denet-profile-")
+
+    def observed_layers(self) -> LayerRuns:
+        if self._notes is None:
+            return {}
+        # It ends each file only now.
+        ended = {e: Path(session.end_profiling()) for e, session in self._sessions.items()}
+        found = {engine: read_layers(path) for engine, path in ended.items()}
+        self._end_notes()
+        return found
+
+    def _end_notes(self) -> None:
+        if self._notes is not None:
+            self._notes.cleanup()
+            self._notes = None
+
     def close(self) -> None:
-        self._sessions.clear()
+        self._sessions.clear()  # one that notes writes its file when it goes
+        self._end_notes()

@@ -7,6 +7,8 @@ these cannot be changed, `own` gives each engine threads of its own, which do no
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.providers import Provider
@@ -72,7 +74,13 @@ class Pool:
 
 
 def open_session(
-    model: bytes, provider: Provider, name: str, *, literal: bool = False, whole: bool = True
+    model: bytes,
+    provider: Provider,
+    name: str,
+    *,
+    literal: bool = False,
+    whole: bool = True,
+    profile: Path | None = None,
 ) -> ort.InferenceSession:
     """A session on the provider called "cpu", "cuda" or otherwise, in the shared pool, which must
     have been made.
@@ -84,11 +92,14 @@ def open_session(
         literal: quantize, dequantize and compute in float as the model says, step by step, instead
             of computing in int8: what another device would make of it, slowly.
         whole: the provider has to run all of it; otherwise operators that it lacks run on the CPU.
+        profile: how the name of a file begins in which it notes what it runs, and when.
 
     Raises:
         BackendError: it cannot be loaded there.
     """
     options = ort.SessionOptions()
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     # On the CPU what goes wrong is raised as well; on a GPU the log alone says why there is none.
     options.log_severity_level = FATAL if provider.is_cpu else ERROR
     # Not the format of its own, which it would know by its first bytes and nothing here can check.

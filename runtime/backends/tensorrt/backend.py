@@ -22,11 +22,13 @@ from runtime.backends.base import (
     Buffer,
     CopyCall,
     DeviceLostError,
+    LayerRuns,
     Program,
     ProgramCall,
 )
 from runtime.backends.tensorrt.device import Device, DeviceEngine, DeviceError
 from runtime.backends.tensorrt.files import BuiltEngine
+from runtime.backends.tensorrt.layers import ObservedContext, read_operators
 from runtime.backends.tensorrt.operations import (
     Allocation,
     CopyOperation,
@@ -81,6 +83,7 @@ class TensorRTBackend(Backend):
         # What is to be freed where the context is current, whichever thread let it go.
         self._discarded: list[object] = []
         self.scratch_age = 0
+        self._observed: dict[str, ObservedContext] | None = None
         self._open()
 
     def _open(self) -> None:
@@ -139,7 +142,11 @@ class TensorRTBackend(Backend):
         with self.guarded() as device:
             loaded = device.load(content, engine, host_code=own_code)
             self._check(engine, loaded)
-            self._loaded[engine] = LoadedEngine(loaded, loaded.context())
+            context = loaded.context()
+            if self._observed is not None:
+                context = ObservedContext(context, read_operators(loaded.inspect()))
+                self._observed[engine] = context
+            self._loaded[engine] = LoadedEngine(loaded, context)
 
     def _check(self, engine: str, loaded: DeviceEngine) -> None:
         """See that its tensors are the manifest's."""
@@ -229,6 +236,13 @@ class TensorRTBackend(Backend):
         while self._discarded:  # what goes may let go of more
             self._discarded.pop()
 
+    def observe_layers(self) -> None:
+        assert not self._loaded, "engines that are loaded note nothing"
+        self._observed = {}
+
+    def observed_layers(self) -> LayerRuns:
+        return {engine: context.runs for engine, context in (self._observed or {}).items()}
+
     def device_memory(self) -> int | None:
         with self.guarded() as device:
             return device.memory_used()
@@ -240,6 +254,7 @@ class TensorRTBackend(Backend):
             with self.device.entered():
                 self._graphs.clear()
                 self._loaded.clear()
+                self._observed = None
                 self.lanes.clear()
                 self._free()
         except DeviceError:

@@ -25,6 +25,7 @@ from runtime.backends.tensorrt.device import (
     DeviceError,
     Handle,
     Shapes,
+    TellLayer,
     Tensor,
 )
 from runtime.backends.tensorrt.machine import load_tensorrt
@@ -214,13 +215,19 @@ class _Engine(DeviceEngine):
                 f"TensorRT: cannot make a context of {self._name}: {self._logger.last}"
             )
         inputs = [name for name, kind in self.tensors.items() if kind.is_input]
-        return _Context(context, inputs, self.scratch, self._name, self._logger)
+        return _Context(self._trt, context, inputs, self.scratch, self._name, self._logger)
+
+    def inspect(self) -> str:
+        inspector = self._engine.create_engine_inspector()
+        text: str = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
+        return text
 
 
 class _Context(DeviceContext):
     def __init__(
-        self, context: Any, inputs: list[str], scratch: int, name: str, logger: _Logger
+        self, trt: Any, context: Any, inputs: list[str], scratch: int, name: str, logger: _Logger
     ) -> None:
+        self._trt = trt
         self._context, self._inputs, self._scratch = context, inputs, scratch
         self._name, self._logger = name, logger
 
@@ -235,6 +242,10 @@ class _Context(DeviceContext):
     def enqueue(self, stream: Handle) -> None:
         self._check(self._context.execute_async_v3(stream.handle), "be queued")
 
+    def observe(self, tell: TellLayer) -> None:
+        # With a profiler, and unless it is told otherwise, `execute_async_v3` waits and tells.
+        self._context.profiler = _profiler(self._trt, tell)
+
     def _check(self, good: bool, what: str) -> None:
         if not good:
             raise DeviceError(f"TensorRT: {self._name} cannot {what}: {self._logger.last}")
@@ -248,6 +259,19 @@ class _GraphExec:
 
     def __del__(self) -> None:
         self._driver.cuGraphExecDestroy(self.handle)
+
+
+def _profiler(trt: Any, tell: TellLayer) -> Any:
+    """TensorRT's profiler that tells seconds."""
+
+    class Profiler(trt.IProfiler):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            tell(layer_name, ms / 1e3)
+
+    return Profiler()
 
 
 class _Logger:

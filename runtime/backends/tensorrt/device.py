@@ -8,7 +8,7 @@ they stand for when the last reference goes, and that must happen inside `Device
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,9 @@ from runtime.backends.base import BackendError
 Handle = Any
 Shapes = Mapping[str, tuple[int, ...]]
 Addresses = Mapping[str, int]
+
+TellLayer = Callable[[str, float], None]
+"""Told the name of a layer, and the seconds that it took."""
 
 
 class DeviceError(BackendError):
@@ -51,6 +54,11 @@ class DeviceContext(ABC):
     def enqueue(self, stream: Handle) -> None:
         """Queue one run."""
 
+    @abstractmethod
+    def observe(self, tell: TellLayer) -> None:
+        """From now on let `enqueue` wait until the run is done, and then tell of each of its
+        layers, in the order in which they ran."""
+
 
 class DeviceEngine(ABC):
     """An engine on the device.
@@ -66,6 +74,10 @@ class DeviceEngine(ABC):
     @abstractmethod
     def context(self) -> DeviceContext:
         """A new context, without scratch memory of its own."""
+
+    @abstractmethod
+    def inspect(self) -> str:
+        """What TensorRT's inspector says of the engine: JSON."""
 
 
 class Device(ABC):

@@ -28,6 +28,7 @@ CLASSES = {
     "cuda_engine": "ICudaEngine",
     "levels": "HardwareCompatibilityLevel",
     "parser_error": "ParserError",
+    "inspector": "EngineInspector",
 }
 """What the variables of these names are, in the modules that use TensorRT."""
 

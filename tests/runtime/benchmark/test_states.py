@@ -61,7 +61,7 @@ def test_a_breakdown_tells_engines_and_what_is_outside() -> None:
 def test_a_state_is_traced_through_the_runtime(runtime: Runtime) -> None:
     (sample,) = network_inputs(runtime.bundle.manifest.preprocessing, 1, 0)
     for state in STATES:
-        run = states.tracer(runtime, limited(sample, state), Tick(1.0))()
+        run = states.tracer(runtime, [limited(sample, state)], Tick(1.0))()
         ran = [span.name for span in run.trace.spans if span.kind == "engine"]
         assert ran == [call.engine for call in RGB_NIR_TIR.plan(state).calls]
         assert run.total == 1.0

@@ -216,6 +216,10 @@ class PlayedTensorRT(SimpleNamespace):
     __version__ = "10.3.0"
     TensorIOMode = SimpleNamespace(INPUT=1, OUTPUT=2)
     ExecutionContextAllocationStrategy = SimpleNamespace(USER_MANAGED=2)
+    LayerInformationFormat = SimpleNamespace(ONELINE=0, JSON=1)
+
+    class IProfiler:
+        def report_layer_time(self, layer_name: str, ms: float) -> None: ...
 
     class ILogger:
         INTERNAL_ERROR, ERROR, WARNING = 0, 1, 2
@@ -270,6 +274,13 @@ class PlayedEngine:
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self.engine.tensors[name].shape
 
+    def create_engine_inspector(self) -> Any:
+        def information(form: int) -> str:
+            assert form == 1
+            return self.engine.inspect()
+
+        return SimpleNamespace(get_engine_information=information)
+
     def create_execution_context(self, strategy: int) -> Any:
         assert strategy == 2
         return None if self.trt.refuse == "context" else PlayedExecution(self)
@@ -281,6 +292,7 @@ class PlayedExecution:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
         self.memory: tuple[int, int] | None = None
+        self.profiler: Any = None
 
     def set_device_memory(self, address: int, size: int) -> None:
         self.memory = address, size
@@ -308,4 +320,7 @@ class PlayedExecution:
         context.configure(self.shapes, self.addresses, self.memory[0])
         context.enqueue(stream)  # type: ignore[arg-type]
         PlayedStream.by_handle[handle].do(stream.queue[-1].act)
+        if self.profiler is not None:
+            assert isinstance(self.profiler, self.of.trt.IProfiler)
+            self.profiler.report_layer_time(f"{self.of.engine.name} conv", 1.5)
         return self._may("execute")

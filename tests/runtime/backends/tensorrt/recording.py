@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import json
 import random
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ from runtime.backends.tensorrt.device import (
     DeviceEngine,
     DeviceError,
     Shapes,
+    TellLayer,
     Tensor,
 )
 from tests.runtime.backends.tensorrt.queued import Capture, Event, Op, Span, Stream, meet
@@ -314,11 +316,15 @@ class Engine(DeviceEngine):
         self.device._called("context")
         return Context(self)
 
+    def inspect(self) -> str:
+        return json.dumps({"Layers": [{"Name": f"{self.name} conv", "LayerType": "Convolution"}]})
+
 
 class Context(DeviceContext):
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.configured = 0
+        self.tell: TellLayer | None = None
         self.now: tuple[dict[str, tuple[int, ...]], dict[str, int], int] | None = None
 
     def configure(self, shapes: Shapes, addresses: Addresses, scratch: int) -> None:
@@ -363,6 +369,13 @@ class Context(DeviceContext):
         op = EngineOp(self.engine.name, stream, reads, writes, act=act)
         op.context = self
         device._queue(op)
+        if self.tell is not None:
+            device._run_until(lambda: not stream.queue)
+            self.tell(f"{self.engine.name} conv", 0.002)
+            self.tell("what is not inspected", 0.001)
+
+    def observe(self, tell: TellLayer) -> None:
+        self.tell = tell
 
 
 def at(address: int, size: int) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ import pytest
 
 from denet.graph import RGB_NIR_TIR
 from runtime import BackendError, Runtime
+from runtime.backends.base import LayerRun
 from runtime.backends.tensorrt import cuda as subject
 from runtime.backends.tensorrt.backend import TensorRTBackend
 from runtime.backends.tensorrt.cuda import CudaDevice
@@ -88,6 +89,21 @@ def test_a_trace_is_timed_by_events(machine: Machine, played: Played) -> None:
     samples = inputs([COMPLETE])
     trace = composer.trace([COMPLETE], lambda i, m, out: np.copyto(out, samples[i][m]))
     assert all(0 < span.start < span.stop for span in trace.spans)
+
+
+def test_layers_are_told_by_a_profiler_and_known_by_the_inspector(
+    machine: Machine, played: Played, runtime: Runtime
+) -> None:
+    composer = composer_on(machine)
+    composer.backend.observe_layers()
+    samples = inputs([COMPLETE])
+    for _ in range(2):
+        trace = composer.trace([COMPLETE], lambda i, m, out: np.copyto(out, samples[i][m]))
+    layers = composer.backend.observed_layers()
+    assert layers.keys() == {span.name for span in trace.spans if span.kind == "engine"}
+    for engine, runs in layers.items():
+        assert runs == [(LayerRun(f"{engine} conv", "Convolution", 0.0, 0.0015),)] * 2
+    composer.close()
 
 
 def test_an_applications_context_is_used_and_left_to_it(machine: Machine, played: Played) -> None:
