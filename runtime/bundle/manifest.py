@@ -210,7 +210,11 @@ class Calibration(_Strict, frozen=True):
 
 
 class Manifest(_Strict, frozen=True):
-    """What `manifest.json` says, but for its digest."""
+    """What `manifest.json` says, but for its digest.
+
+    `scores` is the file that turns cosines of its embeddings into false-match rates, as
+    `runtime.gallery.scores` reads it.
+    """
 
     format: Literal["denet-bundle"]
     schema: Literal[2]
@@ -226,6 +230,9 @@ class Manifest(_Strict, frozen=True):
     canary: Canary
     calibration: Calibration | None = None
     mixed: dict[Platform, Mixed] = {}
+    # Left out where there is none: such a manifest is the same, to the byte, as before there were
+    # any, and whoever does not know of scores reads it.
+    scores: File | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def graph(self) -> Graph:
@@ -276,6 +283,8 @@ class Manifest(_Strict, frozen=True):
         yield self.canary.file
         if self.calibration is not None:
             yield self.calibration.table
+        if isinstance(self.scores, File):
+            yield self.scores
 
 
 def parse_manifest(path: Path | str, content: bytes) -> Manifest:

@@ -15,9 +15,11 @@ import numpy as np
 from denet.errors import DenetError
 from denet.graph import Graph, State
 from runtime.bundle.bundle import Bundle
-from runtime.gallery import Gallery, GalleryError, Space
+from runtime.gallery import Gallery, GalleryError, Scores, Space
+from runtime.gallery.scores import carried_scores
 from runtime.node.errors import NodeError
 from runtime.node.matching import Matcher
+from runtime.node.scoring import choose_scores
 from runtime.node.settings import NodeSettings
 from runtime.node.tracks.likeness import Likeness, open_likeness
 from runtime.runtime import Runtime
@@ -42,6 +44,8 @@ class Serving:
         away: of an own bundle: why it embeds in the place of a server; "" where it does not.
         likeness: compares tracks; None if they are not compared.
         uncompared: why they are not although people are followed; "" otherwise.
+        carried: scores of the bundle; those of the own one where a server embeds, whose bundle's
+            files are not here.
     """
 
     runtime: Embeds
@@ -53,6 +57,7 @@ class Serving:
     away: str = ""
     likeness: Likeness | None = None
     uncompared: str = ""
+    carried: Scores | None = None
 
     @property
     def graph(self) -> Graph:
@@ -170,7 +175,7 @@ def connect_serving(
                 f"model.server: {name} serves {space.describe()}, which cannot be compared with "
                 f"those of model.bundle, {own.space.describe()}: give both the same model"
             )
-        found = _serving(settings, gallery, runtime)
+        found = _serving(settings, gallery, runtime, None if own is None else own.carried)
     except BaseException:
         runtime.close()
         raise
@@ -210,7 +215,7 @@ def load_bundle(settings: NodeSettings, path: str, gallery: Gallery | None) -> S
     )
     try:
         _warm(runtime)
-        return _serving(settings, gallery, runtime)
+        return _serving(settings, gallery, runtime, carried_scores(bundle))
     except BaseException:
         runtime.close()
         raise
@@ -229,12 +234,22 @@ def first_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
     return serving
 
 
-def _serving(settings: NodeSettings, gallery: Gallery | None, runtime: Embeds) -> Serving:
+def _serving(
+    settings: NodeSettings, gallery: Gallery | None, runtime: Embeds, carried: Scores | None
+) -> Serving:
     digest = hashlib.sha256(runtime.bundle.content).hexdigest()
     space = Space.of(runtime.bundle.manifest)
-    matcher, unmatched = _matcher(settings, gallery, space)
-    likeness, uncompared = _likeness(settings, space)
-    return Serving(runtime, digest, matcher, unmatched, likeness=likeness, uncompared=uncompared)
+    matcher, unmatched = _matcher(settings, gallery, space, carried)
+    likeness, uncompared = _likeness(settings, space, carried)
+    return Serving(
+        runtime,
+        digest,
+        matcher,
+        unmatched,
+        likeness=likeness,
+        uncompared=uncompared,
+        carried=carried,
+    )
 
 
 def _check_sources(settings: NodeSettings, name: str, graph: Graph) -> None:
@@ -260,20 +275,24 @@ def _warm(runtime: Runtime) -> None:
 
 
 def _matcher(
-    settings: NodeSettings, gallery: Gallery | None, space: Space
+    settings: NodeSettings, gallery: Gallery | None, space: Space, carried: Scores | None
 ) -> tuple[Matcher | None, str]:
     if gallery is None or settings.gallery is None:
         return None, ""
     try:
-        return Matcher(gallery, settings.gallery, space), ""
+        return Matcher(gallery, settings.gallery, space, carried), ""
     except GalleryError as error:
         return None, str(error)
 
 
-def _likeness(settings: NodeSettings, space: Space) -> tuple[Likeness | None, str]:
-    if settings.tracks is None:
+def _likeness(
+    settings: NodeSettings, space: Space, carried: Scores | None
+) -> tuple[Likeness | None, str]:
+    tracks = settings.tracks
+    if tracks is None:
         return None, ""
     try:
-        return open_likeness(settings.tracks, settings.scores_of_tracks, space), ""
+        chosen = choose_scores(settings.scores_of_tracks, tracks.threshold, space, carried)
+        return open_likeness(tracks, chosen), ""
     except GalleryError as error:
         return None, f"tracks: {error}"
