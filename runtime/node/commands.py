@@ -80,12 +80,23 @@ def run(
 
 @node.command("check")
 @reported()
-def check(config: SettingsArg) -> None:
-    """Try everything that a configuration names: cameras, bundle, gallery, files, broker, ports."""
+def check(
+    config: SettingsArg,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds of real frames, at most.")
+    ] = 5.0,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Nobody needs to be in view of the cameras.")
+    ] = False,
+) -> None:
+    """Try everything that a configuration names: cameras, bundle, gallery, files, broker, ports;
+    then all of it together, on some seconds of real frames."""
     from runtime.node import read_settings
     from runtime.node.check import check_node
 
-    problems = check_node(read_settings(config), lambda part: say(f"ok: {part}"))
+    problems = check_node(
+        read_settings(config), lambda part: say(f"ok: {part}"), seconds=seconds, empty=empty
+    )
     for problem in problems:
         say_error(problem)
     if problems:
