@@ -179,6 +179,11 @@ class Node(Closing):
             self._opened = opened.pop_all()
 
     @property
+    def status_url(self) -> str:
+        """Where the status page is; "" where there is none."""
+        return "" if self._page is None else self._page.url
+
+    @property
     def stages(self) -> list[Stage]:
         """All threads of the node."""
         threads = [*self._stages, self._swaps, *(feed.stage for feed in self._feeds)]
