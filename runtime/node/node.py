@@ -262,6 +262,7 @@ class Node(Closing):
             refused=self._swapper.refused,
             stages=self._watchdog.found,
             tracks=None if self._tracks is None else self._tracks.snapshot(),
+            shed={(a.name, b.name): n for (a, b), n in embedder.shed.items()},
         )
 
     def close(self) -> NodeSnapshot:

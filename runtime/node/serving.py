@@ -13,14 +13,17 @@ from typing import Union
 import numpy as np
 
 from denet.errors import DenetError
-from denet.graph import Graph, State
+from denet.graph import Graph, State, StateError
 from runtime.bundle.bundle import Bundle
 from runtime.gallery import Gallery, GalleryError, Scores, Space
 from runtime.gallery.scores import carried_scores
 from runtime.node.errors import NodeError
 from runtime.node.matching import Matcher
 from runtime.node.scoring import choose_scores
-from runtime.node.settings import NodeSettings
+from runtime.node.settings import BatchSettings, NodeSettings
+from runtime.node.shedding.costs import measure_costs
+from runtime.node.shedding.table import ShedTable, shed_table
+from runtime.node.shedding.worth import worth_of_states
 from runtime.node.tracks.likeness import Likeness, open_likeness
 from runtime.runtime import Runtime
 from runtime.serve.contract import AwayError, ChangedError, ServeError
@@ -46,6 +49,7 @@ class Serving:
         uncompared: why they are not although people are followed; "" otherwise.
         carried: scores of the bundle; those of the own one where a server embeds, whose bundle's
             files are not here.
+        table: what may run in the place of each state; None where crops are dropped instead.
     """
 
     runtime: Embeds
@@ -58,6 +62,7 @@ class Serving:
     likeness: Likeness | None = None
     uncompared: str = ""
     carried: Scores | None = None
+    table: ShedTable | None = None
 
     @property
     def graph(self) -> Graph:
@@ -241,6 +246,9 @@ def _serving(
     space = Space.of(runtime.bundle.manifest)
     matcher, unmatched = _matcher(settings, gallery, space, carried)
     likeness, uncompared = _likeness(settings, space, carried)
+    table = None
+    if settings.batches.overload == "shed":
+        table = _table(settings.batches, runtime, carried)
     return Serving(
         runtime,
         digest,
@@ -249,7 +257,26 @@ def _serving(
         likeness=likeness,
         uncompared=uncompared,
         carried=carried,
+        table=table,
     )
+
+
+def _table(settings: BatchSettings, runtime: Embeds, carried: Scores | None) -> ShedTable:
+    """What may run in the place of each state.
+
+    Raises:
+        NodeError: nothing says what states are worth, or the floor is none of them.
+    """
+    graph, manifest = runtime.graph, runtime.bundle.manifest
+    worths, _ = worth_of_states(manifest, graph, carried)
+    floor = None
+    if settings.floor is not None:
+        try:
+            floor = graph.parse(settings.floor)
+        except StateError as error:
+            raise NodeError(f"batches.floor: {error}") from None
+    costs = measure_costs(runtime, manifest, min(settings.largest, runtime.max_batch))
+    return shed_table(graph, costs, worths, floor)
 
 
 def _check_sources(settings: NodeSettings, name: str, graph: Graph) -> None:

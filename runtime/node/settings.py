@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -63,11 +63,25 @@ class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         deadline: seconds after the capture at which an embedding should be there. A crop waits for
             others only as long as that allows.
         waiting: crops that wait at most; the oldest goes first.
+        overload: what happens where more come than there is time for: crops are dropped, or healthy
+            modalities are shed so that a cheaper state runs.
+        floor: with "shed": the name of a state; nothing that is worth less runs for another.
     """
 
     largest: Count = 8
     deadline: Seconds = 0.1
     waiting: Count = 32
+    overload: Literal["drop", "shed"] = "drop"
+    floor: str | None = None
+
+    def __post_init__(self) -> None:
+        """See that they go together.
+
+        Raises:
+            ValueError: they do not.
+        """
+        if self.floor is not None and self.overload != "shed":
+            raise ValueError('a floor is of overload = "shed"')
 
 
 class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
