@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from denet.graph import State
-from runtime.node.shedding.table import StateChoice, ShedTable
+from runtime.node.shedding.table import ShedTable, StateChoice
 
 WINDOW = 0.5
 """Seconds over which crops are counted."""
