@@ -286,28 +286,44 @@ def calibrate_scores(
         Path,
         typer.Argument(metavar="DATA", help="A data set, whose test split is used."),
     ],
-    to: Annotated[Path, typer.Option("--out", help="The file of scores to write (.json).")],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="A file of scores to write (.json), and leave the bundle as it is."
+        ),
+    ] = None,
     *,
     ranges: RangesOpt = None,
     running: RuntimeOptions,
     batch: BatchOpt = 16,
     as_json: JsonOpt = False,
 ) -> None:
-    """Measure how alike strangers look in each pair of missing states, for search --scores."""
-    from calibration.scores import check_scores_file, measure_scores
+    """Measure how alike strangers look in each pair of missing states, and put it into the bundle:
+    from then on matches are told by false-match rate."""
+    from calibration.scores import check_scores_file, measure_scores, put_scores, write_scores
+    from calibration.write import check_writable
     from runtime.bundle.bundle import Bundle
+    from runtime.bundle.signature import has_signature
     from runtime.gallery.describe import scores_facts, scores_table
     from runtime.loading import loaded, read_ranges
 
-    check_scores_file(to)
     whole = Bundle.open(bundle)
+    if to is not None:
+        check_scores_file(to)
+    else:
+        check_writable(whole)
+    was_signed = has_signature(bundle)
     known = read_ranges(ranges, whole.graph)
     with loaded(whole, running, batch, ranges=known) as runtime, progress("measuring") as notify:
-        scores = measure_scores(
-            runtime, data, to, lambda done, total: notify("measuring", done, total)
-        )
+        scores = measure_scores(runtime, data, lambda done, total: notify("measuring", done, total))
+    if to is not None:
+        write_scores(scores, to)
+    else:
+        put_scores(whole, scores)
     if as_json:
-        print_json({"out": str(to), **scores_facts(scores)})
+        print_json({"out": str(to or bundle), **scores_facts(scores)})
         return
     print_whole(scores_table(scores))
-    say(f"{to}: tells false-match rates down to {scores.least_rate:.2g}")
+    say(f"{to or bundle}: tells false-match rates down to {scores.least_rate:.2g}")
+    if to is None:
+        say_unsigned(bundle, was_signed=was_signed)

@@ -198,7 +198,10 @@ def _write(
             replaced_folder(bundle.root, partial(check_in_place, bundle.root)) as root,
         ):
             made_anew = {manifest.canary.file, head.affine}
+            # Scores are of embeddings that were not projected.
             for file in set(manifest.files()) - made_anew:
+                if file == manifest.scores:
+                    continue
                 link(bundle.root, root, file)
             link_folder(bundle.root / BUILT, root / BUILT)
             canary = store(root, manifest.canary.file.path, npz(_projected_canary(bundle, choice)))
@@ -207,6 +210,7 @@ def _write(
                 msgspec.structs.replace(
                     manifest,
                     judged=msgspec.UNSET,  # it was of other embeddings
+                    scores=msgspec.UNSET,
                     canary=msgspec.structs.replace(manifest.canary, file=canary),
                     head=msgspec.structs.replace(
                         head,

@@ -8,21 +8,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.embed import embed_states
 from calibration.errors import CalibrationError
+from calibration.write import AS_IT_WAS, check_in_place
 from denet.data.records import Record, open_data
 from denet.evaluate import Split
+from denet.files import replaced_folder
 from denet.graph import Graph, State
 from denet.marks import OutputKind, document
-from denet.outputs import check_output, write_output
+from denet.outputs import check_output, write_output, writing
 from denet.testset import all_samples, open_split
-from runtime.gallery.scores import LEAST_ERRORS, Pair, Scores, ScoreTable, rates_for, scores_text
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import BUILT
+from runtime.bundle.writing import link, link_folder, store, store_manifest
+from runtime.gallery.scores import (
+    LEAST_ERRORS,
+    Pair,
+    Scores,
+    ScoreTable,
+    carried_scores,
+    rates_for,
+    scores_text,
+)
 from runtime.gallery.space import Space
 from runtime.runtime import Runtime
 
@@ -30,23 +45,24 @@ SCORES = OutputKind(
     ".json", "scores are", "a file of scores", document("denet-scores"), private=True
 )
 
+PATH = "scores.json"
+"""Of the scores that a bundle carries."""
+
 
 def measure_scores(
-    runtime: Runtime, data: Path, out: Path, notify: Callable[[int, int], None] = lambda *_: None
+    runtime: Runtime, data: Path, notify: Callable[[int, int], None] = lambda *_: None
 ) -> Scores:
-    """Measure scores on the test split of `data`, and write them to `out`.
+    """Measure scores on the test split of `data`.
 
     Args:
         runtime: a loaded bundle, in the precision that will run.
         data: a data set.
-        out: the file to write, as JSON.
         notify: told how many samples are done, and of how many.
 
     Raises:
-        CalibrationError: there are too few people, or `out` cannot be written.
+        CalibrationError: there are too few people.
         DataError: the data cannot be used.
     """
-    check_scores_file(out)
     split = open_split(open_data(data))
     records = all_samples(split)
     states = _common_states(runtime.graph, records, data)
@@ -71,8 +87,7 @@ def measure_scores(
         rates=tuple(rates_for(len(split.query) * len(split.gallery)).tolist()),
         pairs=measure_pairs(split, queries, gallery),
     )
-    write_output(out, scores_text(table), SCORES, CalibrationError)
-    return Scores(table, str(out))
+    return Scores(table, "scores")
 
 
 def check_scores_file(out: Path) -> None:
@@ -82,6 +97,37 @@ def check_scores_file(out: Path) -> None:
         CalibrationError: they cannot.
     """
     check_output(out, SCORES, CalibrationError, replace=True)
+
+
+def write_scores(scores: Scores, out: Path) -> None:
+    """Write scores to a file, as JSON.
+
+    Raises:
+        CalibrationError: it cannot be written.
+    """
+    write_output(out, scores_text(scores.table), SCORES, CalibrationError)
+
+
+def put_scores(bundle: Bundle, scores: Scores) -> Bundle:
+    """Replace `bundle` by one that carries `scores`, too, in the place of those that it has.
+
+    Raises:
+        CalibrationError: it cannot be written; the bundle is as it was.
+    """
+    old = bundle.manifest.scores
+    with (
+        writing(bundle.root, CalibrationError, AS_IT_WAS),
+        replaced_folder(bundle.root, partial(check_in_place, bundle.root)) as root,
+    ):
+        for file in set(bundle.manifest.files()):
+            if file != old:
+                link(bundle.root, root, file)
+        link_folder(bundle.root / BUILT, root / BUILT)
+        file = store(root, PATH, scores_text(scores.table))
+        store_manifest(root, msgspec.structs.replace(bundle.manifest, scores=file))
+        carried_scores(Bundle.open(root))  # refuses those of another model
+        Bundle.open(root).verify()
+    return Bundle.open(bundle.root)
 
 
 def measure_pairs(

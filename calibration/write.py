@@ -83,8 +83,9 @@ def write(
         kept = {name: {"fp32": e.files["fp32"]} for name, e in manifest.engines.items()}
         for file in (*(f["fp32"] for f in kept.values()), manifest.canary.file):
             link(bundle.root, root, file)
-        if manifest.head.affine is not None:
-            link(bundle.root, root, manifest.head.affine)
+        for other in (manifest.head.affine, manifest.scores):
+            if isinstance(other, File):
+                link(bundle.root, root, other)
         # Engines that were built of what stays the same are still good.
         link_folder(bundle.root / BUILT, root / BUILT)
         engines: dict[str, Engine] = {}

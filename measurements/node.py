@@ -256,7 +256,7 @@ def kills(bundle: Path, count: int) -> None:
         images = recording(folder / "images")
         with Broker(folder) as broker, closing(Receiver(broker.port)) as receiver:
             mqtt = f'url = "mqtt://127.0.0.1:{broker.port}"\noutbox = "{folder}/outbox.db"\n'
-            more = f'[gallery]\nurl = "{gallery}"\n[events.mqtt]\n{mqtt}'
+            more = f'[gallery]\nurl = "{gallery}"\nthreshold = 0.6\n[events.mqtt]\n{mqtt}'
             path = config(folder, bundle, images, 10.0, more)
             told: list[str] = []
             for run in range(count):

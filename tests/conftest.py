@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from calibration import CalibrationRequest, Outcome, calibrate
 from calibration.observe import QUANTIZED_BINS
+from calibration.scores import measure_scores, put_scores
 from denet.checkpoint import load_checkpoint, save_checkpoint
 from denet.config import ModelConfig
 from denet.data.synthetic import SyntheticConfig, write_synthetic
@@ -155,6 +156,18 @@ def calibrated_once(
     folder = made_once(factory, name, make)
     found: Outcome = pickle.loads((folder / "outcome.pickle").read_bytes())
     return found
+
+
+@pytest.fixture(scope="session")
+def scored_path(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle with scores that were measured on `data`."""
+
+    def make(folder: Path) -> None:
+        whole = Bundle.open(copied(bundle_path, folder))
+        with Runtime.load(whole, "ort-cpu") as runtime:
+            put_scores(whole, measure_scores(runtime, data))
+
+    return made_once(tmp_path_factory, "scored", make) / "model.denet"
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ PACKAGES = ("calibration", "denet", "export", "runtime")
 
 SHARED = (
     "denet.console",
+    "denet.data.synthetic",
     "denet.errors",
     "denet.exchange",
     "denet.files",

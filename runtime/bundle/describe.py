@@ -12,7 +12,7 @@ from rich.text import Text
 from denet.graph import KIND_NAMES, KINDS, Graph, State, image_value, kind_of
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import FORMS, Form
-from runtime.bundle.manifest import Engine
+from runtime.bundle.manifest import Engine, File
 
 
 def bundle_facts(bundle: Bundle, states: Iterable[State]) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def bundle_facts(bundle: Bundle, states: Iterable[State]) -> dict[str, Any]:
         "dim": manifest.head.dim,
         "precisions": list(manifest.variants),
         "default_precision": manifest.default_precision,
+        "scores": isinstance(manifest.scores, File),
         "engines": {
             name: {
                 "flops": manifest.engines[name].flops,
@@ -55,7 +56,8 @@ def describe_bundle(bundle: Bundle, states: Iterable[State]) -> Group:
     height, width = manifest.preprocessing.height, manifest.preprocessing.width
     head = Text(
         f"{bundle.root}: {manifest.model.get('backbone')}, {height}x{width}, embeddings of "
-        f"{manifest.head.dim}, {', '.join(manifest.variants)}\n"
+        f"{manifest.head.dim}, {', '.join(manifest.variants)}"
+        f"{', with scores for matches' if isinstance(manifest.scores, File) else ''}\n"
     )
     compositions = [Text("\n").append_text(composition(bundle.graph, state)) for state in states]
     return Group(head, _engine_table(bundle), Text(), _state_table(bundle, states), *compositions)

@@ -218,6 +218,9 @@ class Manifest(_Strict, frozen=True):
 
     `judged` is what the calibration found of each variant; it is left out where there is none, so
     that earlier versions read such a bundle.
+
+    `scores` is the file that turns cosines of its embeddings into false-match rates, as
+    `runtime.gallery.scores` reads it.
     """
 
     format: Literal["denet-bundle"]
@@ -235,6 +238,9 @@ class Manifest(_Strict, frozen=True):
     calibration: Calibration | None = None
     mixed: dict[Platform, Mixed] = {}
     judged: dict[str, Evidence] | msgspec.UnsetType = msgspec.UNSET
+    # Left out where there is none: such a manifest is the same, to the byte, as before there were
+    # any, and whoever does not know of scores reads it.
+    scores: File | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def graph(self) -> Graph:
@@ -299,6 +305,8 @@ class Manifest(_Strict, frozen=True):
         yield self.canary.file
         if self.calibration is not None:
             yield self.calibration.table
+        if isinstance(self.scores, File):
+            yield self.scores
 
 
 def parse_manifest(path: Path | str, content: bytes) -> Manifest:

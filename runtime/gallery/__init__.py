@@ -18,7 +18,7 @@ from denet.lazy import lazy
 if TYPE_CHECKING:
     from runtime.gallery.base import Enrolment, Entry, Gallery, Match
     from runtime.gallery.opening import open_gallery
-    from runtime.gallery.scores import Scores, read_scores
+    from runtime.gallery.scores import Scores, carried_scores, read_scores
     from runtime.gallery.space import GalleryError, Space
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Match",
     "Scores",
     "Space",
+    "carried_scores",
     "open_gallery",
     "read_scores",
 ]
@@ -43,6 +44,7 @@ __getattr__ = lazy(
         "Match": "runtime.gallery.base",
         "Scores": "runtime.gallery.scores",
         "Space": "runtime.gallery.space",
+        "carried_scores": "runtime.gallery.scores",
         "open_gallery": "runtime.gallery.opening",
         "read_scores": "runtime.gallery.scores",
     },

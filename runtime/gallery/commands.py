@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import print_json, print_whole, progress, reported, say
+from denet.console import print_json, print_whole, progress, reported, say, say_aside
 from denet.options import (
     BatchOpt,
     ImageOptions,
@@ -22,7 +22,9 @@ from denet.options import (
 from denet.progress import counted
 
 if TYPE_CHECKING:
+    from runtime.gallery.scores import Scores
     from runtime.gallery.sightings import Sightings
+    from runtime.gallery.space import Space
 
 gallery = typer.Typer(
     help="Enrol people from images, and search for whom other images show.",
@@ -38,6 +40,19 @@ GalleryArg = Annotated[
         "postgresql://USER@HOST/DATABASE.",
     ),
 ]
+
+ScoresOpt = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="JSON",
+        help="Compare by false-match rate: what [b]denet gallery calibrate --out[/b] wrote. "
+        "Default: what the bundle carries.",
+    ),
+]
+
+UNKNOWN = (
+    "how alike strangers are is not known: have the bundle carry it (`denet gallery calibrate`)"
+)
 
 
 @dataclass(frozen=True)
@@ -79,26 +94,34 @@ def enrol(
             "[b]int8[/b]."
         ),
     ] = None,
+    scores: ScoresOpt = None,
     ranges: RangesOpt = None,
     running: RuntimeOptions,
     batch: BatchOpt = 16,
     as_json: JsonOpt = False,
 ) -> None:
-    """Remember people: add their embeddings to a gallery, which is made if need be."""
+    """Remember people: add their embeddings to a gallery, which is made if need be. Warns where
+    they are nearer to each other than strangers are."""
+    from runtime.gallery.confusable import find_confusable
     from runtime.gallery.opening import check_setting, open_gallery
 
     check_setting(setting, storage)
     seen = sightings(samples, single, running, batch, ranges)
+    table = known_scores(scores, samples.through, seen.space)
     enrolments = seen.enrolments(identity)
     with open_gallery(setting, create=True, storage=storage) as opened:
         ids = opened.enrol(seen.space, enrolments)
+        near = None if table is None else find_confusable(opened, seen.space, enrolments, table)
     if as_json:
         facts = [{"entry": i, "identity": e.identity} for i, e in zip(ids, enrolments, strict=True)]
-        print_json({"gallery": setting, "enrolled": facts})
+        pairs = None if near is None else [asdict(pair) for pair in near.pairs]
+        print_json({"gallery": setting, "enrolled": facts, "near": pairs})
         return
     names = list(dict.fromkeys(enrolment.identity for enrolment in enrolments))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     say(f"{setting}: enrolled {', '.join(names[:3])}{more}, new entries: {len(ids)}")
+    for line in [UNKNOWN] if near is None else near.lines():
+        say_aside(line)
 
 
 @gallery.command("search")
@@ -111,20 +134,14 @@ def search(
     single: ImageOptions,
     top: Annotated[int, typer.Option(min=1, help="Identities shown for each, at most.")] = 5,
     threshold: Annotated[
-        float | None, typer.Option(help="The least cosine of a match; without --scores.")
+        float | None, typer.Option(help="The least cosine of a match; in the place of scores.")
     ] = None,
-    scores: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="JSON",
-            help="Compare by false-match rate: what [b]denet gallery calibrate[/b] wrote.",
-        ),
-    ] = None,
+    scores: ScoresOpt = None,
     fmr: Annotated[
         float | None,
         typer.Option(
             help="The greatest false-match rate of a match, as 0.001: what share of strangers may "
-            "pass, of each comparison; needs --scores."
+            "pass, of each comparison; needs scores."
         ),
     ] = None,
     ranges: RangesOpt = None,
@@ -135,12 +152,15 @@ def search(
     """Find out whom images show: the best identities of a gallery for each of them."""
     from runtime.gallery.describe import match_facts, match_table
     from runtime.gallery.opening import open_gallery
-    from runtime.gallery.scores import check_limits, least_score, read_scores
+    from runtime.gallery.scores import check_limits, least_score
 
-    check_limits(threshold, fmr, scored=scores is not None)
+    carried = threshold is None and carries_scores(samples.through)
+    check_limits(threshold, fmr, scored=scores is not None or carried)
     with open_gallery(setting) as opened:
         seen = sightings(samples, single, running, batch, ranges)
-        table = None if scores is None else read_scores(scores, seen.space)
+        table = None
+        if threshold is None:
+            table = known_scores(scores, samples.through, seen.space)
         least = least_score(table, threshold, fmr)
         found = opened.search(seen.space, seen.embeddings, seen.states, top=top, scores=table)
     kept = [[match for match in matches if match.score >= least] for matches in found]
@@ -148,6 +168,8 @@ def search(
         print_json({"gallery": setting, "queries": match_facts(seen, kept, table)})
         return
     print_whole(match_table(seen, kept, table))
+    if table is None and threshold is None:
+        say_aside("the most alike are shown, which is no match: " + UNKNOWN)
 
 
 @gallery.command("list")
@@ -323,6 +345,24 @@ def index(
         f"least {100 * recall.least:.0f} % in {recall.queries} searches) in "
         f"{1e3 * recall.approximate:.1f} ms; an exact one takes {1e3 * recall.exact:.1f} ms"
     )
+
+
+def carries_scores(bundle: Path | None) -> bool:
+    """Whether there is a bundle, and it carries scores."""
+    from runtime.bundle.bundle import Bundle
+    from runtime.bundle.manifest import File
+
+    return bundle is not None and isinstance(Bundle.open(bundle).manifest.scores, File)
+
+
+def known_scores(file: Path | None, bundle: Path | None, space: Space) -> Scores | None:
+    """The scores of a file that is named, or those that the bundle carries; None without any."""
+    from runtime.bundle.bundle import Bundle
+    from runtime.gallery.scores import carried_scores, read_scores
+
+    if file is not None:
+        return read_scores(file, space)
+    return None if bundle is None else carried_scores(Bundle.open(bundle))
 
 
 def sightings(

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from denet.graph import State, StateError
 from denet.reading import read_file, reading
+from runtime.bundle.bundle import Bundle
+from runtime.bundle.manifest import File
 from runtime.gallery.space import GalleryError, Space
 from runtime.states import read_state
 
@@ -201,8 +203,8 @@ def check_limits(threshold: float | None, rate: float | None, *, scored: bool) -
         )
     if rate is not None and not scored:
         raise GalleryError(
-            "--fmr needs --scores: a file that `denet gallery calibrate` makes; without it there "
-            "is --threshold, of cosines"
+            "--fmr needs --scores, a file that `denet gallery calibrate` makes, or a --bundle that "
+            "carries its own; without there is --threshold, of cosines"
         )
 
 
@@ -227,7 +229,23 @@ def read_scores(path: Path, space: Space) -> Scores:
     Raises:
         GalleryError: it cannot be read, is damaged, or is of another space.
     """
-    content = read_file(path, GalleryError)
+    return _decoded(path, read_file(path, GalleryError), space)
+
+
+def carried_scores(bundle: Bundle) -> Scores | None:
+    """The scores that a bundle carries, of its own embeddings; None if it carries none.
+
+    Raises:
+        BundleError: their file is damaged.
+        GalleryError: they are of another space: somebody put a file there that is not the bundle's.
+    """
+    file = bundle.manifest.scores
+    if not isinstance(file, File):
+        return None
+    return _decoded(bundle.root / file.path, bundle.read(file), Space.of(bundle.manifest))
+
+
+def _decoded(path: Path, content: bytes, space: Space) -> Scores:
     with reading(path, GalleryError, "not a file of scores of `denet gallery calibrate`"):
         table = msgspec.json.decode(content, type=ScoreTable)
     if table.schema > 1 and table != sealed(table):

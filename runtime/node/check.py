@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,19 +19,29 @@ from denet.errors import DenetError
 from denet.graph import Modality
 from denet.pixels import range_misfit
 from runtime.gallery import Gallery, open_gallery
-from runtime.node.boxes.finder import Surroundings, describe, open_finder
+from runtime.node.boxes.finder import Finder, Surroundings, describe, open_finder
 from runtime.node.boxes.homography import Views, read_views
+from runtime.node.diagnosis import STEPS, problems_of, remarks_of
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings, open_sinks
 from runtime.node.events.event_file import check_event_file
 from runtime.node.metrics import Metrics
 from runtime.node.notify import Notify
-from runtime.node.serving import Embeds, first_serving
+from runtime.node.serving import Embeds, Serving, first_serving
 from runtime.node.settings import NodeSettings
 from runtime.node.snapshot import NodeSnapshot
-from runtime.node.sources import Frame, SourceError, SourceSettings, open_source
+from runtime.node.sources import (
+    Frame,
+    SourceError,
+    SourceSettings,
+    open_source,
+    open_sources,
+)
+from runtime.node.sources.pace import Start
 from runtime.node.status import StatusPage
+from runtime.node.thresholds import limits
 from runtime.node.tracks.followable import check_followable
+from runtime.node.trial import Parts, Trial, try_whole
 from runtime.node.writable import check_outbox, check_writable
 
 T = TypeVar("T")
@@ -40,17 +51,34 @@ DAMAGED = {False: 3, True: 250}
 joined in the middle, and has a key frame every 10 s."""
 
 
-def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
+AHEAD = 1e6
+"""Seconds from now to the beginning of recordings that are tried."""
+
+SECONDS = 5.0
+"""Of real frames."""
+
+
+def check_node(
+    settings: NodeSettings, notify: Notify, *, seconds: float = SECONDS, empty: bool = False
+) -> list[str]:
     """All that is wrong, one line each.
 
     Cameras are connected to, the bundle is loaded and its golden inputs are run, and it is tried
-    whether files can be written. Nothing that is named is changed, made or removed, be it another
-    program's or the node's own.
+    whether files can be written. If all of that is well, some seconds of real frames go through
+    health, boxes, views and engines. Nothing that is named is changed, made or removed, be it
+    another program's or the node's own.
 
     Args:
         settings: the configuration.
         notify: told of each part that is well, and of what is worth to be known.
+        seconds: of real frames, at most.
+        empty: it is no problem that nobody is in them.
     """
+    with _no_bytecode():
+        return _problems(settings, notify, seconds, empty=empty)
+
+
+def _problems(settings: NodeSettings, notify: Notify, seconds: float, *, empty: bool) -> list[str]:
     problems: list[str] = []
 
     def tried(part: str, attempt: Callable[[], T]) -> T | None:
@@ -96,6 +124,11 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
                 problems.append(f"model.server: {serving.away}")
             for m, frame in first.items():
                 _check_range(m, frame, settings, serving.runtime, problems, notify)
+        if serving is not None and finder is not None and not problems:
+            trial = _try_whole(settings, serving, finder, views, seconds)
+            problems += (wrong := problems_of(trial, settings, empty=empty))
+            for line in [*remarks_of(trial), *([] if wrong else [trial.line()])]:
+                notify(f"trial: {line}")
         tried("events", lambda: _try_events(settings, notify))
         if settings.metrics is not None:
             metrics = settings.metrics
@@ -107,14 +140,44 @@ def check_node(settings: NodeSettings, notify: Notify) -> list[str]:
     return problems
 
 
+def _try_whole(
+    settings: NodeSettings, serving: Serving, finder: Finder, views: Views | None, seconds: float
+) -> Trial:
+    """Run all of it on real frames."""
+    given, graph = open_sources(settings.sources), serving.graph
+    if not any(source.live for source in given.values()):
+        # They begin so late that no machine is too slow for a frame; they are not waited for.
+        given = open_sources(settings.sources, Start(AHEAD))
+    parts = Parts(
+        {m: given[m] for m in graph.modalities if m in given},
+        settings.timing,
+        limits(settings, views, serving.runtime.bundle.manifest),
+        finder,
+        views,
+        serving.runtime,
+        settings.batches.largest,
+    )
+    return try_whole(parts, seconds)
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """A function of `boxes.call` leaves no compiled copy beside it."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
 def _first_frame(modality: Modality, wanted: SourceSettings) -> Frame:
     source = open_source(modality, wanted)
-    reason = "gives no frame"
+    reason = "gives no frame: see that it sends"
     with closing(source.frames(Flag())) as frames:
         for item in islice(frames, DAMAGED[source.live]):
             if isinstance(item, Frame):
                 return item
-            reason = item.reason
+            reason = f"{item.reason}: {STEPS['undecodable']}"
     raise SourceError(f"{source.name}: {reason}")
 
 

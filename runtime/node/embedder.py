@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.errors import DenetError
+from denet.graph import State
 from runtime.node.announcer import Announcer, Sighting
-from runtime.node.backlog import Backlog
+from runtime.node.backlog import OVERFLOW, Backlog
 from runtime.node.events import EventMatch, NoticeKind
 from runtime.node.latency import Latencies
 from runtime.node.matching import Matcher
 from runtime.node.notify import Notify
 from runtime.node.serving import Serving
 from runtime.node.settings import BatchSettings
+from runtime.node.shedding.shedder import Shedder
 from runtime.node.stage import POLL
 from runtime.node.stage_items import Crop
 from runtime.node.tracks.tracks import Tracks
@@ -82,6 +85,12 @@ class Embedder:
         self._lock = threading.Lock()
         self._expected = 0.0  # seconds of a batch
         self._troubles: dict[str, str] = {}
+        self._shedder = Shedder(self._tell_shedding)
+
+    @property
+    def shed(self) -> Mapping[tuple[State, State], int]:
+        """Crops that were embedded in another state than was healthy, by both."""
+        return self._shedder.counts.copy()
 
     def offer(self, serving: Serving, before: Serving | None = None) -> None:
         """Let another bundle take over, between two batches.
@@ -162,7 +171,29 @@ class Embedder:
                 self._become(serving.instead(error))
         return self.serving, self.serving.runtime.embed_batch(images)
 
+    def _tell_shedding(self, reason: str) -> None:
+        if reason:
+            self._announcer.notice("shedding", reason, self.serving.space)
+        else:
+            self._announcer.notice("shedding over", "there is time for all", self.serving.space)
+
+    def _cheaper(self, crops: Sequence[Crop]) -> Sequence[Crop]:
+        """The crops, without the modalities that there is no time for."""
+        table = self.serving.table
+        if table is None:
+            return crops
+        account = self._found.snapshot()
+        lost = sum(account.dropped.get(reason, 0) for reason in (OVERFLOW, NOT_EMBEDDED))
+        self._shedder.look(table, account.left + account.held + lost, time.monotonic())
+        found = []
+        for crop in crops:
+            chosen = self._shedder.choose(table, self.serving.graph.state(crop.images))
+            images = {m: crop.images[m] for m in chosen.available}
+            found.append(crop if len(images) == len(crop.images) else replace(crop, images=images))
+        return found
+
     def _embed(self, crops: Sequence[Crop]) -> bool:
+        crops = self._cheaper(crops)
         began = time.monotonic()
         try:
             serving, embeddings = self._embedded([crop.images for crop in crops])
@@ -201,6 +232,9 @@ class Embedder:
         self.batches += 1
         took = time.monotonic() - began
         self._expected += RECENT * (took - self._expected) if self._expected else took
+        # A small batch takes longer for each crop, and there is time for that.
+        if serving.table is not None and 2 * len(crops) >= self._settings.largest:
+            self._shedder.took(serving.table, states, took)
         return True
 
     def _pool(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import State
-from runtime.gallery import Gallery, Match, Scores, Space, read_scores
-from runtime.gallery.scores import least_score
+from runtime.gallery import Gallery, Match, Scores, Space
 from runtime.node.events import EventMatch
+from runtime.node.scoring import choose_scores, least_match
 from runtime.node.settings import GallerySettings
 from runtime.node.tracks.pooling import Pooled
 
@@ -30,19 +29,25 @@ class Matcher:
         gallery: whom the node knows.
         settings: how good a match must be.
         space: of the embeddings.
+        carried: the scores of the bundle; None if it has none.
 
     Raises:
         GalleryError: the embeddings cannot be compared with what the gallery holds or what the
-            scores were made of, or the scores cannot tell such a rate.
+            scores were made of, the scores cannot tell such a rate, or nothing says how good a
+            match must be.
     """
 
-    def __init__(self, gallery: Gallery, settings: GallerySettings, space: Space) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        settings: GallerySettings,
+        space: Space,
+        carried: Scores | None = None,
+    ) -> None:
         self._gallery, self._space = gallery, space
-        self._scores: Scores | None = None
-        if settings.scores is not None:
-            self._scores = read_scores(Path(settings.scores), space)
-        self._least = least_score(self._scores, settings.threshold, settings.fmr)
+        self._scores = choose_scores(settings.scores, settings.threshold, space, carried)
         self(np.empty((0, space.dim), np.float32), [])
+        self._least = least_match(self._scores, settings.threshold, settings.fmr)
 
     @property
     def stale(self) -> str:

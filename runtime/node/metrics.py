@@ -121,6 +121,12 @@ class _Collector:
             ("denet_bundle_refusals", "Bundles that were refused.", snapshot.refused),
         ):
             yield CounterMetricFamily(name, text, value=value)
+        shed = CounterMetricFamily(
+            "denet_shed", "Crops in a cheaper state than was healthy.", labels=["healthy", "ran"]
+        )
+        for (whole, ran), count in snapshot.shed.items():
+            shed.add_metric([whole, ran], count)
+        yield shed
         if snapshot.tracks is not None:
             yield from _tracks(snapshot.tracks)
         yield GaugeMetricFamily("denet_stuck", "Whether a stage is stuck.", value=snapshot.stuck)

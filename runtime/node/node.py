@@ -181,6 +181,11 @@ class Node(Closing):
             self._opened = opened.pop_all()
 
     @property
+    def status_url(self) -> str:
+        """Where the status page is; "" where there is none."""
+        return "" if self._page is None else self._page.url
+
+    @property
     def stages(self) -> list[Stage]:
         """All threads of the node."""
         threads = [*self._stages, self._swaps, *(feed.stage for feed in self._feeds)]
@@ -259,6 +264,7 @@ class Node(Closing):
             refused=self._swapper.refused,
             stages=self._watchdog.found,
             tracks=None if self._tracks is None else self._tracks.snapshot(),
+            shed={(a.name, b.name): n for (a, b), n in embedder.shed.items()},
         )
 
     def close(self) -> NodeSnapshot:

@@ -13,12 +13,17 @@ from typing import Union
 import numpy as np
 
 from denet.errors import DenetError
-from denet.graph import Graph, State
+from denet.graph import Graph, State, StateError
 from runtime.bundle.bundle import Bundle
-from runtime.gallery import Gallery, GalleryError, Space
+from runtime.gallery import Gallery, GalleryError, Scores, Space
+from runtime.gallery.scores import carried_scores
 from runtime.node.errors import NodeError
 from runtime.node.matching import Matcher
-from runtime.node.settings import NodeSettings
+from runtime.node.scoring import choose_scores
+from runtime.node.settings import BatchSettings, NodeSettings
+from runtime.node.shedding.costs import measure_costs
+from runtime.node.shedding.table import ShedTable, shed_table
+from runtime.node.shedding.worth import worth_of_states
 from runtime.node.tracks.likeness import Likeness, open_likeness
 from runtime.runtime import Runtime
 from runtime.serve.contract import AwayError, ChangedError, ServeError
@@ -42,6 +47,9 @@ class Serving:
         away: of an own bundle: why it embeds in the place of a server; "" where it does not.
         likeness: compares tracks; None if they are not compared.
         uncompared: why they are not although people are followed; "" otherwise.
+        carried: scores of the bundle; those of the own one where a server embeds, whose bundle's
+            files are not here.
+        table: what may run in the place of each state; None where crops are dropped instead.
     """
 
     runtime: Embeds
@@ -53,6 +61,8 @@ class Serving:
     away: str = ""
     likeness: Likeness | None = None
     uncompared: str = ""
+    carried: Scores | None = None
+    table: ShedTable | None = None
 
     @property
     def graph(self) -> Graph:
@@ -170,7 +180,7 @@ def connect_serving(
                 f"model.server: {name} serves {space.describe()}, which cannot be compared with "
                 f"those of model.bundle, {own.space.describe()}: give both the same model"
             )
-        found = _serving(settings, gallery, runtime)
+        found = _serving(settings, gallery, runtime, None if own is None else own.carried)
     except BaseException:
         runtime.close()
         raise
@@ -210,7 +220,7 @@ def load_bundle(settings: NodeSettings, path: str, gallery: Gallery | None) -> S
     )
     try:
         _warm(runtime)
-        return _serving(settings, gallery, runtime)
+        return _serving(settings, gallery, runtime, carried_scores(bundle))
     except BaseException:
         runtime.close()
         raise
@@ -229,12 +239,44 @@ def first_serving(settings: NodeSettings, gallery: Gallery | None) -> Serving:
     return serving
 
 
-def _serving(settings: NodeSettings, gallery: Gallery | None, runtime: Embeds) -> Serving:
+def _serving(
+    settings: NodeSettings, gallery: Gallery | None, runtime: Embeds, carried: Scores | None
+) -> Serving:
     digest = hashlib.sha256(runtime.bundle.content).hexdigest()
     space = Space.of(runtime.bundle.manifest)
-    matcher, unmatched = _matcher(settings, gallery, space)
-    likeness, uncompared = _likeness(settings, space)
-    return Serving(runtime, digest, matcher, unmatched, likeness=likeness, uncompared=uncompared)
+    matcher, unmatched = _matcher(settings, gallery, space, carried)
+    likeness, uncompared = _likeness(settings, space, carried)
+    table = None
+    if settings.batches.overload == "shed":
+        table = _table(settings.batches, runtime, carried)
+    return Serving(
+        runtime,
+        digest,
+        matcher,
+        unmatched,
+        likeness=likeness,
+        uncompared=uncompared,
+        carried=carried,
+        table=table,
+    )
+
+
+def _table(settings: BatchSettings, runtime: Embeds, carried: Scores | None) -> ShedTable:
+    """What may run in the place of each state.
+
+    Raises:
+        NodeError: nothing says what states are worth, or the floor is none of them.
+    """
+    graph, manifest = runtime.graph, runtime.bundle.manifest
+    worths, _ = worth_of_states(manifest, graph, carried)
+    floor = None
+    if settings.floor is not None:
+        try:
+            floor = graph.parse(settings.floor)
+        except StateError as error:
+            raise NodeError(f"batches.floor: {error}") from None
+    costs = measure_costs(runtime, manifest, min(settings.largest, runtime.max_batch))
+    return shed_table(graph, costs, worths, floor)
 
 
 def _check_sources(settings: NodeSettings, name: str, graph: Graph) -> None:
@@ -260,20 +302,24 @@ def _warm(runtime: Runtime) -> None:
 
 
 def _matcher(
-    settings: NodeSettings, gallery: Gallery | None, space: Space
+    settings: NodeSettings, gallery: Gallery | None, space: Space, carried: Scores | None
 ) -> tuple[Matcher | None, str]:
     if gallery is None or settings.gallery is None:
         return None, ""
     try:
-        return Matcher(gallery, settings.gallery, space), ""
+        return Matcher(gallery, settings.gallery, space, carried), ""
     except GalleryError as error:
         return None, str(error)
 
 
-def _likeness(settings: NodeSettings, space: Space) -> tuple[Likeness | None, str]:
-    if settings.tracks is None:
+def _likeness(
+    settings: NodeSettings, space: Space, carried: Scores | None
+) -> tuple[Likeness | None, str]:
+    tracks = settings.tracks
+    if tracks is None:
         return None, ""
     try:
-        return open_likeness(settings.tracks, settings.scores_of_tracks, space), ""
+        chosen = choose_scores(settings.scores_of_tracks, tracks.threshold, space, carried)
+        return open_likeness(tracks, chosen), ""
     except GalleryError as error:
         return None, f"tracks: {error}"

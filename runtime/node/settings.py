@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -64,11 +64,25 @@ class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         deadline: seconds after the capture at which an embedding should be there. A crop waits for
             others only as long as that allows.
         waiting: crops that wait at most; the oldest goes first.
+        overload: what happens where more come than there is time for: crops are dropped, or healthy
+            modalities are shed so that a cheaper state runs.
+        floor: with "shed": the name of a state; nothing that is worth less runs for another.
     """
 
     largest: Count = 8
     deadline: Seconds = 0.1
     waiting: Count = 32
+    overload: Literal["drop", "shed"] = "drop"
+    floor: str | None = None
+
+    def __post_init__(self) -> None:
+        """See that they go together.
+
+        Raises:
+            ValueError: they do not.
+        """
+        if self.floor is not None and self.overload != "shed":
+            raise ValueError('a floor is of overload = "shed"')
 
 
 class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,9 +90,9 @@ class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     Attributes:
         url: of the gallery, as "file:gallery.db", or "postgresql://USER@HOST/DATABASE".
-        scores: file of `denet gallery calibrate`; without it matches are ordered by cosine.
-        fmr: the greatest false-match rate of a match; needs `scores`.
-        threshold: the least cosine of a match, without `scores`.
+        scores: file of `denet gallery calibrate`; None for the scores that the bundle carries.
+        fmr: the greatest false-match rate of a match, by these scores; None for the usual one.
+        threshold: the least cosine of a match, set on purpose: then there are no scores.
     """
 
     url: str
@@ -162,14 +176,15 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         if self.gallery is not None:
             _check_gallery(self.gallery)
         if self.tracks is not None:
-            _check_tracks(self.tracks, scored=self.scores_of_tracks is not None)
+            _check_tracks(self.tracks, named=self.scores_of_tracks is not None)
         for section, server in (("status", self.status), ("metrics", self.metrics)):
             if server is not None and not server.host.strip():
                 raise NodeError(f"{section}.host: is empty: write 127.0.0.1, or 0.0.0.0 for all")
 
     @property
     def scores_of_tracks(self) -> str | None:
-        """File of the scores by which tracks are compared: their own, or the gallery's."""
+        """File of the scores by which tracks are compared: their own, or the gallery's; None for
+        those that the bundle carries."""
         own = None if self.tracks is None else self.tracks.scores
         return own or (None if self.gallery is None else self.gallery.scores)
 
@@ -231,16 +246,16 @@ def _ordered(section: str, tables: Mapping[str, T]) -> dict[Modality, T]:
 
 
 def _check_gallery(gallery: GallerySettings) -> None:
-    if gallery.fmr is not None and gallery.scores is None:
-        raise NodeError("gallery.fmr: needs gallery.scores; without there is threshold, a cosine")
     if gallery.threshold is not None and gallery.scores is not None:
         raise NodeError("gallery.threshold: is of cosines, which scores replaces: give fmr")
+    if gallery.threshold is not None and gallery.fmr is not None:
+        raise NodeError("gallery.fmr: is of scores, and gallery.threshold of cosines: keep one")
+    if gallery.fmr is not None and not 0 < gallery.fmr <= 1:
+        raise NodeError(f"gallery.fmr: {gallery.fmr:g}: give a share between 0 and 1, as 0.001")
 
 
-def _check_tracks(tracks: TrackSettings, *, scored: bool) -> None:
-    if tracks.fmr is not None and not scored:
-        raise NodeError(
-            "tracks.fmr: needs tracks.scores or gallery.scores; without is threshold, a cosine"
-        )
-    if tracks.threshold is not None and scored:
+def _check_tracks(tracks: TrackSettings, *, named: bool) -> None:
+    if tracks.threshold is not None and named:
         raise NodeError("tracks.threshold: is of cosines, which scores replace: give fmr")
+    if tracks.threshold is not None and tracks.fmr is not None:
+        raise NodeError("tracks.fmr: is of scores, and tracks.threshold of cosines: keep one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from denet.graph import Modality
@@ -42,6 +42,8 @@ class NodeSnapshot:
         stages: the threads of the node, by their names.
         away: why an own bundle embeds in the place of a server; "" otherwise.
         tracks: who is followed; None where nobody is.
+        shed: crops that were embedded in a cheaper state than was healthy: the names of both, and
+            how many.
     """
 
     time: float
@@ -61,6 +63,7 @@ class NodeSnapshot:
     stages: Mapping[str, StageSnapshot]
     away: str = ""
     tracks: TracksSnapshot | None = None
+    shed: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def stuck(self) -> bool:
@@ -108,6 +111,9 @@ class NodeSnapshot:
             del new[usual]
         if new:
             parts.append("dropped " + ", ".join(f"{why} {n}" for why, n in sorted(new.items())))
+        less = sum(self.shed.values()) - (sum(before.shed.values()) if before else 0)
+        if less:
+            parts.append(f"cheaper {less}")
         if self.unmatched:
             parts.append("no matching")
         if self.away:
@@ -126,6 +132,7 @@ class NodeSnapshot:
         if self.tracks is not None:
             accounts["tracks"] = self.tracks.account, "ended"
         lines = [_summed_up(what, account, left) for what, (account, left) in accounts.items()]
+        lines += [f"{healthy} as {ran}: {n} crops" for (healthy, ran), n in self.shed.items()]
         for counters in self.events:
             gone = "".join(f", {why} {n}" for why, n in counters.dropped.items())
             aside = f", {counters.set_aside} set aside" if counters.set_aside else ""
@@ -139,6 +146,9 @@ class NodeSnapshot:
         """For JSON."""
         verdicts = {} if self.assessment is None else self.assessment.verdicts
         tracks = {} if self.tracks is None else {"tracks": self.tracks.facts()}
+        shed: dict[str, dict[str, int]] = {}
+        for (healthy, ran), count in self.shed.items():
+            shed.setdefault(healthy, {})[ran] = count
         return {
             "time": self.time,
             "running": self.running,
@@ -171,6 +181,7 @@ class NodeSnapshot:
                 name: {"stuck": s.stuck, "failures": s.failures, "failure": s.failure}
                 for name, s in self.stages.items()
             },
+            **({"shed": shed} if shed else {}),
             **tracks,
         }
 

@@ -192,12 +192,15 @@ def test_what_a_calibration_left_is_kept(bundle_path: Path, data: Path, tmp_path
         table=store(root, "calibration.json", b"{}"),
         data="x", samples=16, seed=0, method="minmax", judged=16,
     )  # fmt: skip
-    store_manifest(root, msgspec.structs.replace(manifest, calibration=ranges))
+    scores = store(root, "scores.json", b"of embeddings that are not projected")
+    store_manifest(root, msgspec.structs.replace(manifest, calibration=ranges, scores=scores))
     built = root / "trt" / "here" / "fp32"
     built.mkdir(parents=True)
     (built / "branch_rgb.engine").write_bytes(b"engine")
     made = project(root, request(data))
     assert made.bundle.manifest.calibration == ranges
+    assert made.bundle.manifest.scores is msgspec.UNSET
+    assert not (root / "scores.json").exists()
     assert (root / "calibration.json").read_bytes() == b"{}"
     assert (built / "branch_rgb.engine").read_bytes() == b"engine"
 

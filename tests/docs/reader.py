@@ -21,7 +21,7 @@ def furnish(folder: Path, bundle: Path, calibrated: Bundle, checkpoint: Path, da
 
     Args:
         folder: the reader's.
-        bundle: is their `model.denet`.
+        bundle: is their `model.denet`, and carries scores.
         calibrated: the same with FP16 and INT8.
         checkpoint: that the bundle is of.
         data: is their data set, `DATA`.

@@ -104,6 +104,8 @@ SMALLER = (
     ),
     _smaller(r"--fmr 0\.001", "--fmr 0.1", "a rate of 0.001 wants 30,000 pairs of strangers"),
     _smaller(r"scores\.threshold\(0\.001\)", "scores.threshold(0.1)", "likewise"),
+    _smaller(r"^fmr = 0\.0+1\b", "fmr = 0.1", "likewise"),
+    _smaller(r"(denet node init .*)", r"\1 --port 0", "another process may have the usual one"),
     _smaller(r"--for 60", "--for 2", "a minute"),
     _smaller(r"^port = \d+", "port = 0", "another process of this machine may have it"),
 )

@@ -34,7 +34,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def furnished(
-    bundle_path: Path,
+    scored_path: Path,
     outcome: Outcome,
     checkpoint: Path,
     data: Path,
@@ -42,7 +42,7 @@ def furnished(
 ) -> Path:
     """A reader's folder, to copy."""
     folder = tmp_path_factory.mktemp("reader")
-    furnish(folder, bundle_path, outcome.bundle, checkpoint, data)
+    furnish(folder, scored_path, outcome.bundle, checkpoint, data)
     return folder
 
 

@@ -68,7 +68,7 @@ def installed(
 
 def test_blocks_run_in_their_install(
     installed: tuple[str, Path],
-    bundle_path: Path,
+    scored_path: Path,
     outcome: Outcome,
     checkpoint: Path,
     data: Path,
@@ -87,7 +87,7 @@ def test_blocks_run_in_their_install(
         folder = tmp_path / document.stem
         folder.mkdir()
         # The benchmark compares precisions, and what was not calibrated has one.
-        bundle = outcome.bundle.root if document.stem == "benchmark" else bundle_path
+        bundle = outcome.bundle.root if document.stem == "benchmark" else scored_path
         furnish(folder, bundle, outcome.bundle, checkpoint, data)
         for block in mine:
             forget(block, folder)

@@ -60,6 +60,14 @@ def render(
     return {m: Image.fromarray(_quantize(image)) for m, image in sensed.items()}
 
 
+def cover(
+    person: Person, camera: Camera, shot: Shot, height: int, width: int
+) -> dict[Modality, Floats]:
+    """The share of each pixel of `render` that the person hides: (height, width), of 0 to 1."""
+    picture = _Picture(person, camera, shot, height, width)
+    return {m: picture.cover(m) for m in SENSORS}
+
+
 class _Picture:
     """What is before the sensors: the scene, and as a list of points whatever hides it.
 
@@ -145,6 +153,11 @@ class _Picture:
         image *= camera.tir_gain * shot.tir_gain
         image += camera.tir_offset + shot.tir_offset
         return self._finished("tir", image, shot.tir_blur, 0.012)
+
+    def cover(self, modality: Modality) -> Floats:
+        """The share of each pixel that somebody hides, (height, width)."""
+        hidden = np.ones(len(self.points), np.float32)
+        return self._sensed(modality, np.zeros_like(self.shadow), hidden)
 
     def _table(self, values: list[list[float]] | list[tuple[float, float, float]]) -> Floats:
         """The looks' values as rows that a `Material` indexes."""

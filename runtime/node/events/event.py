@@ -34,6 +34,8 @@ NoticeKind = Literal[
     "event set aside",
     "server away",
     "server back",
+    "shedding",
+    "shedding over",
 ]
 
 EventKind = Literal["embedding", "track", "notice"]

@@ -34,6 +34,7 @@ class Content:
         self._repeats = Repeats(self._grid, limits)
         self._colour = colour
         self._good: tuple[Pixels, Points] | None = None  # the last good frame
+        self._position = -1.0  # in its recording, of the last frame
 
     @property
     def unsure(self) -> bool:
@@ -42,6 +43,10 @@ class Content:
 
     def judge(self, frame: Frame) -> Finding | None:
         """What is wrong with a frame, or None."""
+        if frame.position is not None:
+            if frame.position <= self._position:  # what follows is a replay, and no fault
+                self._repeats.begin_again()
+            self._position = frame.position
         image = frame.image
         points = self._grid(image)
         flat = flat_bands(points, self._limits)

@@ -119,6 +119,12 @@ class Repeats:
         self._still = self._looped = 0
         self._remember(points)
 
+    def begin_again(self) -> None:
+        """Forget the pictures, which may come again from now on; what noise is stays known."""
+        self._seen = self._still = self._looped = 0
+        self._still_for = 0.0
+        self._squares[:] = np.inf
+
     def shed(self, change: FrameChange) -> None:
         """What changed a little in a torn frame is perhaps not torn off, but has lost noise."""
         for band, moved in enumerate(change.bands):

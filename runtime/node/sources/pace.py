@@ -10,9 +10,14 @@ LEAD = 0.1
 
 
 class Start:
-    """The moment at which recordings begin, fixed by whoever asks first."""
+    """The moment at which recordings begin, fixed by whoever asks first.
 
-    def __init__(self) -> None:
+    Args:
+        lead: seconds from then to the first frame.
+    """
+
+    def __init__(self, lead: float = LEAD) -> None:
+        self._lead = lead
         self._time: float | None = None
         self._lock = threading.Lock()
 
@@ -20,5 +25,5 @@ class Start:
         """Seconds of the monotonic clock."""
         with self._lock:
             if self._time is None:
-                self._time = time.monotonic() + LEAD
+                self._time = time.monotonic() + self._lead
             return self._time

@@ -62,16 +62,22 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         return f"SourceSettings({redacted(self.url)!r})"
 
 
-def open_sources(settings: Mapping[Modality, SourceSettings]) -> dict[Modality, Source]:
+def open_sources(
+    settings: Mapping[Modality, SourceSettings], start: Start | None = None
+) -> dict[Modality, Source]:
     """A source for each modality; recordings among them begin at one moment.
 
     Nothing is connected yet, but what can be known is checked: files, folders, packages.
 
+    Args:
+        settings: where the frames of each come from.
+        start: that moment, if not soon.
+
     Raises:
         SourceError: one cannot be; names it.
     """
-    start = Start()
-    return {m: open_source(m, wanted, start) for m, wanted in settings.items()}
+    shared = start or Start()
+    return {m: open_source(m, wanted, shared) for m, wanted in settings.items()}
 
 
 def open_source(modality: Modality, wanted: SourceSettings, start: Start | None = None) -> Source:

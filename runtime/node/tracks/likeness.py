@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from denet.graph import State
-from runtime.gallery import GalleryError, Scores, Space, read_scores
+from runtime.gallery import GalleryError, Scores
 from runtime.node.tracks.pooling import Pooled
 from runtime.node.tracks.settings import TrackSettings
 
@@ -85,22 +83,25 @@ class Likeness:
             return None
 
 
-def open_likeness(settings: TrackSettings, file: str | None, space: Space) -> Likeness:
+def open_likeness(settings: TrackSettings, scores: Scores | None) -> Likeness:
     """What the configuration says.
 
     Args:
         settings: of tracks.
-        file: of scores; None for cosines.
-        space: of the embeddings.
+        scores: by which they are compared; None for cosines.
 
     Raises:
-        GalleryError: the scores cannot be read, are of another space, or cannot tell such a rate.
+        GalleryError: the scores cannot tell such a rate, or there are none to tell it.
     """
-    if file is None:
+    if scores is None and settings.fmr is not None:
+        raise GalleryError(
+            "fmr: neither is a file of scores named nor does the bundle carry any: have it carry "
+            "them (`denet gallery calibrate BUNDLE DATA`), or take tracks.threshold, a cosine"
+        )
+    if scores is None:
         return Likeness(None, settings.threshold)
-    read = read_scores(Path(file), space)
     rate = USUAL_RATE if settings.fmr is None else settings.fmr
-    return Likeness(read, read.threshold(rate), rate)
+    return Likeness(scores, scores.threshold(rate), rate)
 
 
 def _telling(scores: Scores, rate: float) -> dict[State, float]:

@@ -27,7 +27,8 @@ class TrackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         embeddings: whether each embedding is an event of its own, too.
         path: places of a path, at most.
         crops: pictures of the best sightings in the event of the end.
-        scores: file of `denet gallery calibrate`; None for that of the gallery, if it has one.
+        scores: file of `denet gallery calibrate`; None for that of the gallery, if it has one, or
+            for what the bundle carries.
         fmr: with scores: the greatest false-match rate at which two tracks are one person.
         threshold: without scores: the least cosine; None not to compare tracks at all.
         remember: seconds for which a person who left is known again.

@@ -13,17 +13,18 @@ import numpy as np
 import pytest
 
 from calibration.errors import CalibrationError
-from calibration.scores import measure_scores
+from calibration.scores import write_scores
 from denet.graph import RGB_NIR_TIR
-from runtime import Runtime
 from tests.command import denet, refused
 from tests.paths import ROOT
-from tests.runtime.gallery.people import posix
+from tests.runtime.gallery.people import posix, table_of
 
 STATES = RGB_NIR_TIR.states
 
 
 SAMPLES = ROOT / "docs" / "samples"
+
+DRAWN = table_of({(STATES[0], STATES[0]): [0.1]})
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +92,7 @@ def test_scores_from_data_to_a_search(
     assert {p["genuine"] for p in pairs} == {72 * 4, 72 * 4 // 2}
 
 
-def test_scores_that_cannot_be_written(
-    bundle_path: Path, data: Path, tmp_path: Path, runtime: Runtime
-) -> None:
+def test_scores_that_cannot_be_written(bundle_path: Path, data: Path, tmp_path: Path) -> None:
     for out, word in ((tmp_path / "x.txt", ".json"), (tmp_path / "no" / "x.json", "folder")):
         refused(denet("gallery", "calibrate", bundle_path, data, "--out", out), word)
     train = tmp_path / "train-only"
@@ -103,8 +102,8 @@ def test_scores_that_cannot_be_written(
         denet("gallery", "calibrate", bundle_path, train, "--out", tmp_path / "x.json"),
         "no test data",
     )
-    with pytest.raises(CalibrationError, match="folder"):
-        measure_scores(runtime, data, tmp_path / "no" / "x.json")
+    with pytest.raises(CalibrationError, match=r"x\.json: cannot be written"):
+        write_scores(DRAWN, tmp_path / "no" / "x.json")
     assert list(tmp_path.iterdir()) == [train]
 
 

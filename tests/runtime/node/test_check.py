@@ -73,7 +73,7 @@ def test_a_check_changes_nothing_that_is_named(
     outbox.add([("topic", b"waits")])
     outbox.close()
     more = (
-        f'[gallery]\nurl = "{tmp_path}/g.db"\n'
+        f'[gallery]\nurl = "{tmp_path}/g.db"\nthreshold = 0.9\n'
         f'[events.mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\noutbox = "{tmp_path}/outbox.db"\n'
     )
     config = config_file(tmp_path, bundle_path, data / "test", lines=lines, more=more)
@@ -88,7 +88,7 @@ def test_a_check_makes_nothing(bundle_path: Path, data: Path, tmp_path: Path) ->
     one = np.eye(1, space.dim, dtype=np.float32)[0]
     with open_gallery(str(tmp_path / "g.db"), create=True) as gallery:
         gallery.enrol(space, [Enrolment("alice", RGB_NIR_TIR.complete, one)])
-    more = f'[gallery]\nurl = "{tmp_path}/g.db"\n'
+    more = f'[gallery]\nurl = "{tmp_path}/g.db"\nthreshold = 0.9\n'
     config = config_file(
         tmp_path, bundle_path, data / "test", lines=tmp_path / "events.jsonl", more=more
     )

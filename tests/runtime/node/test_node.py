@@ -6,13 +6,15 @@ import json
 import threading
 from pathlib import Path
 
-from runtime.gallery import Enrolment, Space, open_gallery
+import pytest
+
+from runtime.gallery import Enrolment, GalleryError, Space, open_gallery
 from runtime.node import Node, NodeSnapshot
 from runtime.node.backlog import OVERFLOW, Account
 from runtime.node.faults import FaultSettings, Truth
 from runtime.node.intake import NOT_HEALTHY
 from runtime.runtime import Runtime
-from runtime.samples import find_samples
+from runtime.samples import ImageFiles, find_samples
 from tests.runtime.node.parts import (
     MODALITIES,
     balanced,
@@ -96,21 +98,55 @@ def test_when_nothing_is_healthy_the_node_says_so_and_waits(
     assert any(line.startswith("nothing healthy: rgb: ") for line in said)
 
 
-def test_whom_the_gallery_knows_is_told(
-    bundle_path: Path, data: Path, runtime: Runtime, tmp_path: Path
-) -> None:
-    samples = find_samples(data / "test")
+def enrolled(path: Path, data: Path, runtime: Runtime) -> list[ImageFiles]:
+    """The first four samples, who are in the gallery from then on."""
+    samples = find_samples(data / "test")[:4]
     space = Space.of(runtime.bundle.manifest)
-    with open_gallery(str(tmp_path / "g.db"), create=True) as gallery:
+    with open_gallery(str(path), create=True) as gallery:
         gallery.enrol(
             space,
             [
                 Enrolment(
                     s.name.split("_")[0], runtime.graph.state(s.files), runtime.embed(s.files)
                 )
-                for s in samples[:4]
+                for s in samples
             ],
         )
+    return samples
+
+
+def test_nobody_is_matched_by_nothing_but_being_the_most_alike(
+    bundle_path: Path, scored_path: Path, data: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    enrolled(tmp_path / "g.db", data, runtime)
+    url = f"file:{tmp_path}/g.db"
+    with pytest.raises(GalleryError, match=r"nobody is matched.*calibrate.*gallery\.threshold"):
+        Node(settings(bundle_path, data / "test", gallery={"url": url}), notify=ignore)
+    # The bundle of the tests was measured on too few people for the usual rate.
+    with pytest.raises(GalleryError, match=r"gallery\.fmr: .*scores\.json: a false-match rate"):
+        Node(settings(scored_path, data / "test", gallery={"url": url}), notify=ignore)
+    tracked = settings(bundle_path, data / "test", tracks={"fmr": 0.1}, boxes={"motion": {}})
+    with pytest.raises(GalleryError, match=r"tracks: fmr: .*nor does the bundle carry any"):
+        Node(tracked, notify=ignore)
+
+
+def test_matches_go_by_the_scores_that_the_bundle_carries(
+    scored_path: Path, data: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    enrolled(tmp_path / "g.db", data, runtime)
+    lines = tmp_path / "events.jsonl"
+    known = {"url": f"file:{tmp_path}/g.db", "fmr": 0.05}
+    written = {"lines": {"path": str(lines)}}
+    facts, _said = run(settings(scored_path, data / "test", gallery=known, events=written))
+    matches = [e["match"] for e in events(lines) if e["kind"] == "embedding" and e["match"]]
+    assert facts.matched == len(matches) >= 4
+    assert all(0 < m["false_match_rate"] <= 0.05 for m in matches)
+
+
+def test_whom_the_gallery_knows_is_told(
+    bundle_path: Path, data: Path, runtime: Runtime, tmp_path: Path
+) -> None:
+    samples = enrolled(tmp_path / "g.db", data, runtime)
     lines = tmp_path / "events.jsonl"
     made = settings(
         bundle_path,
@@ -123,7 +159,7 @@ def test_whom_the_gallery_knows_is_told(
     matches = [e["match"] for e in found if e["match"]]
     assert facts.matched == len(matches) >= 1
     assert all(m["cosine"] >= 0.9999 and m["false_match_rate"] is None for m in matches)
-    assert {m["identity"] for m in matches} <= {s.name.split("_")[0] for s in samples[:4]}
+    assert {m["identity"] for m in matches} <= {s.name.split("_")[0] for s in samples}
 
 
 # Signals

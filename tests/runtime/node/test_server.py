@@ -203,7 +203,8 @@ def test_where_there_is_no_own_bundle_another_model_is_not_matched(
         space = Space.of(runtime.bundle.manifest)
         gallery.enrol(space, [Enrolment("a", STATES[0], runtime.embed(images))])
     url = f"file:{path}"
-    made = Watching(configured(played, data / "test", gallery={"url": url}), url)
+    known = {"url": url, "threshold": 0.5}
+    made = Watching(configured(played, data / "test", gallery=known), url)
     assert made.embed()
     assert made.sink.events[0].match is not None
     played.serve(other_model)
@@ -213,7 +214,7 @@ def test_where_there_is_no_own_bundle_another_model_is_not_matched(
     assert "another model" in made.embedder.unmatched
     made.embedder.close()
     with open_gallery(str(path)) as gallery, pytest.raises(GalleryError, match="another model"):
-        first_serving(configured(played, data / "test", gallery={"url": url}), gallery)
+        first_serving(configured(played, data / "test", gallery=known), gallery)
 
 
 def test_what_does_not_fit_is_refused_at_the_start(

@@ -90,7 +90,9 @@ def test_a_source_must_be_of_a_modality_that_the_bundle_has(
         (small("range = [3, 1]"), ["sources.rgb", "two rising values"]),
         (small("range = [3, inf]"), ["sources.rgb", "two rising values"]),
         (small('[boxes]\nfile = "a"\ncall = "b"'), ["boxes", "exclude"]),
-        (small('[gallery]\nurl = "g"\nfmr = 0.1'), ["gallery.fmr"]),
+        (small('[gallery]\nurl = "g"\nfmr = 0.1\nthreshold = 1'), ["gallery.fmr", "keep one"]),
+        (small('[gallery]\nurl = "g"\nfmr = 0.0'), ["gallery.fmr", "between 0 and 1"]),
+        (small("[tracks]\nfmr = 0.1\nthreshold = 1"), ["tracks.fmr", "keep one"]),
         (small('[gallery]\nurl = "g"\nscores = "s"\nthreshold = 1'), ["gallery.threshold"]),
         (small().replace('"a"', '"a/b"'), ["name: 'a/b'", "letters"]),
         (small('[events.mqtt]\nurl = "${env:NOT_THERE}"'), ["events.mqtt.url", "NOT_THERE"]),
@@ -127,8 +129,8 @@ def test_a_good_node_passes(bundle_path: Path, data: Path, tmp_path: Path) -> No
     config = config_file(tmp_path, bundle_path, data / "test", lines=tmp_path / "e.jsonl")
     done = denet("node", "check", config)
     assert done.exit_code == 0, done.output
-    passed = ("sources.rgb", "sources.nir", "sources.tir", "boxes", "model", "events")
-    assert done.stdout.splitlines() == [f"ok: {part}" for part in passed]
+    passed = ["sources.rgb", "sources.nir", "sources.tir", "boxes", "model", "trial", "events"]
+    assert [line.split(": ")[1] for line in done.stdout.splitlines()] == passed
 
 
 def test_a_range_that_is_not_the_sensors(bundle_path: Path, tmp_path: Path) -> None:

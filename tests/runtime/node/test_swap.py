@@ -241,7 +241,7 @@ def test_embeddings_that_cannot_be_compared_are_not_matched(
     bundle_path: Path, tmp_path: Path
 ) -> None:
     link = linked(bundle_path, tmp_path)
-    made = settings(link, tmp_path, gallery={"url": str(tmp_path / "g.db")})
+    made = settings(link, tmp_path, gallery={"url": str(tmp_path / "g.db"), "threshold": 0.5})
     probe = load_serving(settings(link, tmp_path), None)
     shown = crop(1.0)
     with open_gallery(str(tmp_path / "g.db"), create=True) as gallery:

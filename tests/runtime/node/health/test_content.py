@@ -71,6 +71,35 @@ def test_loops_of_any_length_are_found(count: int) -> None:
     assert set(verdicts[ONSET:]) == {"looping"}
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 25, 60])
+def test_the_replay_of_a_recording_is_no_fault(count: int) -> None:
+    """`loop = true` shows the same pictures again and again, which a camera must not."""
+    stream = frames(scene((96, 48)), "tir")
+    images = [next(stream).image for _ in range(count)]
+    looped = [
+        Frame("tir", i * TICK, images[i % count], i, position=(i % count) * TICK)
+        for i in range(200)
+    ]
+    sensor, camera = Sensor("tir", LIMITS), Sensor("tir", LIMITS)
+    assert all(judged(sensor, f).healthy for f in looped)
+    if count >= 25:  # of fewer pictures a camera's noise would not be known either
+        assert "looping" in [judged(camera, replace(f, position=None)).fault for f in looped]
+
+
+def test_what_stands_still_inside_of_a_recording_is_found() -> None:
+    stream = frames(scene((96, 48)), "tir")
+    images = [next(stream).image for _ in range(40)]
+    images[30:] = [images[30]] * 10
+    sensor = Sensor("tir", LIMITS)
+    for i in range(120):
+        frame = Frame("tir", i * TICK, images[i % 40], i, position=(i % 40) * TICK)
+        fault = judged(sensor, frame).fault
+        if i % 40 >= 30 + LIMITS.repeat_frames:
+            assert fault == "frozen", i
+        elif LIMITS.repeat_frames <= i % 40 <= 30:
+            assert fault is None, i
+
+
 def test_a_frozen_stream_without_noise_is_found_later() -> None:
     """Coded hard, a still scene repeats itself bit for bit: only time tells, the longest while
     nothing is known of the coder."""

@@ -172,7 +172,7 @@ def test_frames_that_are_crops_have_nobody_to_follow(bundle_path: Path, data: Pa
 @pytest.mark.parametrize(
     ("tracks", "gallery", "said"),
     [
-        ({"fmr": 0.01}, {}, "tracks.fmr: needs tracks.scores"),
+        ({"fmr": 0.01, "threshold": 0.5}, {}, "tracks.fmr: is of scores"),
         ({"threshold": 0.5, "scores": "s.json"}, {}, "tracks.threshold: is of cosines"),
         ({"threshold": 0.5}, {"url": "g.db", "scores": "s.json"}, "tracks.threshold: is of"),
         ({"every": 0}, {}, "tracks.every: expected"),

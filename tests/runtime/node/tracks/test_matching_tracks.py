@@ -22,7 +22,7 @@ def test_the_score_is_the_mean_over_states_of_that_of_the_mean_cosine(
     people = {name: unit(chance) for name in ("alice", "bob", "carol")}
     table = scores()
     (tmp_path / "scores.json").write_bytes(scores_text(table.table))
-    given = {"scores": str(tmp_path / "scores.json")} if scored else {}
+    given = {"scores": str(tmp_path / "scores.json")} if scored else {"threshold": -1.0}
     with open_gallery(str(tmp_path / "g.db"), create=True) as gallery:
         entries = [Enrolment(name, FULL, vector) for name, vector in people.items()]
         gallery.enrol(SPACE, entries)
