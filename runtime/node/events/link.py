@@ -149,7 +149,7 @@ class Link:
             self._client.connect(self._host, self._port, KEEPALIVE)
         except (OSError, ValueError) as error:
             refused = isinstance(error, ssl.SSLError)
-            self._signals.put(Lost(self, _words(error, self._host), refused))
+            self._signals.put(Lost(self, why_away(error, self._host), refused))
             return
         with self._lock:
             over = self._over
@@ -166,7 +166,7 @@ class Link:
     ) -> None:
         if code.is_failure:
             permanent = code.value in PERMANENT
-            self._signals.put(Lost(self, f"refused: {_plain(code)}", permanent))
+            self._signals.put(Lost(self, f"refused: {plain_code(code)}", permanent))
             return
         window = getattr(sent, "ReceiveMaximum", 65535)
         self._signals.put(Connected(self, window, getattr(sent, "MaximumPacketSize", None)))
@@ -174,7 +174,7 @@ class Link:
     def _disconnected(
         self, _c: Client, _d: Any, _f: DisconnectFlags, code: ReasonCode, _p: Properties | None
     ) -> None:
-        why = "" if code.value == UNSPECIFIED else f": {_plain(code)}"
+        why = "" if code.value == UNSPECIFIED else f": {plain_code(code)}"
         self._parted = True
         self._signals.put(Lost(self, f"connection lost{why}", ended=code.value in BLAMES))
 
@@ -188,11 +188,13 @@ def _told(_stage: str, _error: BaseException) -> None:
     """All that may end the thread is a signal, and the next connection is another link."""
 
 
-def _plain(code: ReasonCode) -> str:
+def plain_code(code: ReasonCode) -> str:
+    """A reason of the broker, for a person."""
     return str(code).lower()
 
 
-def _words(error: OSError | ValueError, host: str) -> str:
+def why_away(error: OSError | ValueError, host: str) -> str:
+    """Why no connection came about, for a person."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"refused: its certificate does not hold: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

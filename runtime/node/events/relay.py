@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 
 from denet.secrets import redacted
 from runtime.node.backoff import Backoff
-from runtime.node.events.broker import Broker
+from runtime.node.events.broker import NodeBroker
 from runtime.node.events.counter import EventCounter
 from runtime.node.events.errors import EventError
 from runtime.node.events.link import Acknowledged, Connected, Link, Lost, Signal
@@ -52,7 +52,7 @@ class OutboxRelay:
     """
 
     def __init__(
-        self, broker: Broker, outbox: Outbox, counter: EventCounter, notify: Notify
+        self, broker: NodeBroker, outbox: Outbox, counter: EventCounter, notify: Notify
     ) -> None:
         self.signals: SimpleQueue[Signal] = SimpleQueue()
         self._broker, self._outbox, self._counter, self._notify = broker, outbox, counter, notify

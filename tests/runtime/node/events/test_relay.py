@@ -19,7 +19,7 @@ pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install '.[node]'"
 from runtime.node.events import (
     EventIds,
 )
-from runtime.node.events.broker import Broker as Address
+from runtime.node.events.broker import NodeBroker as Address
 from runtime.node.events.link import Link, Signal
 from tests.paths import ROOT
 from tests.runtime.node.broker import Broker, Receiver, free_port
