@@ -55,6 +55,7 @@ that is asked for one: `tests/runtime/test_install.py` imports all of the runtim
 LAYERS = {
     "runtime": (
         "commands",
+        "fleet",
         "node",
         "doctor | benchmark | gallery | serve",
         "describe",
@@ -64,6 +65,7 @@ LAYERS = {
         "layout | backends | preprocess | head | samples",
         "bundle",
         "machine",
+        "postgres | converting",
     ),
     "runtime.backends": ("choose", "onnxruntime", "tensorrt", "base"),
     "runtime.node": (

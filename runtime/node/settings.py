@@ -15,6 +15,7 @@ from denet.graph import Modality
 from denet.pixels import Range
 from denet.reading import read_toml
 from denet.secrets import redacted
+from runtime.converting import converted, unknown_key
 from runtime.gallery.postgres.address import remember_secrets_in
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
@@ -204,17 +205,10 @@ def convert(document: Any) -> NodeSettings:
             tables = found.get(section)
             if isinstance(tables, dict):
                 found[section] = {
-                    m: _converted(table, kind, f"{section}.{m}")
+                    m: converted(table, kind, f"{section}.{m}", NodeError)
                     for m, table in _ordered(section, tables).items()
                 }
-    return _converted(found, NodeSettings, "")
-
-
-def _converted(value: Any, kind: type[T], place: str) -> T:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise NodeError(_in_plain_words(str(error), place)) from None
+    return converted(found, NodeSettings, "", NodeError)
 
 
 def _ordered(section: str, tables: Mapping[str, T]) -> dict[Modality, T]:
@@ -225,7 +219,7 @@ def _ordered(section: str, tables: Mapping[str, T]) -> dict[Modality, T]:
     """
     for name in tables:
         if name not in MODALITIES:
-            raise NodeError(_unknown(name, f"[{section}]", f": {', '.join(MODALITIES)}"))
+            raise NodeError(unknown_key(name, f"[{section}]", f": {', '.join(MODALITIES)}"))
     return {m: tables[m] for m in MODALITIES if m in tables}
 
 
@@ -243,21 +237,3 @@ def _check_tracks(tracks: TrackSettings, *, scored: bool) -> None:
         )
     if tracks.threshold is not None and scored:
         raise NodeError("tracks.threshold: is of cosines, which scores replace: give fmr")
-
-
-def _in_plain_words(message: str, within: str) -> str:
-    """What msgspec says of what is at `within`, with the key first: it never repeats a value."""
-    text, _, inside = message.partition(" - at `$")
-    place = f"{within}{inside.rstrip('`')}".lstrip(".")
-    unknown = re.fullmatch("Object contains unknown field `(.*)`", text)
-    if unknown is not None:
-        where = f"[{place}]" if place else "the file"
-        return _unknown(unknown[1], where)
-    missing = re.fullmatch("Object missing required field `(.*)`", text)
-    if missing is not None:
-        return f"{f'{place}.' if place else ''}{missing[1]}: is missing"
-    return f"{place}: {text[:1].lower()}{text[1:]}" if place else text
-
-
-def _unknown(key: str, where: str, known: str = "") -> str:
-    return f"unknown key {key!r} in {where}: remove it, or correct its name{known}"

@@ -92,6 +92,11 @@ def in_plain_words(address: Address, error: type[DenetError]) -> Iterator[None]:
         raise error(f"{address.name}: {reason(found)}") from None
 
 
+def is_refusal(error: psycopg.Error) -> bool:
+    """Whether a connection was refused for what somebody has to mend: the server is there."""
+    return any(part in str(error) for part, _ in _UNREACHABLE)
+
+
 def reason(error: psycopg.Error) -> str:
     """What happened, in one line, and what to do where that is known."""
     for kind, words in _REASONS.items():

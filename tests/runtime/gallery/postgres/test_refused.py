@@ -13,8 +13,8 @@ import pytest
 from runtime.gallery import GalleryError, Space, open_gallery
 from tests.command import denet, refused
 from tests.runtime.gallery.people import COMPLETE, DIM, SPACE, person, search, unit
-from tests.runtime.gallery.postgres.server import PASSWORD, Server
 from tests.runtime.node.broker import free_port
+from tests.runtime.postgres.server import PASSWORD, Server
 
 Schema = Callable[[], str]
 
