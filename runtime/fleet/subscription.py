@@ -18,7 +18,14 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from runtime.fleet.arrival import Arrival
 from runtime.node.events.broker import Broker
-from runtime.node.events.link import KEEPALIVE, PATIENCE, PERMANENT, plain_code, why_away
+from runtime.node.events.link import (
+    KEEPALIVE,
+    PATIENCE,
+    PERMANENT,
+    UNSPECIFIED,
+    plain_code,
+    why_away,
+)
 
 WINDOW = 500
 """Messages that the broker sends before the first of them is acknowledged."""
@@ -185,7 +192,8 @@ class Subscription:
                 f"another has connected as {self._session}: give each machine a name of its own"
             )
         elif code.is_failure:
-            self._lost = f"connection lost: {plain_code(code)}"
+            why = "" if code.value == UNSPECIFIED else f": {plain_code(code)}"
+            self._lost = f"connection lost{why}"
 
     def _received(self, _c: Client, _d: Any, message: MQTTMessage) -> None:
         self._arrived.append(Arrival(message.topic, bytes(message.payload), message.mid))

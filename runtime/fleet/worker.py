@@ -36,6 +36,9 @@ TICK = 0.25
 DRAINED = 2.0
 """Seconds without an event after which the broker holds no more for a session."""
 
+STEADY = 10.0
+"""Seconds that a connection lasts which nobody else wants."""
+
 UNFIT = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded)
 """What PostgreSQL raises because of what it is given."""
 
@@ -117,6 +120,8 @@ class FleetWorker:
         self._spaces = SpaceIds()
         self._more: list[Arrival] = []  # came while others could not be stored
         self._said = ""
+        self._connected = 0.0
+        self._brief = 0  # connections in a row that did not last
         self._pauses = Backoff(ceiling=LONGEST_PAUSE)
         self._stopping = threading.Event()
         self.stage = Stage(session, self._run, patience=60.0)
@@ -180,10 +185,10 @@ class FleetWorker:
         except BrokerAwayError as error:
             self._lose_broker(str(error))
             return False
+        self._connected = time.monotonic()
         if self.broker_away:
             self._notify(f"{broker.name}: {self._session} is connected again")
             self.broker_away = ""
-        self._pauses.reset()
         return True
 
     def _receive(self) -> list[Arrival]:
@@ -315,6 +320,12 @@ class FleetWorker:
             self._subscription.hang_up()
             self._subscription = None
             self._more = []  # it comes again
+            if time.monotonic() - self._connected > STEADY:
+                self._brief = 0
+                self._pauses.reset()
+            self._brief += 1
+            if self._brief >= 3:  # some brokers do not tell it
+                why += f": is another connected as {self._session}? Give each machine a name"
         if why != self.broker_away:
             self._notify(f"{self._source.broker.name}: {self._session}: {why}")
         self.broker_away = why

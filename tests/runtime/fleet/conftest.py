@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 if TYPE_CHECKING:  # without psycopg other tests of this folder run
     from runtime.postgres.address import Address
     from runtime.postgres.connecting import Connection
+    from tests.runtime.fleet.sending import Publisher
+    from tests.runtime.node.broker import Broker
     from tests.runtime.postgres.server import Server
 
 
@@ -40,3 +43,25 @@ def archive(address: Address) -> Iterator[Connection]:
     with connect(address) as connection:
         make_tables(connection, address)
         yield connection
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A mosquitto that keeps what waits through its death."""
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install '.[node]'")
+    from tests.runtime.fleet.sending import persistent
+    from tests.runtime.node.broker import MOSQUITTO, Broker
+
+    if MOSQUITTO is None:
+        pytest.skip("needs mosquitto: apt-get install mosquitto")
+    with Broker(tmp_path, *persistent(tmp_path)) as started:
+        yield started
+
+
+@pytest.fixture
+def publisher(broker: Broker) -> Iterator[Publisher]:
+    from tests.runtime.fleet.sending import Publisher
+
+    made = Publisher(broker)
+    yield made
+    made.close()
