@@ -14,7 +14,7 @@ AT_ONCE = 200
 
 
 @dataclass(frozen=True)
-class AsideMessage:
+class AsideArrival:
     """One that was set aside.
 
     Attributes:
@@ -30,7 +30,7 @@ class AsideMessage:
     reason: str
 
 
-def list_aside(connection: Connection) -> list[AsideMessage]:
+def list_aside(connection: Connection) -> list[AsideArrival]:
     """All of them, the oldest first.
 
     Raises:
@@ -40,7 +40,7 @@ def list_aside(connection: Connection) -> list[AsideMessage]:
         "SELECT extract(epoch FROM arrived)::float8, topic, octet_length(body), reason FROM aside "
         "ORDER BY id"
     )
-    return [AsideMessage(*row) for row in rows]
+    return [AsideArrival(*row) for row in rows]
 
 
 def retry_aside(connection: Connection) -> tuple[int, int]:

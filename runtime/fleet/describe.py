@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from runtime.fleet.standing import ArchiveStanding, Camera
+from runtime.fleet.standing import ArchiveStanding, HeardCamera
 
 
 def moment(when: float) -> str:
@@ -24,7 +24,7 @@ def span(seconds: float) -> str:
     return f"{seconds / 3600:.0f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} days"
 
 
-def camera_table(cameras: Iterable[Camera], now: float) -> Table:
+def camera_table(cameras: Iterable[HeardCamera], now: float) -> Table:
     """A row for each camera."""
     table = Table("camera", "tracks", "last event", "ago", "came after")
     for camera in cameras:

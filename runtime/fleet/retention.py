@@ -61,15 +61,24 @@ def forget_track(connection: Connection, key: str) -> int:
 
 
 def kept_bytes(connection: Connection) -> int:
-    """Bytes of all that is kept, as `store` counts them.
+    """Bytes of all that is kept: of tracks, and of what was set aside.
 
     Raises:
         psycopg.Error: they cannot be asked for.
     """
-    query = (
-        "SELECT (SELECT coalesce(sum(bytes + event_bytes), 0) FROM tracks) + "
-        "(SELECT coalesce(sum(octet_length(body)), 0) FROM aside)"
-    )
+    query = "SELECT coalesce(sum(octet_length(body)), 0) FROM aside"
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return track_bytes(connection) + int(row[0])
+
+
+def track_bytes(connection: Connection) -> int:
+    """Bytes of tracks with all that belongs to them, as `store` counts them.
+
+    Raises:
+        psycopg.Error: they cannot be asked for.
+    """
+    query = "SELECT coalesce(sum(bytes + event_bytes), 0) FROM tracks"
     row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])

@@ -40,6 +40,7 @@ class ArchiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     def __post_init__(self) -> None:
         remember_secrets_in(self.url)
+        _ = self.address  # what is wrong with it is told with the file's name
 
     @property
     def address(self) -> Address:

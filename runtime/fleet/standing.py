@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.fleet.retention import kept_bytes
+from runtime.fleet.retention import track_bytes
 from runtime.gallery.space import Space
 from runtime.postgres.connecting import Connection
 
 
 @dataclass(frozen=True)
-class Camera:
-    """A node, as its events tell.
+class HeardCamera:
+    """A camera, as its events tell.
 
     Attributes:
         name: of the node.
@@ -37,7 +37,7 @@ class ArchiveStanding:
         spaces: what the sightings can be compared with.
     """
 
-    cameras: tuple[Camera, ...]
+    cameras: tuple[HeardCamera, ...]
     events: int
     tracks: int
     sightings: int
@@ -57,12 +57,12 @@ def archive_standing(connection: Connection) -> ArchiveStanding:
         "FROM cameras c ORDER BY node"
     ).fetchall()
     return ArchiveStanding(
-        cameras=tuple(Camera(*row) for row in cameras),
+        cameras=tuple(HeardCamera(*row) for row in cameras),
         events=_count(connection, "events"),
         tracks=_count(connection, "tracks"),
         sightings=_count(connection, "sightings"),
         pictures=_count(connection, "pictures"),
-        bytes=kept_bytes(connection),
+        bytes=track_bytes(connection),
         spaces=tuple(known_spaces(connection)),
     )
 

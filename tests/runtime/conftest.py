@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -60,3 +61,35 @@ def postgres(postgres_programs: Path) -> Iterator[Server]:
 @pytest.fixture
 def new_schema() -> Callable[[], str]:
     return lambda: f"test_{next(_SCHEMAS)}"
+
+
+@pytest.fixture(scope="session")
+def guarded_postgres(postgres_programs: Path) -> Iterator[tuple[Server, Path]]:
+    """A server with TLS, whose certificate is of `localhost`; and the folder of its authority."""
+    from tests.runtime.postgres.server import Server
+
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl")
+    server = Server(postgres_programs, "fsync=off", "ssl=on")
+    folder = server.folder
+
+    def make(*arguments: str) -> None:
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
+
+    for name in ("ca", "other"):
+        make(
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key",
+            "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}",
+            "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+        )  # fmt: skip
+    make("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "data/server.key", "-out", "s.csr",
+         "-subj", "/CN=localhost")  # fmt: skip
+    (folder / "names").write_text("subjectAltName=DNS:localhost")
+    make("x509", "-req", "-in", "s.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2",
+         "-extfile", "names", "-out", "data/server.crt")  # fmt: skip
+    (server.data / "server.key").chmod(0o600)
+    server.own()
+    server.start()
+    yield server, folder
+    server.close()
