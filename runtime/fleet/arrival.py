@@ -21,7 +21,7 @@ LONGEST = 200
 LATEST = 32_503_680_000.0
 """The year 3000: what is later is no time."""
 
-UNIT = 1e-2
+UNIT = 2e-3
 """How far from 1 the length of an embedding may be: float16 rounds."""
 
 MOST = 2**31 - 1

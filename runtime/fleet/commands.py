@@ -12,11 +12,11 @@ import typer
 
 from denet.console import print_json, print_whole, reported, say, say_aside
 from denet.options import JsonOpt
-from denet.packages import absent
+from runtime.fleet.installed import read_installed
+from runtime.fleet.questions import count, follow, search
 
 if TYPE_CHECKING:
     from runtime.fleet.running import FleetSnapshot
-    from runtime.fleet.settings import FleetSettings
 
 fleet = typer.Typer(
     help="Keep what the nodes of a fleet see, and ask about it.",
@@ -48,7 +48,7 @@ def run(
     ] = False,
 ) -> None:
     """Take the tracks of all nodes from the broker and keep them, until a signal comes."""
-    settings = read(config)
+    settings = read_installed(config)
     from runtime.fleet.running import Fleet, run_fleet
     from runtime.node.printer import LinePrinter
     from runtime.node.running import Signals
@@ -76,7 +76,7 @@ def run(
 @reported()
 def status(config: FleetArg, as_json: JsonOpt = False) -> None:
     """Show what the archive holds, and when each camera was heard last."""
-    settings = read(config)
+    settings = read_installed(config)
     from dataclasses import asdict
 
     from runtime.fleet.describe import camera_table, standing_lines
@@ -103,7 +103,7 @@ def roles(
     ] = "denet_keep",
 ) -> None:
     """Make the archive if need be, and let roles of PostgreSQL use it."""
-    settings = read(config)
+    settings = read_installed(config)
     from runtime.fleet.opening import opened_archive
     from runtime.fleet.tables import give_roles, make_tables
 
@@ -125,7 +125,7 @@ def aside(
     drop: Annotated[bool, typer.Option("--drop", help="Remove them for good.")] = False,
 ) -> None:
     """Show the messages that came and are no events that this version of denet can store."""
-    settings = read(config)
+    settings = read_installed(config)
     from runtime.fleet.aside import drop_aside, list_aside, retry_aside
     from runtime.fleet.errors import FleetError
     from runtime.fleet.opening import opened_archive
@@ -153,7 +153,7 @@ def forget(
     track: Annotated[str | None, typer.Argument(help="Track to forget, as CAMERA/TRACK.")] = None,
 ) -> None:
     """Forget one track, or all that is older or more than the configuration keeps."""
-    settings = read(config)
+    settings = read_installed(config)
     from runtime.fleet.errors import FleetError
     from runtime.fleet.opening import opened_archive
     from runtime.fleet.retention import forget_old, forget_track
@@ -166,23 +166,6 @@ def forget(
     say(f"tracks forgotten: {gone}")
 
 
-def read(config: Path) -> FleetSettings:
-    """The configuration of a fleet; what is not installed is told before anything is done."""
-    from runtime.fleet.errors import FleetError
-    from runtime.fleet.settings import read_fleet_settings
-
-    settings = read_fleet_settings(config)
-    for package, extra, needed in (
-        ("psycopg", "central", True),
-        ("paho.mqtt.client", "node", settings.broker is not None),
-    ):
-        try:
-            if needed:
-                __import__(package)
-        except ImportError as error:
-            if not absent(error, "psycopg", "paho", "paho.mqtt"):
-                raise
-            raise FleetError(
-                f"needs {package.partition('.')[0]}: pip install '.[{extra}]'"
-            ) from None
-    return settings
+fleet.command("search")(search)
+fleet.command("follow")(follow)
+fleet.command("count")(count)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.fleet.storing import SpaceIds, store
+from runtime.gallery import Space
 from runtime.node.events import (
     Box,
     Condition,
@@ -23,7 +24,10 @@ from runtime.node.events import (
     TrackPlace,
 )
 from runtime.postgres.connecting import Connection
-from tests.runtime.gallery.people import DIM, SPACE
+
+DIM = 64
+
+SPACE = Space(DIM, "a" * 64, "b" * 64)
 
 NOON = 1_790_000_000.0
 

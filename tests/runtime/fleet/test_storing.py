@@ -16,8 +16,7 @@ from runtime.fleet.storing import Refused, SpaceIds, store
 from runtime.node.events import Condition, EventIds, EventMatch, TrackEvent
 from runtime.postgres.address import Address
 from runtime.postgres.connecting import Connection, connect
-from tests.runtime.fleet.drawn import JPEG, NOON, event, pooled, put, unit
-from tests.runtime.gallery.people import SPACE
+from tests.runtime.fleet.drawn import JPEG, NOON, SPACE, event, pooled, put, unit
 
 TABLES = {
     "tracks": "key, node, person, label, began, seen, boxes, embedded, states, match, ended, path",
