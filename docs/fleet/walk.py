@@ -77,7 +77,8 @@ def gate(data: Path, folder: Path, name: str, walks: list[list[str]], late: int)
         left = round((WIDTH - 60) * step / STEPS)
         box = (left, 20, left + 60, 20 + 120)
         for of in FOLDERS:
-            frame = Image.effect_noise((WIDTH, HEIGHT), 20).convert("RGB")
+            noise = [Image.effect_noise((WIDTH, HEIGHT), 20) for _ in range(3)]
+            frame = Image.merge("RGB", noise if of == "RGB" else noise[:1] * 3)
             if walking:
                 shot = walks[person][step * len(walks[person]) // STEPS]
                 with Image.open(data / "test" / of / shot) as picture:

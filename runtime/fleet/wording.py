@@ -7,6 +7,9 @@ import math
 PROBABLY = 0.001
 """False-match rate up to which two are "probably the same", where no other is asked for."""
 
+DOUBT = 0.1
+"""False-match rate above which nothing says that it is the same."""
+
 
 def strangers(rate: float) -> str:
     """A false-match rate in words: "1 of 2,000 strangers would look so"."""
@@ -25,7 +28,10 @@ def verdict(rate: float, probably: float) -> str:
         rate: the false-match rate at which they match.
         probably: up to which they are probably the same.
     """
-    return f"{'probably the same' if rate <= probably else 'perhaps'}, {strangers(rate)}"
+    sure = (
+        "probably the same" if rate <= probably else "perhaps" if rate <= DOUBT else "no sign of it"
+    )
+    return f"{sure}, {strangers(rate)}"
 
 
 def by_chance(compared: int, rate: float) -> str:

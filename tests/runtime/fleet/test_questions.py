@@ -14,7 +14,7 @@ pytest.importorskip("psycopg", reason="needs psycopg: pip install '.[central]'")
 from runtime.fleet.errors import FleetError
 from runtime.fleet.estimate import Alike, estimate_people
 from runtime.fleet.pooled_tracks import Which
-from runtime.fleet.searching import Person, find_tracks
+from runtime.fleet.searching import Sought, find_tracks
 from runtime.fleet.times import Interval, read_interval, read_time
 from runtime.fleet.wording import by_chance, strangers, verdict
 from runtime.node.events import EventMatch
@@ -55,7 +55,7 @@ def test_the_best_tracks_are_those_of_brute_force(
         plain = {s: (query.vector(s), query.weights[s], 1) for s in query.sums}
         which, top = wheres[n % 4], (1, 5, 20)[n % 3]
         expected = brute_force(plain, made, known, which)[:top]
-        found = find_tracks(archive, Person(query, number, known), which, top=top)
+        found = find_tracks(archive, Sought(query, number, known), which, top=top)
         np.testing.assert_allclose(
             [each.score for each in found], [score for _, score in expected], atol=2e-3
         )
@@ -75,7 +75,7 @@ def test_only_those_above_a_score(archive: Connection) -> None:
     query.add(STATES[0], unit(3), 1.0)
     known = scores()
     expected = brute_force({STATES[0]: (unit(3), 1.0, 1)}, made, known, Which())
-    person = Person(query, space_of(archive), known)
+    person = Sought(query, space_of(archive), known)
     found = find_tracks(archive, person, Which(), top=500, least=1.0)
     clear = {key for key, score in expected if score > 1.002}
     assert clear <= {each.track.key for each in found}
@@ -260,5 +260,6 @@ def test_words() -> None:
     assert strangers(0.9) == "most strangers would look so"
     assert verdict(0.0005, 0.001) == "probably the same, 1 of 2,000 strangers would look so"
     assert verdict(0.01, 0.001) == "perhaps, 1 of 100 strangers would look so"
+    assert verdict(0.2, 0.001) == "no sign of it, 1 of 5 strangers would look so"
     assert by_chance(12_000, 0.001) == "about 12 of 12,000 strangers would look so"
     assert by_chance(10, 1e-6) == "fewer than 0.1 of 10 strangers would look so"
