@@ -33,6 +33,7 @@ crops = 1
 [events.mqtt]
 url = "mqtt://127.0.0.1:1883"
 outbox = "{folder}/{name}-outbox.db"
+needs_receiver = true
 """
 
 SOURCE = '[sources.{modality}]\nurl = "folder:{folder}/{name}"\nrate = {rate}\n'

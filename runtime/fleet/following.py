@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runtime.fleet.errors import FleetError
 from runtime.fleet.pooled_tracks import KeptTrack, Which, read_pooled, read_tracks
-from runtime.fleet.searching import FoundTrack, Sought, find_tracks
+from runtime.fleet.searching import FoundTrack, SoughtPerson, find_tracks
 from runtime.fleet.standing import known_spaces
 from runtime.gallery.scores import Scores, read_scores
 from runtime.postgres.connecting import Connection
@@ -29,10 +29,10 @@ class Way:
 
     start: KeptTrack
     found: tuple[FoundTrack, ...]
-    person: Sought
+    person: SoughtPerson
 
 
-def find_start(connection: Connection, name: str, scores: Path) -> tuple[KeptTrack, Sought]:
+def find_start(connection: Connection, name: str, scores: Path) -> tuple[KeptTrack, SoughtPerson]:
     """The track that a person names, as CAMERA/TRACK or by its id alone, and whom it shows.
 
     Raises:
@@ -55,12 +55,12 @@ def find_start(connection: Connection, name: str, scores: Path) -> tuple[KeptTra
         pooled = read_pooled(connection, space, number, keys)
         if pooled:
             known: Scores = read_scores(scores, space)
-            return track, Sought(pooled[keys[0]], number, known)
+            return track, SoughtPerson(pooled[keys[0]], number, known)
     raise FleetError(f"{track.key}: was never embedded: there is nothing to compare")
 
 
 def follow(
-    connection: Connection, start: KeptTrack, person: Sought, which: Which, rate: float
+    connection: Connection, start: KeptTrack, person: SoughtPerson, which: Which, rate: float
 ) -> Way:
     """The way of whom a track shows.
 

@@ -16,7 +16,7 @@ from runtime.fleet.wording import PROBABLY
 
 if TYPE_CHECKING:
     from runtime.fleet.pooled_tracks import Which
-    from runtime.fleet.searching import Sought
+    from runtime.fleet.searching import SoughtPerson
     from runtime.gallery.sightings import Sightings
     from runtime.postgres.connecting import Connection
 
@@ -198,7 +198,7 @@ def scores_of(given: str | None) -> Path:
     return Path(required(given, "questions.scores", why))
 
 
-def person_of(connection: Connection, seen: Sightings, scores: Path) -> Sought:
+def person_of(connection: Connection, seen: Sightings, scores: Path) -> SoughtPerson:
     """Whom samples show, all of them one person.
 
     Raises:
@@ -206,7 +206,7 @@ def person_of(connection: Connection, seen: Sightings, scores: Path) -> Sought:
         GalleryError: the scores cannot be read, or are of another model.
     """
     from runtime.fleet.pooled_tracks import space_number
-    from runtime.fleet.searching import Sought
+    from runtime.fleet.searching import SoughtPerson
     from runtime.gallery.scores import read_scores
     from runtime.node.tracks.pooling import Pooled
 
@@ -214,4 +214,4 @@ def person_of(connection: Connection, seen: Sightings, scores: Path) -> Sought:
     pooled = Pooled(seen.space)
     for state, embedding in zip(seen.states, seen.embeddings, strict=True):
         pooled.add(state, embedding, 1.0)
-    return Sought(pooled, number, read_scores(scores, seen.space))
+    return SoughtPerson(pooled, number, read_scores(scores, seen.space))

@@ -48,7 +48,7 @@ _BEST = (
 
 
 @dataclass(frozen=True)
-class Sought:
+class SoughtPerson:
     """Whom a question is about.
 
     Attributes:
@@ -80,7 +80,7 @@ class FoundTrack:
 
 def find_tracks(
     connection: Connection,
-    person: Sought,
+    person: SoughtPerson,
     which: Which,
     *,
     top: int,
@@ -129,7 +129,7 @@ def compared_tracks(connection: Connection, number: int, which: Which) -> int:
 
 
 def _scored(
-    connection: Connection, person: Sought, which: Which, top: int, least: float, without: str
+    connection: Connection, person: SoughtPerson, which: Which, top: int, least: float, without: str
 ) -> dict[str, float]:
     """The scores of tracks, among them all of the best."""
     likeness = Likeness(person.scores, least)
@@ -162,7 +162,7 @@ def _scored(
     return scores
 
 
-def _parts(connection: Connection, person: Sought) -> list[tuple[State, str, State]]:
+def _parts(connection: Connection, person: SoughtPerson) -> list[tuple[State, str, State]]:
     """Pairs of a state of the person with a state of tracks, and the table of that, where they
     were measured."""
     others = connection.execute(
@@ -187,7 +187,7 @@ def _parts(connection: Connection, person: Sought) -> list[tuple[State, str, Sta
 
 def _best(
     connection: Connection,
-    person: Sought,
+    person: SoughtPerson,
     parts: Iterable[tuple[State, str, State]],
     which: Which,
     limit: int,

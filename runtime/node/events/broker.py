@@ -83,6 +83,7 @@ class NodeBroker(Broker):
         super().__init__(settings)
         self.client_id = f"denet-{node}"
         self.status_topic = topic(settings.status_topic, node=node)
+        self.needs_receiver = settings.needs_receiver
 
     def link(self, signals: SimpleQueue[Signal]) -> Link:
         """Begin to connect.

@@ -35,6 +35,9 @@ method."""
 UNSPECIFIED = 0x80
 """What paho calls it when the other end is just gone."""
 
+NOBODY = 0x10
+"""Reason of a PUBACK: nobody has subscribed to the topic, and the broker keeps nothing of it."""
+
 BLAMES = frozenset({UNSPECIFIED, 0x81, 0x82, 0x83, 0x90, 0x95, 0x99})
 """Reasons of a DISCONNECT that may be due to what was sent: malformed, against the protocol or the
 implementation, its topic, size or format. Others are of the broker alone, such as that it shuts
@@ -80,7 +83,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """The broker has a message, or does not want it and says why."""
+    """The broker has a message, or does not keep it and says why."""
 
     link: Link
     message: int
@@ -181,7 +184,8 @@ class Link:
     def _published(
         self, _c: Client, _d: Any, message: int, code: ReasonCode, _p: Properties
     ) -> None:
-        self._signals.put(Acknowledged(self, message, code if code.is_failure else None))
+        told = code.is_failure or code.value == NOBODY
+        self._signals.put(Acknowledged(self, message, code if told else None))
 
 
 def _told(_stage: str, _error: BaseException) -> None:

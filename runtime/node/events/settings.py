@@ -70,12 +70,15 @@ class MqttSettings(BrokerSettings, frozen=True, forbid_unknown_fields=True, kw_o
         outbox_bytes: of that file at most; the oldest events go first.
         topic: of events; {node} and {kind} are replaced.
         status_topic: keeps "online", or "offline" as the last will; {node} is replaced.
+        needs_receiver: an event that the broker has nobody for waits in the outbox; without, it has
+            arrived.
     """
 
     outbox: str
     outbox_bytes: Bytes = 256 * MB
     topic: str = "denet/{node}/{kind}"
     status_topic: str = "denet/{node}/status"
+    needs_receiver: bool = False
 
 
 class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -104,7 +104,11 @@ def under_load(
     chance = random.Random(seed)
     sink = open_sinks(
         EventSettings(
-            mqtt=MqttSettings(url=f"mqtt://127.0.0.1:{broker.port}", outbox=str(folder / "out.db"))
+            mqtt=MqttSettings(
+                url=f"mqtt://127.0.0.1:{broker.port}",
+                outbox=str(folder / "out.db"),
+                needs_receiver=True,
+            )
         ),
         "gate-1",
         lambda line: None,

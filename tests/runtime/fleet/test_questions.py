@@ -14,7 +14,7 @@ pytest.importorskip("psycopg", reason="needs psycopg: pip install '.[central]'")
 from runtime.fleet.errors import FleetError
 from runtime.fleet.estimate import Alike, estimate_people
 from runtime.fleet.pooled_tracks import Which
-from runtime.fleet.searching import Sought, find_tracks
+from runtime.fleet.searching import SoughtPerson, find_tracks
 from runtime.fleet.times import Interval, read_interval, read_time
 from runtime.fleet.wording import by_chance, strangers, verdict
 from runtime.node.events import EventMatch
@@ -55,7 +55,7 @@ def test_the_best_tracks_are_those_of_brute_force(
         plain = {s: (query.vector(s), query.weights[s], 1) for s in query.sums}
         which, top = wheres[n % 4], (1, 5, 20)[n % 3]
         expected = brute_force(plain, made, known, which)[:top]
-        found = find_tracks(archive, Sought(query, number, known), which, top=top)
+        found = find_tracks(archive, SoughtPerson(query, number, known), which, top=top)
         np.testing.assert_allclose(
             [each.score for each in found], [score for _, score in expected], atol=2e-3
         )
@@ -75,7 +75,7 @@ def test_only_those_above_a_score(archive: Connection) -> None:
     query.add(STATES[0], unit(3), 1.0)
     known = scores()
     expected = brute_force({STATES[0]: (unit(3), 1.0, 1)}, made, known, Which())
-    person = Sought(query, space_of(archive), known)
+    person = SoughtPerson(query, space_of(archive), known)
     found = find_tracks(archive, person, Which(), top=500, least=1.0)
     clear = {key for key, score in expected if score > 1.002}
     assert clear <= {each.track.key for each in found}
