@@ -36,7 +36,8 @@ class Which:
 
     def condition(self) -> tuple[str, dict[str, Any]]:
         """For rows of tracks or of sightings, in SQL."""
-        parts, values = ["true"], {}
+        parts = ["true"]
+        values: dict[str, Any] = {}
         if self.interval.since is not None:
             parts.append("seen >= %(since)s")
             values["since"] = self.interval.since
@@ -121,7 +122,10 @@ def read_tracks(connection: Connection, keys: Iterable[str]) -> dict[str, KeptTr
         "SELECT key, node, began, seen, states, match FROM tracks WHERE key = ANY(%s)",
         (list(keys),),
     )
-    return {row[0]: KeptTrack(*row[:4], tuple(row[4]), row[5]) for row in rows}
+    return {
+        key: KeptTrack(key, node, began, seen, tuple(states), match)
+        for key, node, began, seen, states, match in rows
+    }
 
 
 def read_pooled(
