@@ -6,8 +6,8 @@ ARCHIVE is the setting of an archive that is not there yet, as
 "postgresql://USER@HOST/DATABASE?schema=measured&password_env=PGPASSWORD"; it is made, and left.
 Tracks are of people drawn at random, each in one state, over thirty days and twenty cameras; they
 are stored as workers store them, 200 events a transaction. Searches are of pictures in one state:
-of all tracks, of those of the last day, and of one camera in it; before and after the index of times
-is dropped.
+of all tracks, of those of the last day, and of one camera in it; before and after the index of
+times is dropped.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def events(first: int, count: int, total: int, space: Space, ids: EventIds) -> l
 
 
 def _ended(
-    ids: EventIds, number: int, began: float, vector: np.ndarray, space: Space
+    ids: EventIds, number: int, began: float, vector: NDArray[np.float32], space: Space
 ) -> TrackEvent:
     state, node = STATES[number % len(STATES)], f"gate-{number * 7919 % CAMERAS}"
     packed = Embedding.of(vector)
