@@ -115,8 +115,8 @@ def main(setting: str, tracks: int, dim: int, rounds: int) -> None:
             spent += time.perf_counter() - began
         connection.execute("ANALYZE")
         (row,) = connection.execute(
-            "SELECT sum(pg_table_size(oid)), sum(pg_indexes_size(oid)) FROM pg_class "
-            "WHERE relkind = 'r' AND relnamespace = %s::regnamespace",
+            "SELECT sum(pg_table_size(oid))::float8, sum(pg_indexes_size(oid))::float8 "
+            "FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace",
             (address.schema,),
         ).fetchall()
         console.print(f"{processor()}: {tracks:,} tracks of {dim} numbers")

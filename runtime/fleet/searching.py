@@ -42,7 +42,7 @@ normalize again what it has."""
 
 _BEST = (
     "(SELECT {number} AS part, track, -(embedding <#> {query}::halfvec) * agreement AS cosine "
-    "FROM {table} WHERE space = {space} AND state = {state} AND {which} "
+    "FROM {table} WHERE space = {space} AND state = {state} AND {several} AND {which} "
     "ORDER BY cosine DESC LIMIT {limit})"
 )
 
@@ -152,25 +152,48 @@ def _scored(
         counts = np.bincount([row[0] for row in rows], minlength=len(parts))
         lasts = {row[0]: float(row[2]) for row in rows}  # the last of each part is its least
         left = []
-        for n, (state, _, other_state) in enumerate(parts):
+        for n, part in enumerate(parts):
             if counts[n] < limit:
                 continue  # there are no more
-            most = person.scores.score(state, other_state, np.array([lasts[n] + SLACK], np.float32))
-            if float(most[0]) > enough:
-                left.append(parts[n])
+            cosine = np.array([lasts[n] + SLACK], np.float32)
+            most = float(person.scores.score(part.mine, part.state, cosine)[0])
+            if most - (AVERAGED if part.several else 0.0) > enough:
+                left.append(part)
         parts, limit = left, DEEPER * limit
     return scores
 
 
-def _parts(connection: Connection, person: SoughtPerson) -> list[tuple[State, str, State]]:
-    """Pairs of a state of the person with a state of tracks, and the table of that, where they
-    were measured."""
+@dataclass(frozen=True)
+class _Part:
+    """Sightings that are asked for at once.
+
+    Attributes:
+        mine: state of the person.
+        table: of the sightings.
+        state: of them.
+        several: whether scores of their tracks are lowered for sure; of others they may be.
+        condition: for that, in SQL.
+    """
+
+    mine: State
+    table: str
+    state: State
+    several: bool
+    condition: str
+
+
+def _parts(connection: Connection, person: SoughtPerson) -> list[_Part]:
+    """Pairs of a state of the person with a state of tracks that were measured."""
     others = connection.execute(
         sql.SQL("SELECT DISTINCT state FROM {}").format(sql.Identifier(OTHER))
     )
     tables = [(table, state) for table, state in PARTITIONS.items()]
     tables += [(OTHER, read_state(str(row[0]))) for row in others]
-    pairs: list[tuple[State, str, State]] = []
+    # A track with one sighting in a state may have others in other states.
+    groups = [(True, "true")]
+    if person.pooled.count == 1:
+        groups = [(True, "count > 1"), (False, "count = 1")]
+    pairs: list[_Part] = []
     refusal: GalleryError | None = None
     for mine in person.pooled.sums:
         for table, state in tables:
@@ -179,7 +202,7 @@ def _parts(connection: Connection, person: SoughtPerson) -> list[tuple[State, st
             except GalleryError as error:
                 refusal = error
                 continue
-            pairs.append((mine, table, state))
+            pairs += [_Part(mine, table, state, *group) for group in groups]
     if not pairs and refusal is not None:
         raise refusal
     return pairs
@@ -188,24 +211,26 @@ def _parts(connection: Connection, person: SoughtPerson) -> list[tuple[State, st
 def _best(
     connection: Connection,
     person: SoughtPerson,
-    parts: Iterable[tuple[State, str, State]],
+    parts: Iterable[_Part],
     which: Which,
     limit: int,
 ) -> list[tuple[Any, ...]]:
     """The best sightings of each pair of states, in their order: part, track, mean cosine."""
     condition, values = which.condition()
     selects = []
-    for number, (mine, table, state) in enumerate(parts):
+    for number, part in enumerate(parts):
         # With the agreement of the person's own sightings: their mean cosine to the other.
-        vector = person.pooled.vector(mine) * np.float32(person.pooled.agreement(mine))
+        agreement = np.float32(person.pooled.agreement(part.mine))
+        vector = person.pooled.vector(part.mine) * agreement
         values[f"query{number}"] = _text(vector)
         selects.append(
             sql.SQL(_BEST).format(
                 number=sql.Literal(number),
                 query=sql.SQL(f"%(query{number})s"),
-                table=sql.Identifier(table),
+                table=sql.Identifier(part.table),
                 space=sql.Literal(person.number),
-                state=sql.Literal(state.name),
+                state=sql.Literal(part.state.name),
+                several=sql.SQL(part.condition),
                 which=sql.SQL(condition),
                 limit=sql.Literal(limit),
             )
