@@ -43,6 +43,7 @@ from export.graphs.commands import check_bundle_alone, run_graphs
 from export.tensorrt.commands import BuilderOptions, build_command, run_build
 from runtime.benchmark.commands import bench_commands
 from runtime.commands import doctor, embed, inspect, print_choice, sign, slim
+from runtime.fleet.commands import fleet
 from runtime.gallery.commands import gallery
 from runtime.loading import loaded
 from runtime.node.commands import node
@@ -336,6 +337,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "build": build,
     "gallery": gallery,
     "node": node,
+    "fleet": fleet,
     "serve": serve,
     "probe": probe,
     "experiment": experiment,

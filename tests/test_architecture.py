@@ -57,6 +57,7 @@ that is asked for one: `tests/runtime/test_install.py` imports all of the runtim
 LAYERS = {
     "runtime": (
         "commands",
+        "fleet",
         "node",
         "profile",
         "doctor | benchmark | gallery | serve",
@@ -67,6 +68,7 @@ LAYERS = {
         "layout | backends | preprocess | head | samples",
         "bundle",
         "machine",
+        "postgres | converting",
     ),
     "runtime.backends": ("choose", "onnxruntime", "tensorrt", "base"),
     "runtime.node": (

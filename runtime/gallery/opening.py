@@ -13,7 +13,7 @@ from runtime.gallery.space import GalleryError
 from runtime.gallery.storage import STORAGES, Storage
 
 if TYPE_CHECKING:
-    from runtime.gallery.postgres.address import Address
+    from runtime.gallery.postgres.address import GalleryAddress
     from runtime.gallery.postgres.gallery import PostgresGallery
 
 SCHEMES = ("file", "postgresql")
@@ -97,7 +97,7 @@ def check_setting(setting: str, storage: str | None) -> None:
         raise GalleryError(f"{path}: its folder does not exist: make it first")
 
 
-def _address(setting: str) -> Address:
+def _address(setting: str) -> GalleryAddress:
     if not is_central(setting):
         raise GalleryError(f"{setting}: is a file: this is for galleries in PostgreSQL")
     from runtime.gallery.postgres.address import read_address

@@ -15,7 +15,8 @@ from denet.graph import Modality
 from denet.pixels import Range
 from denet.reading import read_toml
 from denet.secrets import redacted
-from denet.validation import in_plain_words, unknown_key
+from denet.validation import unknown_key
+from runtime.converting import converted
 from runtime.gallery.postgres.address import remember_secrets_in
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
@@ -220,17 +221,10 @@ def convert(document: Any) -> NodeSettings:
             tables = found.get(section)
             if isinstance(tables, dict):
                 found[section] = {
-                    m: _converted(table, kind, f"{section}.{m}")
+                    m: converted(table, kind, f"{section}.{m}", NodeError)
                     for m, table in _ordered(section, tables).items()
                 }
-    return _converted(found, NodeSettings, "")
-
-
-def _converted(value: Any, kind: type[T], place: str) -> T:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise NodeError(in_plain_words(str(error), place)) from None
+    return converted(found, NodeSettings, "", NodeError)
 
 
 def _ordered(section: str, tables: Mapping[str, T]) -> dict[Modality, T]:

@@ -2,99 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import re
-import ssl
 from dataclasses import dataclass
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Literal, get_args
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from denet.reading import read_text
-from denet.secrets import remember_secret, remember_secrets_of
 from runtime.gallery.space import GalleryError
+from runtime.postgres import address
+from runtime.postgres.address import Address
 
 Search = Literal["mirror", "database", "approximate"]
 
-SCHEMES = ("postgresql", "postgres")
 
-FORM = "write postgresql://USER@HOST/DATABASE"
-
-OPTIONS = ("ca", "host", "password_env", "password_file", "schema", "search")
-
-_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-
-
-@dataclass(frozen=True)
-class Address:
+@dataclass(frozen=True, repr=False)
+class GalleryAddress(Address):
     """A gallery in PostgreSQL.
 
     Attributes:
-        name: the setting as messages show it: without user and options.
-        host: of the server, or the folder of its socket.
-        port: of the server.
-        database: where the gallery is.
-        user: who connects; "" for who runs the program, as psql does.
-        schema: of the database, in which the tables of the gallery are.
         search: in a copy in memory, in the database, or there by an index that may miss somebody.
-        ca: file of the authorities that sign the server's certificate; None for the system's.
-        password: None for what libpq finds (PGPASSWORD, ~/.pgpass), if one is needed.
     """
 
-    name: str
-    host: str
-    port: int
-    database: str
-    user: str = ""
-    schema: str = "denet"
     search: Search = "mirror"
-    ca: str | None = None
-    password: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Address({self.name!r})"
-
-    @property
-    def local(self) -> bool:
-        """Whether nothing leaves this machine on the way to the server."""
-        if self.host.startswith("/") or self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    def parameters(self) -> dict[str, str | int]:
-        """What libpq is told. TLS with a verified certificate, except on this machine."""
-        plain = self.local and self.ca is None
-        found: dict[str, str | int] = {
-            "host": self.host,
-            "port": self.port,
-            "dbname": self.database,
-            "sslmode": "prefer" if plain else "verify-full",
-            "gssencmode": "disable",
-            "client_encoding": "UTF8",
-            "application_name": "denet",
-        }
-        if not plain:
-            found["sslrootcert"] = self.ca or _authorities()
-        if self.user:
-            found["user"] = self.user
-        if self.password is not None:
-            found["password"] = self.password
-        return found
 
 
 def remember_secrets_in(setting: str) -> None:
-    """Keep out of messages what may be a secret in the setting of a gallery, of whichever kind. The
-    options that there are name files and variables, which messages are to show."""
-    before, _, options = setting.rpartition("?")
-    known = bool(before) and all(o.partition("=")[0] in OPTIONS for o in options.split("&"))
-    remember_secrets_of(before if known else setting)
+    """Keep out of messages what may be a secret in the setting of a gallery, of whichever kind."""
+    address.remember_secrets_in(setting, ["search"])
 
 
-def read_address(setting: str) -> Address:
+def read_address(setting: str) -> GalleryAddress:
     """The address that a setting names.
 
     Args:
@@ -103,81 +37,9 @@ def read_address(setting: str) -> Address:
     Raises:
         GalleryError: it names none, or its password cannot be read.
     """
-    try:
-        parts = urlsplit(setting)
-        port = parts.port or 5432
-    except ValueError as error:
-        shown = setting.rpartition("@")[2]
-        raise GalleryError(f"{shown}: is no address of a database ({error}): {FORM}") from None
-    if parts.password is not None:
-        remember_secret(parts.password)
-        raise GalleryError(
-            f"{_shown(parts)}: has a password in it: give its file with the option password_file, "
-            "or its variable with password_env"
-        )
-    options = _options(parts)
-    host, database = options.get("host") or parts.hostname or "", unquote(parts.path[1:])
-    if not host or not database or "/" in database or parts.fragment:
-        raise GalleryError(f"{_shown(parts)}: is no address of a database: {FORM}")
-    schema, search = options.get("schema", "denet"), options.get("search", "mirror")
-    if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):
-        raise GalleryError(
-            f"schema={schema}: is no name of a schema: write small letters, digits and _"
-        )
+    found, options = address.read_address(setting, GalleryError, schema="denet", more=["search"])
+    search = options.get("search", "mirror")
     known = next((way for way in get_args(Search) if way == search), None)
     if known is None:
         raise GalleryError(f"search={search}: choose from {', '.join(get_args(Search))}")
-    ca = options.get("ca")
-    if ca is not None:
-        read_text(Path(ca), GalleryError)  # libpq's message would not say what is wrong with it
-    return Address(
-        name=_shown(parts) + (f" (schema {schema})" if "schema" in options else ""),
-        host=host,
-        port=port,
-        database=database,
-        user=unquote(parts.username or ""),
-        schema=schema,
-        search=known,
-        ca=ca,
-        password=_password(options),
-    )
-
-
-def _shown(parts: SplitResult) -> str:
-    """A setting without its user and its options, which messages would hide."""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _options(parts: SplitResult) -> dict[str, str]:
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    for key, value in pairs:
-        if key not in OPTIONS:
-            raise GalleryError(
-                f"{_shown(parts)}: there is no option {key!r}, only {', '.join(OPTIONS)}"
-            )
-        if not value or [k for k, _ in pairs].count(key) > 1:
-            raise GalleryError(f"{_shown(parts)}: {key} needs one value")
-    return dict(pairs)
-
-
-def _password(options: dict[str, str]) -> str | None:
-    file, variable = options.get("password_file"), options.get("password_env")
-    if file is not None and variable is not None:
-        raise GalleryError("password_file and password_env are both set: remove one")
-    if file is not None:
-        value = read_text(Path(file), GalleryError).rstrip("\r\n")
-    elif variable is not None:
-        found = os.environ.get(variable)
-        if found is None:
-            raise GalleryError(f"password_env: the variable {variable} is not set")
-        value = found
-    else:
-        remember_secret(os.environ.get("PGPASSWORD", ""))
-        return None
-    remember_secret(value)
-    return value
-
-
-def _authorities() -> str:
-    """The system's: the library that psycopg brings may look for them elsewhere."""
-    return ssl.get_default_verify_paths().cafile or "system"
+    return GalleryAddress(**vars(found), search=known)

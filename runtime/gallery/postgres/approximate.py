@@ -9,15 +9,15 @@ import numpy as np
 from psycopg import sql
 
 from runtime.gallery.database import Holding
-from runtime.gallery.postgres.address import Address
-from runtime.gallery.postgres.connecting import Connection
+from runtime.gallery.postgres.address import GalleryAddress
 from runtime.gallery.postgres.rows import COLUMNS, stored
 from runtime.gallery.postgres.searching import SUFFIX, search_in_database, use_indexes
 from runtime.gallery.postgres.tables import OTHER, PARTITIONS, TYPES
-from runtime.gallery.postgres.transactions import snapshot
 from runtime.gallery.rows import checked
 from runtime.gallery.space import GalleryError
 from runtime.head import normalized
+from runtime.postgres.connecting import Connection
+from runtime.postgres.transactions import snapshot
 
 LARGEST_INDEXED = {"float16": 4000, "float32": 2000}
 """Numbers of an embedding that pgvector indexes, by storage."""
@@ -45,7 +45,7 @@ class Recall:
     approximate: float
 
 
-def make_indexes(connection: Connection, holding: Holding, address: Address) -> None:
+def make_indexes(connection: Connection, holding: Holding, address: GalleryAddress) -> None:
     """Make the indexes anew, all or none.
 
     Raises:
@@ -77,7 +77,7 @@ def make_indexes(connection: Connection, holding: Holding, address: Address) -> 
 
 
 def measure_recall(
-    connection: Connection, holding: Holding, address: Address, queries: int
+    connection: Connection, holding: Holding, address: GalleryAddress, queries: int
 ) -> Recall:
     """Search for embeddings like those of the gallery, exactly and by the indexes.
 

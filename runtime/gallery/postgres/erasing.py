@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from runtime.gallery.managed import EVERYWHERE, Erased
-from runtime.gallery.postgres.connecting import Connection, reason
+from runtime.postgres.connecting import Connection, reason
 
 REMAINS = (
     "the server's write-ahead log, until its files are used again: `CHECKPOINT` and time, and its "

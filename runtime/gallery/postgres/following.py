@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from runtime.gallery.database import Holding
 from runtime.gallery.mirror import Mirror
-from runtime.gallery.postgres.address import Address
-from runtime.gallery.postgres.connecting import GONE, Connection, connect, reason
+from runtime.gallery.postgres.address import GalleryAddress
 from runtime.gallery.postgres.guard import Guard
 from runtime.gallery.postgres.holding import read_holding
 from runtime.gallery.postgres.rows import read_ids, read_rows
-from runtime.gallery.postgres.transactions import snapshot
 from runtime.gallery.rows import EntryRows
 from runtime.gallery.space import GalleryError
+from runtime.postgres.connecting import GONE, Connection, connect, reason
+from runtime.postgres.transactions import snapshot
 
 ANSWER = 1.0
 """Seconds that a search waits for the database before it goes on without."""
@@ -50,7 +50,7 @@ class Follower:
         connection: to it.
     """
 
-    def __init__(self, address: Address, connection: Connection) -> None:
+    def __init__(self, address: GalleryAddress, connection: Connection) -> None:
         self.away = ""
         self._address = address
         self._connection: Connection | None = connection
@@ -158,7 +158,7 @@ class _Source:
 
     connection: Connection
     holding: Holding
-    address: Address
+    address: GalleryAddress
     guard: Guard
 
     def ids(self) -> NDArray[np.int64]:

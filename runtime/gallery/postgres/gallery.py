@@ -17,9 +17,8 @@ from runtime.gallery.checks import check_search
 from runtime.gallery.database import Holding
 from runtime.gallery.managed import Erased, filled, unknown
 from runtime.gallery.names import spelled
-from runtime.gallery.postgres.address import Address
+from runtime.gallery.postgres.address import GalleryAddress
 from runtime.gallery.postgres.approximate import Recall, make_indexes, measure_recall
-from runtime.gallery.postgres.connecting import GONE, Connection, connect, in_plain_words
 from runtime.gallery.postgres.erasing import rewritten
 from runtime.gallery.postgres.following import Follower
 from runtime.gallery.postgres.guard import Guard
@@ -27,11 +26,12 @@ from runtime.gallery.postgres.holding import read_holding, update_holding
 from runtime.gallery.postgres.rows import read_rows, write_rows
 from runtime.gallery.postgres.searching import search_in_database, use_indexes
 from runtime.gallery.postgres.tables import LARGEST_DIM, found, give_roles, make_tables
-from runtime.gallery.postgres.transactions import snapshot
 from runtime.gallery.rows import Enrolments, EntryRows, digests_of, proven, sealed_rows
 from runtime.gallery.scores import Scores
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import Storage
+from runtime.postgres.connecting import GONE, Connection, connect, in_plain_words
+from runtime.postgres.transactions import snapshot
 
 DEFAULT: Storage = "float16"
 
@@ -39,13 +39,13 @@ ANSWER = 30.0
 """Seconds for a search in the database."""
 
 
-def reach(address: Address) -> None:
+def reach(address: GalleryAddress) -> None:
     """See that the database can be reached, and that nothing else is where a gallery would be.
 
     Raises:
         GalleryError: it is not so.
     """
-    with in_plain_words(address), connect(address) as connection:
+    with in_plain_words(address, GalleryError), connect(address) as connection:
         found(connection, address)
 
 
@@ -63,7 +63,7 @@ class PostgresGallery(Closing):
     """
 
     def __init__(
-        self, address: Address, *, create: bool = False, storage: Storage | None = None
+        self, address: GalleryAddress, *, create: bool = False, storage: Storage | None = None
     ) -> None:
         self.address = address
         self._lock = threading.Lock()
@@ -118,7 +118,7 @@ class PostgresGallery(Closing):
         queries = check_search(space, embeddings, states, top, scores)
         if self.address.search != "mirror":
             return self._search_there(space, queries, states, top, scores)
-        with self._lock, in_plain_words(self.address):
+        with self._lock, in_plain_words(self.address, GalleryError):
             if self._follower is None:
                 connection = self._connection or connect(self.address)
                 self._connection, self._follower = None, Follower(self.address, connection)
@@ -299,7 +299,7 @@ class PostgresGallery(Closing):
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         """A connection that works, for one call."""
-        with self._lock, in_plain_words(self.address):
+        with self._lock, in_plain_words(self.address, GalleryError):
             connection = self._connection
             if connection is not None:
                 try:

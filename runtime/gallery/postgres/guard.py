@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from runtime.gallery.postgres.connecting import Connection
+from runtime.postgres.connecting import Connection
 
 TICK = 0.1
 """Seconds between two looks."""

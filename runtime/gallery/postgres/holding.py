@@ -18,15 +18,15 @@ from runtime.gallery.database import (
     holding_digest,
     holding_values,
 )
-from runtime.gallery.postgres.address import Address
-from runtime.gallery.postgres.connecting import Connection
+from runtime.gallery.postgres.address import GalleryAddress
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import STORAGES
+from runtime.postgres.connecting import Connection
 
 _COLUMNS = "id, storage, dim, checkpoint, projection, removals, last, count, total, digest, version"
 
 
-def read_holding(connection: Connection, address: Address, *, lock: bool = False) -> Holding:
+def read_holding(connection: Connection, address: GalleryAddress, *, lock: bool = False) -> Holding:
     """What a gallery says of its entries.
 
     Args:

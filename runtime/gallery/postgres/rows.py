@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from runtime.gallery.database import Holding
-from runtime.gallery.postgres.address import Address
-from runtime.gallery.postgres.connecting import Connection
+from runtime.gallery.postgres.address import GalleryAddress
 from runtime.gallery.rows import CHUNK, EntryRows, Stored, checked, damaged
 from runtime.gallery.storage import Storage, size
+from runtime.postgres.connecting import Connection
 
 COLUMNS = "id, identity, state, embedding, time, source, metadata, digest"
 
@@ -28,7 +28,7 @@ _WORDS: dict[Storage, tuple[str, str]] = {"float16": (">u2", "<u2"), "float32": 
 
 
 def read_rows(
-    connection: Connection, holding: Holding, address: Address, after: int = 0
+    connection: Connection, holding: Holding, address: GalleryAddress, after: int = 0
 ) -> Iterator[EntryRows]:
     """The entries with ids greater than `after`, in the order of their ids, some at a time.
 
@@ -74,7 +74,9 @@ def write_rows(connection: Connection, holding: Holding, rows: Iterable[Stored])
             copy.write_row((*row[:3], head + numbers, *row[4:]))
 
 
-def stored(rows: Sequence[Sequence[Any]], holding: Holding, address: Address) -> list[Stored]:
+def stored(
+    rows: Sequence[Sequence[Any]], holding: Holding, address: GalleryAddress
+) -> list[Stored]:
     """Rows of `COLUMNS`, in PostgreSQL's binary form, as a file has them.
 
     Raises:

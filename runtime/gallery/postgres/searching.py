@@ -20,8 +20,7 @@ from denet.graph import State
 from runtime.gallery.base import Match
 from runtime.gallery.database import Holding
 from runtime.gallery.index import Index
-from runtime.gallery.postgres.address import Address
-from runtime.gallery.postgres.connecting import Connection
+from runtime.gallery.postgres.address import GalleryAddress
 from runtime.gallery.postgres.rows import COLUMNS, stored
 from runtime.gallery.postgres.tables import OTHER, PARTITIONS, TYPES
 from runtime.gallery.ranking import matches_of
@@ -29,6 +28,7 @@ from runtime.gallery.rows import EntryRows, checked
 from runtime.gallery.scores import Scores
 from runtime.gallery.space import GalleryError
 from runtime.gallery.storage import STORED_UNIT
+from runtime.postgres.connecting import Connection
 
 SPARE = 16
 """Entries of each state beyond four for each identity that is asked for."""
@@ -76,7 +76,7 @@ class _Best:
 def search_in_database(
     connection: Connection,
     holding: Holding,
-    address: Address,
+    address: GalleryAddress,
     query: NDArray[np.float32],
     state: State,
     top: int,
@@ -126,7 +126,7 @@ def search_in_database(
         index.close()
 
 
-def use_indexes(connection: Connection, address: Address) -> None:
+def use_indexes(connection: Connection, address: GalleryAddress) -> None:
     """Search by the indexes until the transaction ends.
 
     Raises:
@@ -182,7 +182,7 @@ def _statement(
 
 
 def _by_state(
-    rows: Sequence[tuple[Any, ...]], limit: int, holding: Holding, address: Address
+    rows: Sequence[tuple[Any, ...]], limit: int, holding: Holding, address: GalleryAddress
 ) -> dict[str, _Best]:
     groups: dict[str, list[tuple[Any, ...]]] = {}
     for row in rows:

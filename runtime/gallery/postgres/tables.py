@@ -6,11 +6,11 @@ from psycopg import errors, sql
 
 from denet.graph import RGB_NIR_TIR
 from runtime.gallery.database import NOTHING, Holding, new_holding
-from runtime.gallery.postgres.address import Address
-from runtime.gallery.postgres.connecting import Connection
+from runtime.gallery.postgres.address import GalleryAddress
 from runtime.gallery.postgres.holding import insert_holding
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import Storage
+from runtime.postgres.connecting import Connection
 
 VERSION = 1
 """Of the tables. `gallery` has a column `version` in all that will ever be."""
@@ -62,7 +62,7 @@ CREATE TABLE {other} PARTITION OF entries DEFAULT
 # an exact search takes twice as long.
 
 
-def make_tables(connection: Connection, address: Address, storage: Storage) -> None:
+def make_tables(connection: Connection, address: GalleryAddress, storage: Storage) -> None:
     """Make a gallery in which nobody is enrolled, where there is none.
 
     Raises:
@@ -101,7 +101,7 @@ def make_tables(connection: Connection, address: Address, storage: Storage) -> N
         insert_holding(connection, Holding(bare.id, Space(0, "", ""), storage, total=NOTHING))
 
 
-def found(connection: Connection, address: Address) -> bool:
+def found(connection: Connection, address: GalleryAddress) -> bool:
     """Whether there is a gallery of this version.
 
     Raises:
@@ -129,7 +129,9 @@ def found(connection: Connection, address: Address) -> bool:
     return True
 
 
-def give_roles(connection: Connection, address: Address, reads: str, enrols: str) -> list[str]:
+def give_roles(
+    connection: Connection, address: GalleryAddress, reads: str, enrols: str
+) -> list[str]:
     """Let one role read a gallery, and one enrol as well; make them where they are not there.
 
     Neither can log in or remove anybody: users are made members of them.

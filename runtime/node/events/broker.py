@@ -17,7 +17,7 @@ from denet.reading import read_text
 from denet.secrets import remember_secret
 from runtime.node.events.errors import EventError
 from runtime.node.events.link import PATIENCE, Link, Signal
-from runtime.node.events.settings import MqttSettings
+from runtime.node.events.settings import BrokerSettings, MqttSettings
 
 Made = TypeVar("Made")
 
@@ -27,23 +27,63 @@ PORTS = {"mqtt": 1883, "mqtts": 8883}
 class Broker:
     """Where and as whom to connect.
 
+    Attributes:
+        name: for messages.
+        host, port: of it.
+
     Args:
         settings: of the broker.
-        node: the name of the node.
 
     Raises:
         EventError: a setting is wrong, or a file cannot be read.
     """
 
-    def __init__(self, settings: MqttSettings, node: str) -> None:
+    def __init__(self, settings: BrokerSettings) -> None:
         self.name = settings.shown_url
-        self._scheme, self._host, self._port = _address(settings)
-        self.client_id = f"denet-{node}"
-        self.status_topic = topic(settings.status_topic, node=node)
+        scheme, self.host, self.port = _address(settings)
         self._user, self._password = settings.user, _password(settings)
-        self._tls = _tls(settings) if self._scheme == "mqtts" else None
+        self._tls = _tls(settings) if scheme == "mqtts" else None
         if self._tls is None and (settings.ca_file or settings.certificate or settings.key):
             raise EventError(f"{self.name}: is without TLS: write mqtts:// or remove the files")
+
+    def client(self, client_id: str, *, manual_ack: bool = False) -> Client:
+        """A client that was never connected.
+
+        Args:
+            client_id: no two that are connected have the same.
+            manual_ack: acknowledge what is received by `Client.ack` alone.
+        """
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+            manual_ack=manual_ack,
+        )
+        client.connect_timeout = PATIENCE
+        if self._user is not None:
+            client.username_pw_set(self._user, self._password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        return client
+
+
+class NodeBroker(Broker):
+    """The broker of a node, which keeps its status there.
+
+    Args:
+        settings: of the broker.
+        node: the name of the node.
+
+    Raises:
+        EventError: as of `Broker`.
+    """
+
+    def __init__(self, settings: MqttSettings, node: str) -> None:
+        super().__init__(settings)
+        self.client_id = f"denet-{node}"
+        self.status_topic = topic(settings.status_topic, node=node)
+        self.needs_receiver = settings.needs_receiver
 
     def link(self, signals: SimpleQueue[Signal]) -> Link:
         """Begin to connect.
@@ -51,19 +91,9 @@ class Broker:
         Args:
             signals: get what becomes of it.
         """
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            self.client_id,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = PATIENCE
-        if self._user is not None:
-            client.username_pw_set(self._user, self._password)
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
+        client = self.client(self.client_id)
         client.will_set(self.status_topic, "offline", qos=1, retain=True)
-        return Link(client, self._host, self._port, signals)
+        return Link(client, self.host, self.port, signals)
 
 
 def topic(template: str, **values: str) -> str:
@@ -83,7 +113,7 @@ def topic(template: str, **values: str) -> str:
     return text
 
 
-def _address(settings: MqttSettings) -> tuple[str, str, int]:
+def _address(settings: BrokerSettings) -> tuple[str, str, int]:
     shown = settings.shown_url
     form = "write mqtt://HOST:PORT, or mqtts://HOST:PORT with TLS"
     if "@" in settings.url:  # before anything is said of its parts
@@ -102,7 +132,7 @@ def _address(settings: MqttSettings) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname, port or PORTS[parts.scheme]
 
 
-def _password(settings: MqttSettings) -> str | None:
+def _password(settings: BrokerSettings) -> str | None:
     if settings.password_file is None and settings.password_env is None:
         return None
     if settings.user is None:
@@ -119,7 +149,7 @@ def _password(settings: MqttSettings) -> str | None:
     return value
 
 
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
+def _tls(settings: BrokerSettings) -> ssl.SSLContext:
     if settings.key is not None and settings.certificate is None:
         raise EventError(f"{settings.key}: a key without a certificate: set certificate, too")
     context = _loaded(settings.ca_file, lambda: ssl.create_default_context(cafile=settings.ca_file))

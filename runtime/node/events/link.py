@@ -35,6 +35,9 @@ method."""
 UNSPECIFIED = 0x80
 """What paho calls it when the other end is just gone."""
 
+NOBODY = 0x10
+"""Reason of a PUBACK: nobody has subscribed to the topic, and the broker keeps nothing of it."""
+
 BLAMES = frozenset({UNSPECIFIED, 0x81, 0x82, 0x83, 0x90, 0x95, 0x99})
 """Reasons of a DISCONNECT that may be due to what was sent: malformed, against the protocol or the
 implementation, its topic, size or format. Others are of the broker alone, such as that it shuts
@@ -80,7 +83,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """The broker has a message, or does not want it and says why."""
+    """The broker has a message, or does not keep it and says why."""
 
     link: Link
     message: int
@@ -149,7 +152,7 @@ class Link:
             self._client.connect(self._host, self._port, KEEPALIVE)
         except (OSError, ValueError) as error:
             refused = isinstance(error, ssl.SSLError)
-            self._signals.put(Lost(self, _words(error, self._host), refused))
+            self._signals.put(Lost(self, why_away(error, self._host), refused))
             return
         with self._lock:
             over = self._over
@@ -166,7 +169,7 @@ class Link:
     ) -> None:
         if code.is_failure:
             permanent = code.value in PERMANENT
-            self._signals.put(Lost(self, f"refused: {_plain(code)}", permanent))
+            self._signals.put(Lost(self, f"refused: {plain_code(code)}", permanent))
             return
         window = getattr(sent, "ReceiveMaximum", 65535)
         self._signals.put(Connected(self, window, getattr(sent, "MaximumPacketSize", None)))
@@ -174,25 +177,28 @@ class Link:
     def _disconnected(
         self, _c: Client, _d: Any, _f: DisconnectFlags, code: ReasonCode, _p: Properties | None
     ) -> None:
-        why = "" if code.value == UNSPECIFIED else f": {_plain(code)}"
+        why = "" if code.value == UNSPECIFIED else f": {plain_code(code)}"
         self._parted = True
         self._signals.put(Lost(self, f"connection lost{why}", ended=code.value in BLAMES))
 
     def _published(
         self, _c: Client, _d: Any, message: int, code: ReasonCode, _p: Properties
     ) -> None:
-        self._signals.put(Acknowledged(self, message, code if code.is_failure else None))
+        told = code.is_failure or code.value == NOBODY
+        self._signals.put(Acknowledged(self, message, code if told else None))
 
 
 def _told(_stage: str, _error: BaseException) -> None:
     """All that may end the thread is a signal, and the next connection is another link."""
 
 
-def _plain(code: ReasonCode) -> str:
+def plain_code(code: ReasonCode) -> str:
+    """A reason of the broker, for a person."""
     return str(code).lower()
 
 
-def _words(error: OSError | ValueError, host: str) -> str:
+def why_away(error: OSError | ValueError, host: str) -> str:
+    """Why no connection came about, for a person."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"refused: its certificate does not hold: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

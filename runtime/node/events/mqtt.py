@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from runtime.node.events.broker import Broker, topic
+from runtime.node.events.broker import NodeBroker, topic
 from runtime.node.events.counter import EventCounter
 from runtime.node.events.encoding import encode
 from runtime.node.events.errors import EventError
@@ -36,7 +36,7 @@ class MqttSink:
     """
 
     def __init__(self, settings: MqttSettings, node: str, notify: Notify) -> None:
-        broker = Broker(settings, node)
+        broker = NodeBroker(settings, node)
         self._topics = {kind: topic(settings.topic, node=node, kind=kind) for kind in EVENT_KINDS}
         self._notify = notify
         self._failing = False

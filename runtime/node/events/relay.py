@@ -9,10 +9,10 @@ from queue import Empty, SimpleQueue
 
 from denet.secrets import redacted
 from runtime.node.backoff import Backoff
-from runtime.node.events.broker import Broker
+from runtime.node.events.broker import NodeBroker
 from runtime.node.events.counter import EventCounter
 from runtime.node.events.errors import EventError
-from runtime.node.events.link import Acknowledged, Connected, Link, Lost, Signal
+from runtime.node.events.link import NOBODY, Acknowledged, Connected, Link, Lost, Signal
 from runtime.node.events.outbox import Outbox, OutboxMessage
 from runtime.node.events.packet import packet_size
 from runtime.node.events.suspicion import STATUS, Suspicion
@@ -52,7 +52,7 @@ class OutboxRelay:
     """
 
     def __init__(
-        self, broker: Broker, outbox: Outbox, counter: EventCounter, notify: Notify
+        self, broker: NodeBroker, outbox: Outbox, counter: EventCounter, notify: Notify
     ) -> None:
         self.signals: SimpleQueue[Signal] = SimpleQueue()
         self._broker, self._outbox, self._counter, self._notify = broker, outbox, counter, notify
@@ -168,19 +168,25 @@ class OutboxRelay:
         number = self._sent.pop(signal.message, None)
         if number is None:
             return
-        refusal = None if signal.refusal is None else str(signal.refusal).lower()
+        nobody = signal.refusal is not None and signal.refusal.value == NOBODY
+        taken = signal.refusal is None or (
+            nobody and (number == STATUS or not self._broker.needs_receiver)
+        )
+        refusal = None if taken else str(signal.refusal).lower()
         if number == STATUS:
             if refusal is not None:
                 self._notify_once(f"{self._broker.status_topic}: refused: {refusal}")
             self._suspicion.arrived(STATUS)
             return
-        if signal.refusal is None:
+        if signal.refusal is None or taken:
             self._arrived.add(number)
             self._backoff.reset()
             self._suspicion.arrived(number)
             self._counter.delivered(1)
         elif signal.refusal.value in FOR_GOOD:
             self._set_aside(number, f"refused: {refusal}")
+        elif nobody:
+            self._give_up("has no receiver of events")
         elif signal.refusal.value in (QUOTA, RIGHTS):
             self._give_up(f"refuses events: {refusal}")
         else:

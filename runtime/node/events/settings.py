@@ -28,15 +28,11 @@ class LinesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     keep: Annotated[int, msgspec.Meta(ge=1)] = 5
 
 
-class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A broker.
+class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a broker is, and as whom to connect.
 
     Attributes:
         url: mqtt://HOST:PORT, or mqtts://HOST:PORT with TLS; 1883 and 8883 if no port is given.
-        outbox: file in which events wait until the broker has them. Its folder must exist.
-        outbox_bytes: of that file at most; the oldest events go first.
-        topic: of events; {node} and {kind} are replaced.
-        status_topic: keeps "online", or "offline" as the last will; {node} is replaced.
         user: None to be nobody.
         password_file: a file that holds the password; an end of line is cut off.
         password_env: or the name of an environment variable that does.
@@ -45,10 +41,6 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """
 
     url: str
-    outbox: str
-    outbox_bytes: Bytes = 256 * MB
-    topic: str = "denet/{node}/{kind}"
-    status_topic: str = "denet/{node}/status"
     user: str | None = None
     password_file: str | None = None
     password_env: str | None = None
@@ -67,7 +59,26 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return redacted(f"{scheme if mark else ''}{mark}***@{place}" if at else self.url)
 
     def __repr__(self) -> str:
-        return f"MqttSettings({self.shown_url!r})"
+        return f"{type(self).__name__}({self.shown_url!r})"
+
+
+class MqttSettings(BrokerSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A broker that a node tells its events.
+
+    Attributes:
+        outbox: file in which events wait until the broker has them. Its folder must exist.
+        outbox_bytes: of that file at most; the oldest events go first.
+        topic: of events; {node} and {kind} are replaced.
+        status_topic: keeps "online", or "offline" as the last will; {node} is replaced.
+        needs_receiver: an event that the broker has nobody for waits in the outbox; without, it has
+            arrived.
+    """
+
+    outbox: str
+    outbox_bytes: Bytes = 256 * MB
+    topic: str = "denet/{node}/{kind}"
+    status_topic: str = "denet/{node}/status"
+    needs_receiver: bool = False
 
 
 class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

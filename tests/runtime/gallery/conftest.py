@@ -12,7 +12,7 @@ import pytest
 from runtime.gallery import Gallery, open_gallery
 
 if TYPE_CHECKING:  # it needs psycopg, without which other tests of this folder run
-    from tests.runtime.gallery.postgres.server import Server
+    from tests.runtime.postgres.server import Server
 
 _NUMBERS = count()
 
@@ -25,39 +25,6 @@ def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "gallery.db"
-
-
-@pytest.fixture(scope="session")
-def postgres_programs() -> Iterator[Path]:
-    """Where PostgreSQL's programs are."""
-    pytest.importorskip("psycopg")
-    import shutil
-
-    from tests.runtime.gallery.postgres.server import own_folder, programs
-
-    folder = own_folder("pg")
-    yield programs(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def postgres(postgres_programs: Path) -> Iterator[Server]:
-    """A server that tests share: each takes schemas of its own."""
-    from runtime.gallery.postgres import following
-    from tests.runtime.gallery.postgres.server import FAST, PASSWORD, Server
-
-    server = Server(postgres_programs, *FAST)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DENET_TEST_PASSWORD", PASSWORD)
-        patch.setattr(following, "ANSWER", 30.0)  # other tests run on the same cores
-        server.start()
-        yield server
-    server.close()
-
-
-@pytest.fixture
-def new_schema() -> Callable[[], str]:
-    return lambda: f"test_{next(_NUMBERS)}"
 
 
 @pytest.fixture(params=["file", "mirror", "database"])

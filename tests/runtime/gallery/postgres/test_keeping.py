@@ -14,7 +14,7 @@ from denet.graph import RGB_NIR_TIR
 from runtime.gallery import Enrolment, Gallery, GalleryError, Space, open_gallery
 from tests.command import denet, refused
 from tests.runtime.gallery.people import COMPLETE, SPACE, person, table_of, unit
-from tests.runtime.gallery.postgres.server import Server
+from tests.runtime.postgres.server import Server
 
 Schema = Callable[[], str]
 

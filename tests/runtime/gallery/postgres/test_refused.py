@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +11,8 @@ import pytest
 from runtime.gallery import GalleryError, Space, open_gallery
 from tests.command import denet, refused
 from tests.runtime.gallery.people import COMPLETE, DIM, SPACE, person, search, unit
-from tests.runtime.gallery.postgres.server import PASSWORD, Server
 from tests.runtime.node.broker import free_port
+from tests.runtime.postgres.server import PASSWORD, Server
 
 Schema = Callable[[], str]
 
@@ -128,39 +126,10 @@ def test_damage_is_told_and_is_never_an_answer(
         search(gallery, unit(1)[0])
 
 
-@pytest.fixture(scope="module")
-def guarded(postgres_programs: Path) -> Iterator[tuple[Server, Path]]:
-    """A server with TLS, whose certificate is of `localhost`; and the folder of its authority."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl")
-    server = Server(postgres_programs, "fsync=off", "ssl=on")
-    folder = server.folder
-
-    def make(*arguments: str) -> None:
-        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
-
-    for name in ("ca", "other"):
-        make(
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key",
-            "-out", f"{name}.pem", "-days", "2", "-subj", f"/CN={name}",
-        )  # fmt: skip
-    make("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "data/server.key", "-out", "s.csr",
-         "-subj", "/CN=localhost")  # fmt: skip
-    (folder / "names").write_text("subjectAltName=DNS:localhost")
-    make("x509", "-req", "-in", "s.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2",
-         "-extfile", "names", "-out", "data/server.crt")  # fmt: skip
-    (server.data / "server.key").chmod(0o600)
-    server.own()
-    server.start()
-    yield server, folder
-    server.close()
-
-
 def test_tls_is_verified(
-    guarded: tuple[Server, Path], monkeypatch: pytest.MonkeyPatch, new_schema: Schema
+    guarded_postgres: tuple[Server, Path], monkeypatch: pytest.MonkeyPatch, new_schema: Schema
 ) -> None:
-    server, folder = guarded
+    server, folder = guarded_postgres
     monkeypatch.setenv("DENET_TEST_PASSWORD", PASSWORD)
     schema = f"schema={new_schema()}"
     setting = server.setting(schema, f"ca={folder}/ca.pem", host="localhost")
@@ -180,9 +149,9 @@ def test_tls_is_verified(
 
 
 def test_no_password_goes_out_in_plain_text(
-    postgres: Server, tmp_path: Path, guarded: tuple[Server, Path]
+    postgres: Server, tmp_path: Path, guarded_postgres: tuple[Server, Path]
 ) -> None:
     """With an authority named even loopback asks for TLS; elsewhere it always does."""
-    _, folder = guarded
+    _, folder = guarded_postgres
     plain = postgres.setting(f"ca={folder}/ca.pem", host="localhost")
     refused(denet("gallery", "list", plain), "does not support SSL", "except on loopback")

@@ -17,8 +17,8 @@ from runtime.gallery.postgres import following
 from runtime.gallery.postgres.gallery import PostgresGallery
 from tests.command import denet, refused
 from tests.runtime.gallery.people import COMPLETE, SPACE, person, search, unit
-from tests.runtime.gallery.postgres.server import FAST, PASSWORD, Server
 from tests.runtime.node.waiting import until
+from tests.runtime.postgres.server import FAST, PASSWORD, Server
 
 Schema = Callable[[], str]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def events(count: int, ids: EventIds | None = None, dim: int = 512) -> list[Even
     ]
 
 
-def opened(port: int, folder: Path, said: list[str] | None = None, **settings: str) -> Sink:
+def opened(port: int, folder: Path, said: list[str] | None = None, **settings: Any) -> Sink:
     values = {"url": f"mqtt://127.0.0.1:{port}", "outbox": str(folder / "outbox.db"), **settings}
     say = [].append if said is None else said.append
     return open_sinks(EventSettings(mqtt=MqttSettings(**values)), NODE, say)

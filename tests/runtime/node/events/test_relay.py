@@ -19,7 +19,7 @@ pytest.importorskip("paho.mqtt", reason="needs paho-mqtt: pip install '.[node]'"
 from runtime.node.events import (
     EventIds,
 )
-from runtime.node.events.broker import Broker as Address
+from runtime.node.events.broker import NodeBroker as Address
 from runtime.node.events.link import Link, Signal
 from tests.paths import ROOT
 from tests.runtime.node.broker import Broker, Receiver, free_port
@@ -158,3 +158,26 @@ def test_a_publisher_killed_at_any_moment_leaves_no_gap(
     assert 1 <= len(runs) <= 3
     for counts in runs.values():
         assert counts == list(range(1, len(counts) + 1))
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("needed", [False, True])
+def test_a_broker_that_has_nobody_for_events(broker: Broker, tmp_path: Path, needed: bool) -> None:
+    """It confirms what it throws away: where a receiver is needed, events wait for one."""
+    said: list[str] = []
+    sink = opened(broker.port, tmp_path, said, needs_receiver=needed)
+    sent = events(5)
+    publish(sink, sent)
+    if not needed:
+        until(lambda: counted(sink).delivered == 5)
+        sink.close()
+        assert not any("receiver" in line for line in said)
+        return
+    until(lambda: any("has no receiver of events" in line for line in said))
+    assert counted(sink).delivered == 0
+    receiver = Receiver(broker.port)
+    until(lambda: len(receiver.events) == 5)
+    until(lambda: counted(sink).delivered == 5)
+    sink.close()
+    receiver.close()
+    assert receiver.events == sent

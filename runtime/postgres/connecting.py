@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 from psycopg import errors, sql
 
-from runtime.gallery.postgres.address import Address
-from runtime.gallery.space import GalleryError
+from denet.errors import DenetError
+from runtime.postgres.address import Address
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -31,14 +31,15 @@ _UNREACHABLE = (
 """What to do about a connection that is refused, by a part of the reason."""
 
 _REASONS: dict[type[psycopg.Error], str] = {
-    errors.InsufficientPrivilege: "this user may not do that (see `denet gallery roles`)",
+    errors.InsufficientPrivilege: "this user may not do that (see `denet gallery roles` and "
+    "`denet fleet roles`)",
     errors.LockNotAvailable: f"another is writing to it and was not done in {PATIENCE} s: "
     "try again",
     errors.DiskFull: "the disk of the server is full",
     errors.ReadOnlySqlTransaction: "the server is a replica, or read-only: connect to the one that "
     "takes changes",
     errors.UndefinedTable: "its tables are gone: restore a backup",
-    errors.UndefinedColumn: "its tables are not those of a gallery of denet",
+    errors.UndefinedColumn: "its tables are not those that this version of denet makes",
 }
 
 
@@ -79,16 +80,21 @@ def connect(address: Address) -> Connection:
 
 
 @contextmanager
-def in_plain_words(address: Address) -> Iterator[None]:
+def in_plain_words(address: Address, error: type[DenetError]) -> Iterator[None]:
     """Tell errors of PostgreSQL as what they mean.
 
     Raises:
-        GalleryError: instead of them; names the address.
+        error: instead of them; names the address.
     """
     try:
         yield
-    except psycopg.Error as error:
-        raise GalleryError(f"{address.name}: {reason(error)}") from None
+    except psycopg.Error as found:
+        raise error(f"{address.name}: {reason(found)}") from None
+
+
+def is_refusal(error: psycopg.Error) -> bool:
+    """Whether a connection was refused for what somebody has to mend: the server is there."""
+    return any(part in str(error) for part, _ in _UNREACHABLE)
 
 
 def reason(error: psycopg.Error) -> str:

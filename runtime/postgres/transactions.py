@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runtime.gallery.postgres.connecting import Connection
+from runtime.postgres.connecting import Connection
 
 
 @contextmanager
