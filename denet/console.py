@@ -63,7 +63,7 @@ err = PlainConsole(stderr=True)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 Notify = Callable[[str, float, int], None]
-"""(what is done, how much of it is done, of how much)."""
+"""(what is done, how much of it is done, of how much; 0 where nobody knows)."""
 
 
 def reported(*, extra: str | None = None) -> Callable[[Command], Command]:
@@ -177,7 +177,7 @@ def progress(what: str, total: int = 0, *, shown: bool = True) -> Iterator[Notif
         nonlocal last
         if last is None or done < last[0] or total != last[1]:
             # Begun anew, or gone on with: what was done before says nothing of the speed.
-            bar.reset(task, total=total, completed=int(done), description=printable(what))
+            bar.reset(task, total=total or None, completed=int(done), description=printable(what))
         last = done, total
         bar.update(task, description=printable(what), completed=done)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denet.console import say, status
+from denet.console import progress, say
 
 if TYPE_CHECKING:
     from runtime.backends.tensorrt.machine import BuildOptions
@@ -46,8 +46,16 @@ def run_graphs(
     platforms = ("trt",) if build is not None else _platforms(target)
     name, forms = choose_variant(opened, precision, platforms)
     builder = None if build is None else GraphBuild(check_machine(build), build)
-    with status("composing") as notify:
-        made = write_graphs(opened, to, name, forms, build=builder, replace=force, notify=notify)
+    with progress("composing") as notify:
+        made = write_graphs(
+            opened,
+            to,
+            name,
+            forms,
+            build=builder,
+            replace=force,
+            notify=lambda what: notify(what, 0, 0),
+        )
     size = sum(graph.file.bytes for graph in made.graphs.values())
     count = len(made.graphs)
     say(
