@@ -20,6 +20,9 @@ from denet.validation import in_plain_words
 TEXT_LIMIT = 64 << 20
 """Bytes that a file of settings, a manifest or a table may have; none of ours comes near."""
 
+WIDEST = 1 << 63
+"""From here on a whole number is too large."""
+
 DEEPEST = 32
 """Levels of tables and lists in a file of settings."""
 
@@ -105,7 +108,10 @@ def read_json(
 
     content = read_file(path, error, limit)
     with reading(path, error):
-        return msgspec.json.decode(content, type=kind)
+        document = msgspec.json.decode(content, type=kind)
+    if kind is Any:
+        _check_document(path, document, error)
+    return document
 
 
 def read_toml(path: Path, error: type[DenetError], limit: int = TEXT_LIMIT) -> dict[str, Any]:
@@ -120,12 +126,15 @@ def read_toml(path: Path, error: type[DenetError], limit: int = TEXT_LIMIT) -> d
 
 
 def _check_document(path: Path, document: Any, error: type[DenetError]) -> None:
-    """See that a document is no deeper than settings are, and that its texts can be names."""
+    """See that a document is no deeper than settings are, that its texts can be names, and that its
+    whole numbers are such as 64 bits hold: what computes with others fails in ways of its own."""
     level: list[tuple[str, Any]] = [("", document)]
     for _ in range(DEEPEST):
         for key, value in level:
             if isinstance(value, str) and "\0" in value:
                 raise error(f"{path}: {key}: has the character NUL in it")
+            if isinstance(value, int) and not -WIDEST <= value < WIDEST:
+                raise error(f"{path}: {key}: {str(value)[:20]}... is too large a number")
         level = [inner for key, value in level for inner in _inner(key, value)]
         if not level:
             return

@@ -114,3 +114,16 @@ def test_any_bytes_are_read_or_refused(
     for reader in (read_json, read_toml, read_text):
         with suppress(RefusedError):
             reader(path, RefusedError)
+
+
+@pytest.mark.parametrize("number", [1 << 63, -(1 << 63) - 1, 10**400])
+def test_a_whole_number_is_such_as_computers_hold(tmp_path: Path, number: int) -> None:
+    toml, json = tmp_path / "a.toml", tmp_path / "a.json"
+    toml.write_text(f"[a]\nb = [1, {number}]\n")
+    with pytest.raises(RefusedError, match=r"a\.toml: (a\.b\[1\]: .*too large|not TOML)"):
+        read_toml(toml, RefusedError)
+    toml.write_text(f"a = {(1 << 63) - 1}\nb = {-(1 << 63)}\nc = true\n")
+    assert read_toml(toml, RefusedError) == {"a": (1 << 63) - 1, "b": -(1 << 63), "c": True}
+    json.write_text(f'{{"a": [1, {1 << 63}]}}')
+    with pytest.raises(RefusedError, match="too large"):
+        read_json(json, RefusedError)

@@ -17,7 +17,7 @@ from runtime.node.boxes.box import Box
 from runtime.node.errors import NodeError
 from runtime.node.sources.frame import Frame
 
-Length = Annotated[int, msgspec.Meta(ge=1)]
+Length = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
 Row = tuple[float, float, float]
 
 REFERENCE: Modality = "rgb"
