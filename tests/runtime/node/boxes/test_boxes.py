@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -251,6 +251,7 @@ def similar(scale: float, angle: float, shift: tuple[float, float], tilt: float)
     return ((c, -s, shift[0]), (s, c, shift[1]), (tilt, 0.0, 1.0))
 
 
+@settings(deadline=None)
 @given(
     st.floats(0.2, 2),
     st.floats(-0.5, 0.5),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from denet.graph import RGB_NIR_TIR, State
@@ -51,6 +52,7 @@ TABLE = shed_table(RGB_NIR_TIR, COSTS, WORTHS)
 numbers = st.lists(st.integers(1, 9).map(float), min_size=7, max_size=7)
 
 
+@examples(deadline=None)
 @given(numbers, numbers, st.sampled_from([None, *STATES]))
 def test_a_choice_is_never_worth_less_than_a_cheaper_one(
     costs: list[float], worths: list[float], floor: State | None
