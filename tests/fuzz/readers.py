@@ -344,6 +344,44 @@ def requests(_: Path, folder: Path) -> Reader:
     return Reader("requests", (*contents, jpeg.getvalue()), in_file(path), use, None)
 
 
+FLEET = b"""
+name = "site-1"
+workers = 2
+[broker]
+url = "mqtts://broker.example.org"
+user = "fleet"
+[archive]
+url = "postgresql://keeper@db.example.org/people"
+days = 90
+bytes = 100_000_000_000
+"""
+
+
+def fleet(_: Path, folder: Path) -> Reader:
+    from runtime.fleet.settings import read_fleet_settings
+
+    path = folder / "fleet.toml"
+    use = lambda: read_fleet_settings(path)  # noqa: E731
+    return Reader("fleet.toml", (FLEET,), in_file(path), use, None)
+
+
+def track_events(_: Path, folder: Path) -> Reader:
+    """What a broker brings: anybody may have sent it, and an archive keeps numbers alone."""
+    from runtime.fleet.arrival import halves, read_track_event
+    from tests.runtime.fleet.drawn import body, event
+
+    path = folder / "event.json"
+
+    def use() -> list[bytes]:
+        return [halves(each) for each in read_track_event(path.read_bytes()).track.pooled]
+
+    def right(found: list[bytes]) -> bool:
+        return all(bool(np.isfinite(np.frombuffer(each, ">f2")).all()) for each in found)
+
+    samples = (body(event()), body(event(change="started")))
+    return Reader("track events", samples, in_file(path), use, right)
+
+
 READERS: dict[str, Made] = {
     "manifest": manifest,
     "bundle, an engine": _of_a_bundle("bundle, an engine", "onnx/fp32/dem_rgb2tir.onnx"),
@@ -362,5 +400,7 @@ READERS: dict[str, Made] = {
     "images": images,
     "answers": answers,
     "requests": requests,
+    "fleet.toml": fleet,
+    "track events": track_events,
 }
 """Every kind of file, by name."""
