@@ -104,7 +104,7 @@ def reported(*, extra: str | None = None) -> Callable[[Command], Command]:
 
 
 def check_numbers(options: Mapping[str, Any]) -> None:
-    """See that the numbers of a command line are finite, and such as 64 bits hold.
+    """See that the numbers of a command line are finite, and no larger than 64 bits hold.
 
     Raises:
         DenetError: one is not; names the option.
@@ -113,7 +113,7 @@ def check_numbers(options: Mapping[str, Any]) -> None:
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, float) and not math.isfinite(value):
             raise DenetError(f"{option} {value}: must be a finite number")
-        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        if isinstance(value, int | float) and not -(1 << 63) <= value < 1 << 63:
             raise DenetError(f"{option}: {str(value)[:20]}... is too large a number")
 
 

@@ -138,6 +138,9 @@ def is_secret(key: str) -> bool:
 
 def _secrets_in(address: str) -> Iterator[str]:
     """Passwords, and values of queries and keys."""
+    if len(address) > LONGEST:  # no address, and what is sought in it would take minutes
+        yield address
+        return
     for found in _pattern(_USERINFO).finditer(address):
         yield found[0][len(found["scheme"]) : -1].partition(":")[2]
     before, at, _ = address.rpartition("@")

@@ -67,13 +67,14 @@ def sources(root: Path) -> list[Path]:
 
 
 def error_classes(trees: Sequence[ast.Module] | Iterator[ast.Module]) -> set[str]:
-    """The names of `DenetError` and of all that are kinds of it."""
+    """The names of `DenetError`, of all that are kinds of it, and of other errors that are defined
+    here, whose text one of these may pass on."""
     bases: dict[str, list[str]] = {}
     for tree in trees:
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 bases[node.name] = [b.id for b in node.bases if isinstance(b, ast.Name)]
-    known = {BASE}
+    known = {BASE, *(name for name in bases if name.endswith("Error"))}
     while more := {name for name, of in bases.items() if name not in known and known & {*of}}:
         known |= more
     return known
@@ -179,8 +180,7 @@ def placeholder(node: ast.expr) -> str:
 
 def is_told(text: str) -> bool:
     """Whether a message has words of its own; the others pass on those of another error."""
-    words = [word for word in text.split() if word.isalpha() and not word.isupper()]
-    return bool(words)
+    return any(letter.islower() for letter in text)
 
 
 def _joined(parts: Sequence[list[str]]) -> list[str]:

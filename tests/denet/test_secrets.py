@@ -6,12 +6,13 @@ import threading
 
 import pytest
 
-from denet.secrets import redacted
+from denet.secrets import redacted, remember_secrets_of
 from runtime.node.sources import (
     SourceError,
     SourceSettings,
     open_source,
 )
+from tests.deadline import deadline
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,12 @@ def test_settings_and_sources_hide_the_password() -> None:
     with pytest.raises(SourceError, match="refused") as caught:
         next(source.frames(threading.Event()))
     assert "secret" not in f"{wanted!r} {source.name} {caught.value}"
+
+
+@pytest.mark.parametrize("word", ["x", "a=", "a:b@", "key", "?a&", "'"])
+def test_what_is_too_long_for_an_address_is_a_secret_as_a_whole(word: str) -> None:
+    """Looking for secrets within takes a time that grows with the square of the length."""
+    address = "mqtts://" + word * (70_000 // len(word)) + "@broker"
+    with deadline(10):
+        remember_secrets_of(address)
+        assert redacted(f"{address}: is no address") == "***: is no address"

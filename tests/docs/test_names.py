@@ -6,6 +6,8 @@ import importlib
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +153,19 @@ def test_commands_that_are_not_run_could_be(document: Path) -> None:
         if block.language != "sh" or block.not_run is None:
             continue
         for line in block.text.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["denet"]:
-                parsed(words[1:])
+            for words in commands_of(line):
+                if words[:1] == ["denet"]:
+                    parsed(words[1:])
+
+
+def commands_of(line: str) -> Iterator[list[str]]:
+    """The commands of a line of a shell."""
+    words = shlex.shlex(line, posix=True, punctuation_chars="&|;")
+    words.whitespace_split = True
+    words.commenters = "#"
+    for operator, command in groupby(words, lambda word: not word.strip("&|;")):
+        if not operator:
+            yield list(command)
 
 
 def parsed(arguments: list[str]) -> None:

@@ -84,6 +84,7 @@ def test_what_makes_a_bundle_of_one_keeps_them(scored_path: Path, tmp_path: Path
         b"{}",
         calibration=limits,
         mixed={},
+        judged={},
         min_cosine={},
         default="fp32",
     )

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_the_loop_of_the_documentation_has_a_watchdog(
     loop = code[code.index("node.start()") :]
     for text in (runtime.node.__doc__, inspect.getdoc(Node)):
         assert text is not None
-        assert loop in text + "\n"
+        assert loop in text + "\n" or textwrap.indent(loop, "    ") in text + "\n"
 
     def stuck(_frames: object, _time: float) -> list[tuple[int, int, int, int]]:
         time.sleep(0.0 if calls else 2.5)
