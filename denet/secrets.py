@@ -115,7 +115,13 @@ def remember_secret(value: str) -> None:
 
 
 def remember_secrets_of(address: str, options: Mapping[str, str] | None = None) -> None:
-    """Hide what stands at the secret places of an address or a pipeline, and of its options."""
+    """Hide what stands at the secret places of an address or a pipeline, and of its options.
+
+    Raises:
+        ValueError: one is longer than any, and looking for secrets in it would take minutes.
+    """
+    if len(address) > LONGEST:
+        raise ValueError(f"has {len(address)} characters: an address has at most {LONGEST}")
     for value in _secrets_in(address):
         remember_secret(value)
     for key, value in (options or {}).items():
@@ -138,9 +144,6 @@ def is_secret(key: str) -> bool:
 
 def _secrets_in(address: str) -> Iterator[str]:
     """Passwords, and values of queries and keys."""
-    if len(address) > LONGEST:  # no address, and what is sought in it would take minutes
-        yield address
-        return
     for found in _pattern(_USERINFO).finditer(address):
         yield found[0][len(found["scheme"]) : -1].partition(":")[2]
     before, at, _ = address.rpartition("@")

@@ -47,7 +47,8 @@ def curves_figure(history: Sequence[EpochReport], branch_epochs: int = 0) -> Fig
     panels = 3 if measured else 2
     figure = new_figure(9.7, 3.0)
     losses = figure.add_subplot(1, panels, 1)
-    losses.plot(at, [r.total for r in history], color=INK, linewidth=2.0, label="total", **_DOTS)
+    total = _parted(at, [r.total for r in history], branch_epochs)
+    losses.plot(*total, color=INK, linewidth=2.0, label="total", **_DOTS)
     dashes = cycle(["-"] * len(SERIES) + ["--"] * len(SERIES))
     for term, color, dash in zip(TERMS, cycle(SERIES), dashes, strict=False):
         values = [getattr(report, term) for report in history]
@@ -56,7 +57,7 @@ def curves_figure(history: Sequence[EpochReport], branch_epochs: int = 0) -> Fig
             shown = [value if value > 0 else math.nan for value in values]
             losses.plot(at, shown, dash, color=color, linewidth=1.3, label=term, **_DOTS)
     losses.set_yscale("log")
-    losses.legend(loc="best", fontsize=7, ncols=2)
+    figure.legend(loc="outside lower center", fontsize=7, ncols=len(TERMS) + 1)
     _finish(losses, "Losses", branch_epochs, at)
     if measured:
         accuracy = figure.add_subplot(1, panels, 2)
@@ -64,13 +65,25 @@ def curves_figure(history: Sequence[EpochReport], branch_epochs: int = 0) -> Fig
         accuracy.set_ylim(bottom=0)
         _finish(accuracy, "mAP on held-out identities, %", branch_epochs, at)
     rate = figure.add_subplot(1, panels, panels)
-    rate.plot(at, [report.lr for report in history], color=SERIES[1], linewidth=1.6, **_DOTS)
+    lr = _parted(at, [report.lr for report in history], branch_epochs)
+    rate.plot(*lr, color=SERIES[1], linewidth=1.6, **_DOTS)
     rate.set_ylim(bottom=0)
     _finish(rate, "Learning rate", branch_epochs, at)
     return figure
 
 
 _DOTS: dict[str, Any] = {"marker": "o", "markersize": 2.5}
+
+
+def _parted(
+    at: Sequence[int], values: Sequence[float], branch_epochs: int
+) -> tuple[list[float], list[float]]:
+    """A curve that begins anew with the second phase, where other losses make the total."""
+    split = sum(epoch <= branch_epochs for epoch in at)
+    if not 0 < split < len(at):
+        return list(at), list(values)
+    between = branch_epochs + 0.5
+    return [*at[:split], between, *at[split:]], [*values[:split], math.nan, *values[split:]]
 
 
 def _finish(axes: Axes, title: str, branch_epochs: int, at: Sequence[int]) -> None:

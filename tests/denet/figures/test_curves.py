@@ -55,7 +55,10 @@ def test_every_loss_that_was_computed_has_a_curve() -> None:
     assert {name for name in drawn if name in TERMS} == {
         *("identity", "branch", "recovery", "adversary")
     }
-    for name in ("total", "identity", "branch", "recovery"):
+    assert drawn["total"][0] == [1, 2, 2.5, 3, 4, 5]  # no line from one sum to another
+    assert math.isnan(drawn["total"][1].pop(2))
+    np.testing.assert_array_equal(drawn["total"][1], [report.total for report in HISTORY])
+    for name in ("identity", "branch", "recovery"):
         at, values = drawn[name]
         assert at == epochs
         known = [getattr(report, name) or math.nan for report in HISTORY]
@@ -65,7 +68,9 @@ def test_every_loss_that_was_computed_has_a_curve() -> None:
     assert list(curve.get_xdata()) == [3, 4, 5]
     assert list(curve.get_ydata()) == [30, 40, 50]
     assert list(border.get_xdata()) == [2.5, 2.5]
-    assert list(rate.lines[0].get_ydata()) == [report.lr for report in HISTORY]
+    rates = list(rate.lines[0].get_ydata())
+    assert math.isnan(rates.pop(2))
+    assert rates == [report.lr for report in HISTORY]
 
 
 def test_without_held_out_identities_there_is_no_panel_of_them() -> None:
