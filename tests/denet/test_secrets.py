@@ -64,6 +64,6 @@ def test_what_is_too_long_for_an_address_is_refused_at_once(word: str) -> None:
     address = word * (70_000 // len(word))
     with deadline(10):
         for settings in ({"url": address}, {"url": "rtsp://a", "options": {"a": address}}):
-            with pytest.raises(msgspec.ValidationError, match="70000|69999") as refused:
+            with pytest.raises(msgspec.ValidationError, match=r"70000|69999") as refused:
                 msgspec.convert(settings, SourceSettings)
             assert len(redacted(str(refused.value))) < 200
