@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from psycopg import errors, sql
+from psycopg import sql
 
 from denet.graph import RGB_NIR_TIR
 from runtime.fleet.errors import FleetError
+from runtime.postgres import tables
 from runtime.postgres.address import Address
 from runtime.postgres.connecting import Connection
+from runtime.postgres.tables import TableKind, divide, grant, prepare
 
 VERSION = 1
-"""Of the tables. `archive` has a column `version` in all that will ever be."""
+"""Of the tables."""
+
+KIND = TableKind("archive", "an archive", VERSION, FleetError, "knows")
 
 LOCK = 0x444E4652
 """Whoever makes an archive holds this lock of the database."""
@@ -129,24 +133,9 @@ def make_tables(connection: Connection, address: Address) -> None:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         if found(connection, address):  # another was faster
             return
-        try:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        except (errors.FeatureNotSupported, errors.UndefinedFile):
-            raise FleetError(
-                f"{address.name}: the server has no pgvector: install it there, as Debian's "
-                "postgresql-17-pgvector"
-            ) from None
-        exists = connection.execute("SELECT to_regnamespace(%s)", (address.schema,)).fetchone()
-        if exists is None or exists[0] is None:
-            schema = sql.Identifier(address.schema)
-            connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+        prepare(connection, address, KIND)
         connection.execute(sql.SQL(_TABLES).format(other=sql.Identifier(OTHER)))
-        for name, state in PARTITIONS.items():
-            connection.execute(
-                sql.SQL("CREATE TABLE {} PARTITION OF sightings FOR VALUES IN ({})").format(
-                    sql.Identifier(name), sql.Literal(state.name)
-                )
-            )
+        divide(connection, "sightings", PARTITIONS)
         connection.execute("INSERT INTO archive VALUES (1, %s)", (VERSION,))
 
 
@@ -156,26 +145,7 @@ def found(connection: Connection, address: Address) -> bool:
     Raises:
         FleetError: there is something else.
     """
-    table = f'"{address.schema}".archive'
-    row = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
-    if row is None or row[0] is None:
-        return False
-    try:
-        with connection.transaction():
-            version = connection.execute("SELECT version FROM archive").fetchone()
-    except errors.UndefinedColumn:
-        version = None
-    if version is None:
-        raise FleetError(
-            f"{address.name}: the table {address.schema}.archive is not an archive of denet, or is "
-            "damaged: give another schema with the option schema, or restore a backup"
-        )
-    if version[0] != VERSION:
-        raise FleetError(
-            f"{address.name}: tables of version {version[0]}, but this version of denet knows "
-            f"{VERSION}: install the denet that made them"
-        )
-    return True
+    return tables.found(connection, address, KIND)
 
 
 def require(connection: Connection, address: Address) -> None:
@@ -206,20 +176,9 @@ def give_roles(connection: Connection, address: Address, asks: str, keeps: str) 
     Raises:
         psycopg.Error: it cannot be done; nothing was.
     """
-    made = []
     with connection.transaction():
-        for role, rights in ((asks, "SELECT"), (keeps, "SELECT, INSERT, UPDATE, DELETE")):
-            name, schema = sql.Identifier(role), sql.Identifier(address.schema)
-            there = "SELECT FROM pg_roles WHERE rolname = %s"
-            if connection.execute(there, (role,)).fetchone() is None:
-                connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(name))
-                made.append(role)
-            connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, name))
-            connection.execute(
-                sql.SQL("GRANT {} ON ALL TABLES IN SCHEMA {} TO {}").format(
-                    sql.SQL(rights), schema, name
-                )
-            )
+        rights = {asks: "SELECT", keeps: "SELECT, INSERT, UPDATE, DELETE"}
+        made = grant(connection, address, rights)
         # What came and could not be read may be anything: it is not for who asks.
         connection.execute(sql.SQL("REVOKE ALL ON aside FROM {}").format(sql.Identifier(asks)))
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from psycopg import errors, sql
+from psycopg import sql
 
 from denet.graph import RGB_NIR_TIR
 from runtime.gallery.database import NOTHING, Holding, new_holding
@@ -10,10 +10,14 @@ from runtime.gallery.postgres.address import GalleryAddress
 from runtime.gallery.postgres.holding import insert_holding
 from runtime.gallery.space import GalleryError, Space
 from runtime.gallery.storage import Storage
+from runtime.postgres import tables
 from runtime.postgres.connecting import Connection
+from runtime.postgres.tables import TableKind, divide, grant, prepare
 
 VERSION = 1
-"""Of the tables. `gallery` has a column `version` in all that will ever be."""
+"""Of the tables."""
+
+KIND = TableKind("gallery", "a gallery", VERSION, GalleryError)
 
 LOCK = 0x444E4742
 """Whoever makes a gallery holds this lock of the database."""
@@ -77,26 +81,11 @@ def make_tables(connection: Connection, address: GalleryAddress, storage: Storag
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         if found(connection, address):  # another was faster
             return
-        try:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        except (errors.FeatureNotSupported, errors.UndefinedFile):
-            raise GalleryError(
-                f"{address.name}: the server has no pgvector: install it there, as Debian's "
-                "postgresql-17-pgvector"
-            ) from None
-        schema = sql.Identifier(address.schema)
-        exists = connection.execute("SELECT to_regnamespace(%s)", (address.schema,)).fetchone()
-        if exists is None or exists[0] is None:
-            connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+        prepare(connection, address, KIND)
         connection.execute(
             sql.SQL(_TABLES).format(type=sql.SQL(TYPES[storage]), other=sql.Identifier(OTHER))
         )
-        for name, state in PARTITIONS.items():
-            connection.execute(
-                sql.SQL("CREATE TABLE {} PARTITION OF entries FOR VALUES IN ({})").format(
-                    sql.Identifier(name), sql.Literal(state.name)
-                )
-            )
+        divide(connection, "entries", PARTITIONS)
         bare = new_holding()
         insert_holding(connection, Holding(bare.id, Space(0, "", ""), storage, total=NOTHING))
 
@@ -107,26 +96,7 @@ def found(connection: Connection, address: GalleryAddress) -> bool:
     Raises:
         GalleryError: there is something else.
     """
-    table = f'"{address.schema}".gallery'
-    row = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
-    if row is None or row[0] is None:
-        return False
-    try:
-        with connection.transaction():
-            version = connection.execute("SELECT version FROM gallery").fetchone()
-    except errors.UndefinedColumn:
-        version = None
-    if version is None:
-        raise GalleryError(
-            f"{address.name}: the table {address.schema}.gallery is not a gallery of denet, or is "
-            "damaged: give another schema with the option schema, or restore a backup"
-        )
-    if version[0] != VERSION:
-        raise GalleryError(
-            f"{address.name}: tables of version {version[0]}, but this version of denet reads "
-            f"{VERSION}: install the denet that made them"
-        )
-    return True
+    return tables.found(connection, address, KIND)
 
 
 def give_roles(
@@ -147,21 +117,8 @@ def give_roles(
     Raises:
         psycopg.Error: it cannot be done; nothing was.
     """
-    made = []
     with connection.transaction():
-        for role in (reads, enrols):
-            name = sql.Identifier(role)
-            there = "SELECT FROM pg_roles WHERE rolname = %s"
-            if connection.execute(there, (role,)).fetchone() is None:
-                connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(name))
-                made.append(role)
-            for grant in (
-                "GRANT USAGE ON SCHEMA {schema} TO {role}",
-                "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
-            ):
-                connection.execute(
-                    sql.SQL(grant).format(schema=sql.Identifier(address.schema), role=name)
-                )
+        made = grant(connection, address, {reads: "SELECT", enrols: "SELECT"})
         name = sql.Identifier(enrols)
         connection.execute(sql.SQL("GRANT INSERT ON entries TO {}").format(name))
         connection.execute(sql.SQL("GRANT UPDATE ON gallery TO {}").format(name))
