@@ -10,44 +10,13 @@ from pathlib import Path
 import pytest
 
 from calibration import Outcome
-from denet.checkpoint import load_checkpoint
-from denet.model import DENet
-from runtime import Bundle, Runtime
 from tests.calibration.outcomes import an_outcome
 from tests.calibration.parts import contents
-from tests.conftest import LIGHT, bundle_once, calibrated_once, checkpoint_once, copied
+from tests.conftest import copied
+from tests.light import bundle, bundle_path, checkpoint, model, outcome, runtime
 
 # A network with few layers: here dozens of bundles are calibrated and projected.
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoint_once(tmp_path_factory, "light", LIGHT)
-
-
-@pytest.fixture(scope="session")
-def model(checkpoint: Path) -> DENet:
-    return load_checkpoint(checkpoint)
-
-
-@pytest.fixture(scope="session")
-def bundle_path(model: DENet, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle_once(tmp_path_factory, model, checkpoint)
-
-
-@pytest.fixture(scope="session")
-def bundle(bundle_path: Path) -> Bundle:
-    return Bundle.open(bundle_path)
-
-
-@pytest.fixture(scope="session")
-def runtime(bundle: Bundle) -> Runtime:
-    return Runtime.load(bundle, "ort-cpu")
-
-
-@pytest.fixture(scope="session")
-def outcome(bundle_path: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    return calibrated_once(tmp_path_factory, "light-calibrated", bundle_path, data)
+__all__ = ["bundle", "bundle_path", "checkpoint", "model", "outcome", "runtime"]
 
 
 @pytest.fixture

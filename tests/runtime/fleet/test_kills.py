@@ -163,15 +163,21 @@ def subscribed(broker: Broker, folder: Path) -> bool:
     )
 
 
+def started(broker: Broker, own: Server, folder: Path) -> tuple[FleetSettings, Workers]:
+    """Workers that the broker knows, and their settings."""
+    settings = settings_of(broker.port, own.setting())
+    workers = workers_of(settings, folder)
+    workers.start()
+    until(lambda: subscribed(broker, folder), 60)
+    return settings, workers
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.long)])
 def test_a_killed_database_and_killed_workers_cost_nothing(
     broker: Broker, own: Server, sent: Sent, tmp_path: Path, kills: int
 ) -> None:
-    settings = settings_of(broker.port, own.setting())
-    workers = workers_of(settings, tmp_path)
-    workers.start()
-    until(lambda: subscribed(broker, tmp_path), 60)
+    settings, workers = started(broker, own, tmp_path)
 
     def database() -> None:
         own.kill()
@@ -197,10 +203,7 @@ def test_a_killed_broker_costs_what_it_had_just_confirmed(
     broker: Broker, own: Server, sent: Sent, tmp_path: Path, kills: int
 ) -> None:
     """And nothing else: each event that is missing was confirmed just before the broker died."""
-    settings = settings_of(broker.port, own.setting())
-    workers = workers_of(settings, tmp_path)
-    workers.start()
-    until(lambda: subscribed(broker, tmp_path), 60)
+    settings, workers = started(broker, own, tmp_path)
     deaths: list[float] = []
 
     def die() -> None:

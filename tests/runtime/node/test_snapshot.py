@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runtime.node import NodeSnapshot
 from runtime.node.backlog import Account
 from runtime.node.health import Assessment, Verdict
 from runtime.node.latency import Latencies
 from runtime.node.watchdog import StageSnapshot
+from tests.runtime.node.snapshots import QUIET
 
 
 def test_a_line_tells_what_happened_since_the_last() -> None:
     none = Latencies().snapshot()
     some = replace(none, p50=0.02, p99=0.05)
     dark = Assessment(0.0, {"rgb": Verdict("rgb", "black", "dark")}, None)
-    before = NodeSnapshot(
-        time=0,
-        running=1,
-        assessment=None,
-        frames={},
+    before = replace(
+        QUIET,
         triplets=Account(10, 10),
         crops=Account(10, 10),
-        events=[],
         batches=1,
-        matched=0,
         latency=none,
-        bundle="b",
-        unmatched="",
-        swaps=0,
-        refused=0,
         stages={"boxes": StageSnapshot(False, 0, "")},
     )
     now = replace(

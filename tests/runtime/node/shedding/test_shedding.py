@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from denet.graph import RGB_NIR_TIR, State
 from runtime.bundle.bundle import Bundle
 from runtime.gallery.scores import carried_scores
-from runtime.node import NodeError, NodeSnapshot
+from runtime.node import NodeError
 from runtime.node.backlog import Account, Backlog
-from runtime.node.latency import Latencies
 from runtime.node.metrics import _Collector
 from runtime.node.serving import first_serving
 from runtime.node.shedding.costs import measure_costs
@@ -39,6 +38,7 @@ from tests.runtime.node.parts import (
     run,
     settings,
 )
+from tests.runtime.node.snapshots import QUIET
 from tests.runtime.node.test_embedder import Embeds, made
 
 COMPLETE = RGB_NIR_TIR.complete
@@ -245,22 +245,11 @@ def test_what_cannot_be_shed_is_said_at_the_start(
 
 def test_snapshots_and_metrics_have_what_was_shed() -> None:
     pytest.importorskip("prometheus_client")
-    taken = NodeSnapshot(
-        time=0,
-        running=1,
-        assessment=None,
-        frames={},
+    taken = replace(
+        QUIET,
         triplets=Account(3, 3),
         crops=Account(3, 3),
-        events=[],
         batches=1,
-        matched=0,
-        latency=Latencies().snapshot(),
-        bundle="b",
-        unmatched="",
-        swaps=0,
-        refused=0,
-        stages={},
         shed={("rgb+nir+tir", "rgb"): 3},
     )
     families = {family.name: family for family in _Collector(lambda: taken).collect()}

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.node import NodeSnapshot
 from runtime.node.backlog import Account
-from runtime.node.latency import Latencies
 from runtime.node.metrics import _Collector
 from runtime.node.status import StatusSnapshot
 from runtime.node.status.view import view
 from runtime.node.tracks.snapshot import TrackInView, TracksSnapshot
+from tests.runtime.node.snapshots import QUIET
 
 TRACKS = TracksSnapshot(
     account=Account(9, 4, {"unconfirmed": 2, "continued": 1}, 2),
@@ -28,22 +27,11 @@ TRACKS = TracksSnapshot(
     returned=3,
     recents=4,
 )
-PLAIN = NodeSnapshot(
-    time=0,
-    running=1,
-    assessment=None,
-    frames={},
+PLAIN = replace(
+    QUIET,
     triplets=Account(10, 10),
     crops=Account(100, 11, {"adds nothing": 80, "unconfirmed": 9}),
-    events=[],
     batches=1,
-    matched=0,
-    latency=Latencies().snapshot(),
-    bundle="b",
-    unmatched="",
-    swaps=0,
-    refused=0,
-    stages={},
 )
 
 
