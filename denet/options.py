@@ -79,6 +79,13 @@ RangesOpt = Annotated[
     ),
 ]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+JsonLinesOpt = Annotated[
+    bool, typer.Option("--json", help="A line of JSON each second, for a program to read.")
+]
+DurationOpt = Annotated[
+    float | None,
+    typer.Option("--for", min=0, metavar="SECONDS", help="Stop after so many seconds."),
+]
 
 
 def _version(show: bool) -> None:

@@ -7,6 +7,31 @@ every message of ours, and no value is repeated: it may be a secret.
 from __future__ import annotations
 
 import re
+from typing import Any, TypeVar
+
+from denet.errors import DenetError
+
+T = TypeVar("T")
+
+
+def converted(value: Any, kind: type[T], place: str, error: type[DenetError]) -> T:
+    """A value as `kind`.
+
+    Args:
+        value: tables, lists, texts, numbers.
+        kind: a struct.
+        place: where it stands, for messages; "" for the whole.
+        error: to raise.
+
+    Raises:
+        error: it is not such a one; names the key first, and never repeats a value.
+    """
+    import msgspec
+
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as reason:
+        raise error(in_plain_words(str(reason), place)) from None
 
 
 def in_plain_words(message: str, within: str = "") -> str:

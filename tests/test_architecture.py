@@ -68,7 +68,8 @@ LAYERS = {
         "layout | backends | preprocess | head | samples",
         "bundle",
         "machine",
-        "postgres | converting",
+        "postgres",
+        "address",
     ),
     "runtime.backends": ("choose", "onnxruntime", "tensorrt", "base"),
     "runtime.node": (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denet.console import print_json, print_whole, reported, say, say_aside
-from denet.options import JsonOpt
+from denet.options import DurationOpt, JsonLinesOpt, JsonOpt
 from runtime.fleet.installed import read_installed
 from runtime.fleet.questions import count, follow, search
 
@@ -39,13 +39,8 @@ def run(
             "before there are fewer of them.",
         ),
     ] = False,
-    seconds: Annotated[
-        float | None,
-        typer.Option("--for", min=0, metavar="SECONDS", help="Stop after so many seconds."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A line of JSON each second, for a program to read.")
-    ] = False,
+    seconds: DurationOpt = None,
+    as_json: JsonLinesOpt = False,
 ) -> None:
     """Take the tracks of all nodes from the broker and keep them, until a signal comes."""
     settings = read_installed(config)

@@ -10,7 +10,7 @@ import msgspec
 
 from denet.reading import read_toml
 from denet.secrets import redacted
-from runtime.converting import converted
+from denet.validation import converted
 from runtime.fleet.errors import FleetError
 from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError

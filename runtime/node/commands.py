@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denet.console import progress, reported, say, say_aside, say_error
+from denet.options import DurationOpt, JsonLinesOpt
 
 if TYPE_CHECKING:
     from runtime.node.faults import FaultSettings
@@ -47,13 +48,8 @@ def run(
             "'' for all kinds.",
         ),
     ] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option("--for", min=0, metavar="SECONDS", help="Stop after so many seconds."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A line of JSON each second, for a program to read.")
-    ] = False,
+    seconds: DurationOpt = None,
+    as_json: JsonLinesOpt = False,
 ) -> None:
     """Run until the sources end, or a signal comes: one to finish what is under way, two to stop
     at once."""
@@ -115,10 +111,7 @@ def demo(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the status page; 0 for any.")
     ] = 0,
-    seconds: Annotated[
-        float | None,
-        typer.Option("--for", min=0, metavar="SECONDS", help="Stop after so many seconds."),
-    ] = None,
+    seconds: DurationOpt = None,
 ) -> None:
     """Show a node at work, without cameras and without a model of your own: drawn people walk,
     cross and return, sensors fail; on the status page, and as events."""

@@ -15,8 +15,7 @@ from denet.graph import Modality
 from denet.pixels import Range
 from denet.reading import read_toml
 from denet.secrets import redacted
-from denet.validation import unknown_key
-from runtime.converting import converted
+from denet.validation import converted, unknown_key
 from runtime.gallery.postgres.address import remember_secrets_in
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets

@@ -7,13 +7,13 @@ import re
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from denet.errors import DenetError
 from denet.reading import read_text
 from denet.secrets import remember_secret, remember_secrets_of
+from runtime.address import is_loopback, read_options, shown
 
 SCHEMES = ("postgresql", "postgres")
 
@@ -54,12 +54,7 @@ class Address:
     @property
     def local(self) -> bool:
         """Whether nothing leaves this machine on the way to the server."""
-        if self.host.startswith("/") or self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return self.host.startswith("/") or is_loopback(self.host)
 
     def parameters(self) -> dict[str, str | int]:
         """What libpq is told. TLS with a verified certificate, except on this machine."""
@@ -114,20 +109,20 @@ def read_address(
         parts = urlsplit(setting)
         port = parts.port or 5432
     except ValueError as reason:
-        shown = setting.rpartition("@")[2]
-        raise error(f"{shown}: is no address of a database ({reason}): {FORM}") from None
+        named = setting.rpartition("@")[2]
+        raise error(f"{named}: is no address of a database ({reason}): {FORM}") from None
     if parts.scheme not in SCHEMES:
-        raise error(f"{_shown(parts)}: is no address of a database: {FORM}")
+        raise error(f"{shown(parts)}: is no address of a database: {FORM}")
     if parts.password is not None:
         remember_secret(parts.password)
         raise error(
-            f"{_shown(parts)}: has a password in it: give its file with the option password_file, "
+            f"{shown(parts)}: has a password in it: give its file with the option password_file, "
             "or its variable with password_env"
         )
-    options = _options(parts, error, sorted((*OPTIONS, *more)))
+    options = read_options(parts, sorted((*OPTIONS, *more)), error)
     host, database = options.get("host") or parts.hostname or "", unquote(parts.path[1:])
     if not host or not database or "/" in database or parts.fragment:
-        raise error(f"{_shown(parts)}: is no address of a database: {FORM}")
+        raise error(f"{shown(parts)}: is no address of a database: {FORM}")
     named = options.get("schema", schema)
     if not _SCHEMA.fullmatch(named) or named.startswith("pg_"):
         raise error(f"schema={named}: is no name of a schema: write small letters, digits and _")
@@ -135,7 +130,7 @@ def read_address(
     if ca is not None:
         read_text(Path(ca), error)  # libpq's message would not say what is wrong with it
     address = Address(
-        name=_shown(parts) + (f" (schema {named})" if "schema" in options else ""),
+        name=shown(parts) + (f" (schema {named})" if "schema" in options else ""),
         host=host,
         port=port,
         database=database,
@@ -145,21 +140,6 @@ def read_address(
         password=_password(options, error),
     )
     return address, options
-
-
-def _shown(parts: SplitResult) -> str:
-    """A setting without its user and its options, which messages would hide."""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _options(parts: SplitResult, error: type[DenetError], known: list[str]) -> dict[str, str]:
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    for key, value in pairs:
-        if key not in known:
-            raise error(f"{_shown(parts)}: there is no option {key!r}, only {', '.join(known)}")
-        if not value or [k for k, _ in pairs].count(key) > 1:
-            raise error(f"{_shown(parts)}: {key} needs one value")
-    return dict(pairs)
 
 
 def _password(options: dict[str, str], error: type[DenetError]) -> str | None:

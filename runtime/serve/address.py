@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from denet.secrets import remember_secret
+from runtime.address import is_loopback, read_options, shown
 from runtime.serve.contract import MODEL, ServeError, is_model_name
 
 SCHEMES = ("grpc", "grpcs")
@@ -63,32 +63,32 @@ def read_server_address(setting: str) -> ServerAddress:
     if "@" in parts.netloc:
         remember_secret(parts.netloc.rpartition("@")[0].partition(":")[2])
         raise ServeError(
-            f"{_shown(parts)}: has a user in it: a client proves itself with a "
+            f"{shown(parts)}: has a user in it: a client proves itself with a "
             "certificate: the options certificate and key"
         )
     host, model = parts.hostname or "", parts.path.strip("/") or MODEL
     if parts.scheme not in SCHEMES or not host or not port or parts.fragment:
-        raise ServeError(f"{_shown(parts)}: is no address of a server: {FORM}")
+        raise ServeError(f"{shown(parts)}: is no address of a server: {FORM}")
     if not is_model_name(model):
-        raise ServeError(f"{_shown(parts)}: {model[:64]!r} is no name of a model")
-    options, tls = _options(parts), parts.scheme == "grpcs"
+        raise ServeError(f"{shown(parts)}: {model[:64]!r} is no name of a model")
+    options, tls = read_options(parts, OPTIONS, ServeError), parts.scheme == "grpcs"
     for name in ("ca", "certificate", "key"):
         if name in options and not tls:
-            raise ServeError(f"{_shown(parts)}: {name} is for TLS: write grpcs://")
+            raise ServeError(f"{shown(parts)}: {name} is for TLS: write grpcs://")
     if ("certificate" in options) != ("key" in options):
-        raise ServeError(f"{_shown(parts)}: certificate and key go together: give both")
+        raise ServeError(f"{shown(parts)}: certificate and key go together: give both")
     plain = options.get("plaintext")
     if plain not in (None, "yes") or (plain and tls):
-        raise ServeError(f"{_shown(parts)}: plaintext={plain}: is yes, of grpc://, or not there")
-    if not tls and not plain and not _is_local(host):
+        raise ServeError(f"{shown(parts)}: plaintext={plain}: is yes, of grpc://, or not there")
+    if not tls and not plain and not is_loopback(host):
         raise ServeError(
-            f"{_shown(parts)}: pictures of people would cross the network in plain sight: write "
+            f"{shown(parts)}: pictures of people would cross the network in plain sight: write "
             "grpcs://, or set the option plaintext to yes where the network is a protected one"
         )
     files = {name: Path(value) for name, value in options.items() if name in ("ca", "key")}
     certificate = options.get("certificate")
     return ServerAddress(
-        name=_shown(parts),
+        name=shown(parts),
         target=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         model=model,
         tls=tls,
@@ -99,32 +99,6 @@ def read_server_address(setting: str) -> ServerAddress:
     )
 
 
-def _shown(parts: SplitResult) -> str:
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _is_local(host: str) -> bool:
-    """Whether nothing leaves this machine on the way."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _options(parts: SplitResult) -> dict[str, str]:
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    for key, value in pairs:
-        if key not in OPTIONS:
-            raise ServeError(
-                f"{_shown(parts)}: there is no option {key!r}, only {', '.join(OPTIONS)}"
-            )
-        if not value or "\0" in value or [k for k, _ in pairs].count(key) > 1:
-            raise ServeError(f"{_shown(parts)}: {key} needs one value")
-    return dict(pairs)
-
-
 def _number(
     parts: SplitResult, options: dict[str, str], name: str, least: int, most: int
 ) -> int | None:
@@ -132,5 +106,5 @@ def _number(
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
-        raise ServeError(f"{_shown(parts)}: {name}={text}: write a number from {least} to {most}")
+        raise ServeError(f"{shown(parts)}: {name}={text}: write a number from {least} to {most}")
     return int(text)
