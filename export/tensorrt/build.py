@@ -6,7 +6,6 @@ so a build that was broken off goes on where it stopped.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-import denet
 from denet.errors import DenetError
 from denet.files import written_whole
 from denet.outputs import SIZE, check_place
 from denet.temporary import settle_within
-from export.tensorrt import process
 from export.tensorrt.check import check_engines
+from export.tensorrt.facts import build_engine, write_facts
 from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, parse_batch
 from runtime.backends.choose import runnable_forms, wanted_precisions
 from runtime.backends.tensorrt.device import Device
@@ -28,7 +26,6 @@ from runtime.backends.tensorrt.files import (
     AbsentError,
     BuildSpec,
     BuiltEngine,
-    EngineFacts,
     EngineFileError,
     engine_path,
     facts_path,
@@ -47,7 +44,6 @@ from runtime.backends.tensorrt.trust import built_here, with_code
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import PRECISIONS, Form, Forms, Precision, cpu_platforms
 from runtime.bundle.manifest import BUILT
-from runtime.bundle.writing import store
 
 try:
     import fcntl
@@ -293,7 +289,7 @@ def _check(
             )
         facts = with_code(msgspec.structs.replace(engine.facts, cosine=round(checked.cosine, 7)))
         with written_whole(facts_path(engine.path)) as temporary:
-            _write_facts(temporary, facts)
+            write_facts(temporary.parent, temporary.name, facts)
         engines[name] = Result(BuiltEngine(engine.path, facts), engines[name].built)
     return None
 
@@ -348,7 +344,6 @@ def _build(
     between, the old facts are not of the new engine."""
     path = engine_path(bundle.root, spec.machine, spec.form, spec.engine)
     path.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
     with written_whole(facts_path(path)) as facts_temporary:
         with written_whole(path) as temporary:
             request = BuildRequest(
@@ -358,27 +353,13 @@ def _build(
                 timing_cache=str(folder / TIMING_CACHE),
             )
             try:
-                built = process.run(request, notify)
+                facts = build_engine(request, notify)
             except BuildError as error:
                 where = f"{bundle.root}: {spec.engine} ({spec.form})"
                 raise BuildError(f"{where}: not built: {error}") from None
-        facts = with_code(
-            EngineFacts(
-                spec=spec,
-                sha256=built.sha256,
-                bytes=built.bytes,
-                layers=built.layers,
-                seconds=round(time.monotonic() - began, 3),
-                tools={"denet": denet.__version__},
-            )
-        )
-        _write_facts(facts_temporary, facts)
+        facts = with_code(facts)
+        write_facts(facts_temporary.parent, facts_temporary.name, facts)
     return BuiltEngine(path, facts)
-
-
-def _write_facts(path: Path, facts: EngineFacts) -> None:
-    encoded = msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"
-    store(path.parent, path.name, encoded)
 
 
 @contextmanager

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-import denet
 from denet.graph import State
 from export.graphs.names import EMBEDDING
-from export.tensorrt import process
+from export.tensorrt.facts import build_engine, write_facts
 from export.tensorrt.request import BuildError, BuildRequest, GraphSource
-from runtime.backends.tensorrt.files import BuildSpec, EngineFacts, profile_of
+from runtime.backends.tensorrt.files import BuildSpec, profile_of
 from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions
 from runtime.bundle.forms import Form, Forms
 from runtime.bundle.manifest import BUILT, Engine, File, Manifest, TensorSpec
-from runtime.bundle.writing import store
 
 TIMING_CACHE = "timing.cache"
 
@@ -82,21 +77,11 @@ class GraphBuild:
             timing_cache=str(root / folder / TIMING_CACHE),
             graph=GraphSource(path=str(root / file.path), signature=signature, forms=inside),
         )
-        began = time.monotonic()
         try:
-            built = process.run(request, lambda at: notify(f"{state} for TensorRT: {at.phase}"))
+            facts = build_engine(request, lambda at: notify(f"{state} for TensorRT: {at.phase}"))
         except BuildError as error:
             raise BuildError(f"{state.name} as one graph: not built: {error}") from None
-        facts = EngineFacts(
-            spec=spec,
-            sha256=built.sha256,
-            bytes=built.bytes,
-            layers=built.layers,
-            seconds=round(time.monotonic() - began, 3),
-            tools={"denet": denet.__version__},
-        )
-        encoded = msgspec.json.format(msgspec.json.encode(facts), indent=2)
-        store(root, f"{folder}/{state.name}.json", encoded + b"\n")
+        write_facts(root, f"{folder}/{state.name}.json", facts)
         return path
 
 

@@ -59,6 +59,18 @@ def postgres(postgres_programs: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
+def own(postgres_programs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server to be killed: it syncs what it has acknowledged."""
+    from tests.runtime.postgres.server import FAST, PASSWORD, Server
+
+    monkeypatch.setenv("DENET_TEST_PASSWORD", PASSWORD)
+    server = Server(postgres_programs, *(setting for setting in FAST if "fsync" not in setting))
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
 def new_schema() -> Callable[[], str]:
     return lambda: f"test_{next(_SCHEMAS)}"
 

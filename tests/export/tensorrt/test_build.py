@@ -336,7 +336,7 @@ def test_a_full_disk_is_one_clear_error(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tensorrt, "store", full)
+    monkeypatch.setattr("export.tensorrt.facts.store", full)
     with pytest.raises(BuildError, match=r"trt/orin.*: cannot be written: No space left"):
         build(root)
     assert not [path for path in leftovers(root) if path.suffix == ".tmp"]

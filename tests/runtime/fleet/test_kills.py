@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from tests.runtime.fleet.drawn import event
 from tests.runtime.fleet.sending import settings_of
 from tests.runtime.node.broker import Broker
 from tests.runtime.node.waiting import until
-from tests.runtime.postgres.server import FAST, PASSWORD, Server
+from tests.runtime.postgres.server import Server
 
 RATE = 100.0
 """Events a second."""
@@ -73,15 +73,6 @@ class Sent:
 
     ids: list[str] = field(default_factory=list)
     confirmed: dict[int, float] = field(default_factory=dict)
-
-
-@pytest.fixture
-def own(postgres_programs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("DENET_TEST_PASSWORD", PASSWORD)
-    server = Server(postgres_programs, *(setting for setting in FAST if "fsync" not in setting))
-    server.start()
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from tests.runtime.fleet.drawn import body, event, pooled, unit
 from tests.runtime.fleet.sending import Publisher, persistent, running, settings_of
 from tests.runtime.node.broker import Broker
 from tests.runtime.node.waiting import until
-from tests.runtime.postgres.server import FAST, PASSWORD, Server
+from tests.runtime.postgres.server import Server
 
 
 def events(count: int, node: str = "gate-1") -> list[TrackEvent]:
@@ -36,16 +35,6 @@ def events(count: int, node: str = "gate-1") -> list[TrackEvent]:
 def ids_in(settings: FleetSettings) -> list[str]:
     with opened_archive(settings) as connection:
         return sorted(str(row[0]) for row in connection.execute("SELECT id FROM events"))
-
-
-@pytest.fixture
-def own(postgres_programs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server to be killed."""
-    monkeypatch.setenv("DENET_TEST_PASSWORD", PASSWORD)
-    server = Server(postgres_programs, *FAST[1:])
-    server.start()
-    yield server
-    server.close()
 
 
 def test_workers_share_what_comes(broker: Broker, publisher: Publisher, url: str) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -18,21 +17,11 @@ from runtime.gallery.postgres.gallery import PostgresGallery
 from tests.command import denet, refused
 from tests.runtime.gallery.people import COMPLETE, SPACE, person, search, unit
 from tests.runtime.node.waiting import until
-from tests.runtime.postgres.server import FAST, PASSWORD, Server
+from tests.runtime.postgres.server import PASSWORD, Server
 
 Schema = Callable[[], str]
 
 STATES = RGB_NIR_TIR.states
-
-
-@pytest.fixture
-def own(postgres_programs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server to be killed."""
-    monkeypatch.setenv("DENET_TEST_PASSWORD", PASSWORD)
-    server = Server(postgres_programs, *FAST[1:])
-    server.start()
-    yield server
-    server.close()
 
 
 def names(gallery: Gallery) -> list[str]:
