@@ -38,6 +38,7 @@ SHARED = (
     "denet.packages",
     "denet.pixels",
     "denet.progress",
+    "denet.provenance",
     "denet.reading",
     "denet.secrets",
     "denet.temporary",
