@@ -4,8 +4,8 @@ which do not know each other."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,7 +39,7 @@ from denet.options import (
 )
 from denet.progress import stepwise
 from export.commands import CardOptions, verify
-from export.graphs.commands import check_bundle_alone, run_graphs
+from export.graphs.commands import bundle_of_graphs, check_bundle_alone, run_graphs
 from export.tensorrt.commands import BuilderOptions, build_command, run_build
 from runtime.benchmark.commands import bench_commands
 from runtime.commands import doctor, embed, inspect, sign, slim
@@ -218,8 +218,7 @@ def export(
         carded.measure(root, threads)
 
     steps = export_steps(model.graph)
-    with TemporaryDirectory(prefix="denet-export-") as temporary:
-        place = Path(temporary) / "model.denet" if monolithic else to
+    with bundle_of_graphs(to) if monolithic else nullcontext(to) as place:
         with progress("exporting", steps) as notify:
             bundle = export_bundle(
                 model,

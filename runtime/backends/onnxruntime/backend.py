@@ -24,7 +24,7 @@ from runtime.backends.base import (
     Span,
     Trace,
 )
-from runtime.backends.onnxruntime.graph_cache import GraphCache, OptimizedGraph
+from runtime.backends.onnxruntime.graph_cache import GraphCache
 from runtime.backends.onnxruntime.layers import read_layers
 from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.memory import CudaMemory, DeviceMemory, HostMemory
@@ -169,11 +169,13 @@ class OnnxRuntimeBackend(Backend):
         if graph is not None:
             notes = self._profile_of(engine)
             return open_session(graph, self._provider, engine, profile=notes, optimized=True)
-        with OptimizedGraph() as written:
-            session = self._open(engine, written.path)
-            if made := written.read():
-                cache.keep(digest, made)
-        return session
+        with cache.keeping(digest) as written:
+            try:
+                return self._open(engine, written)
+            except BackendError:
+                if written is None:
+                    raise
+                return self._open(engine)  # a disk that is full by now is no reason not to run
 
     def _profile_of(self, engine: str) -> Path | None:
         return None if self._notes is None else Path(self._notes.name) / engine

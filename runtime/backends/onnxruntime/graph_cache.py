@@ -16,15 +16,16 @@ import os
 import re
 import stat
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
 from denet.files import written_whole
 from denet.outputs import check_room
 from denet.reading import read_file
+from denet.temporary import NEW, temporary
 from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.releases import wrong_optimizers
@@ -94,6 +95,23 @@ class GraphCache:
                 temporary.write_bytes(code.encode() + graph)
             self._remove_unused()
 
+    @contextmanager
+    def keeping(self, engine: str) -> Iterator[Path | None]:
+        """A file for ONNX Runtime to write the graph of an engine to, which is kept at the end;
+        None where there is no room for one.
+
+        Args:
+            engine: the sha256 of its ONNX file.
+        """
+        with ExitStack() as stack:
+            written = None
+            with suppress(OSError):
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                written = stack.enter_context(temporary(self._folder / _name(engine))) / NEW
+            yield written
+            if written is not None and written.is_file():
+                self.keep(engine, written.read_bytes())
+
     def _remove_unused(self) -> None:
         before = time.time() - UNUSED
         for path in self._folder.iterdir():
@@ -101,24 +119,6 @@ class GraphCache:
                 status = path.lstat()
                 if stat.S_ISREG(status.st_mode) and status.st_mtime < before:
                     path.unlink(missing_ok=True)
-
-
-class OptimizedGraph:
-    """Where ONNX Runtime writes the graph that it makes of a model; a context."""
-
-    def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="denet-graph-")
-        self.path = Path(self._folder.name) / "graph.onnx"
-
-    def __enter__(self) -> OptimizedGraph:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
-
-    def read(self) -> bytes | None:
-        """What it wrote; None where it wrote nothing."""
-        return self.path.read_bytes() if self.path.is_file() else None
 
 
 def _name(engine: str) -> str:
