@@ -130,6 +130,10 @@ def inside(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
+def test_the_command_line_assembles_commands_and_little_else() -> None:
+    assert len((ROOT / "cli.py").read_text().splitlines()) <= 350
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_import_only_what_they_may(package: str, imports: grimp.ImportGraph) -> None:
     foreign = {
