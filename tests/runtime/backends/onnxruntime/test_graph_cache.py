@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,18 @@ def test_a_disk_that_fills_up_costs_the_cache_alone(
     plain = everything(bundle, "fp32", None)
     assert np.array_equal(everything(bundle, "fp32", cache), plain)
     assert list(cache.iterdir()) == []
+
+
+def test_a_graph_that_onnx_runtime_cannot_write_costs_the_cache_alone(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def nowhere(*_: object) -> Iterator[Path]:
+        yield tmp_path / "no" / "such" / "folder" / "graph.onnx"
+
+    plain = everything(bundle, "fp32", None)
+    monkeypatch.setattr(GraphCache, "keeping", nowhere)
+    assert np.array_equal(everything(bundle, "fp32", tmp_path / "cache"), plain)
 
 
 def test_a_place_that_cannot_be_written_is_an_error_at_once(
