@@ -12,6 +12,7 @@ import typer
 
 from denet.console import print_json, print_whole, reported, say, say_aside
 from denet.options import DurationOpt, JsonLinesOpt, JsonOpt
+from runtime.fleet.identities.commands import identify
 from runtime.fleet.installed import read_installed
 from runtime.fleet.questions import count, follow, search
 
@@ -161,6 +162,7 @@ def forget(
     say(f"tracks forgotten: {gone}")
 
 
+fleet.command("identify")(identify)
 fleet.command("search")(search)
 fleet.command("follow")(follow)
 fleet.command("count")(count)
