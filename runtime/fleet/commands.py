@@ -12,7 +12,7 @@ import typer
 
 from denet.console import print_json, print_whole, reported, say, say_aside
 from denet.options import DurationOpt, JsonLinesOpt, JsonOpt
-from runtime.fleet.identities.commands import identify
+from runtime.fleet.identities.commands import identify, topology
 from runtime.fleet.installed import read_installed
 from runtime.fleet.questions import count, follow, search
 
@@ -163,6 +163,7 @@ def forget(
 
 
 fleet.command("identify")(identify)
+fleet.command("topology")(topology)
 fleet.command("search")(search)
 fleet.command("follow")(follow)
 fleet.command("count")(count)

@@ -122,7 +122,8 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             if each.seconds[1] > self.window:
                 raise FleetError(
                     f"identities.transits: from {each.origin} to {each.to} in up to "
-                    f"{each.seconds[1]:g} s, but nobody is expected after identities.window = {self.window:g}: raise it"
+                    f"{each.seconds[1]:g} s, but nobody is expected after identities.window = "
+                    f"{self.window:g}: raise it"
                 )
         ways = [(each.origin, each.to) for each in self.transits]
         for one, other in ways:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import reported, say, say_aside
-from denet.options import DurationOpt, JsonLinesOpt
+from denet.console import print_json, print_whole, reported, say, say_aside
+from denet.options import DurationOpt, JsonLinesOpt, JsonOpt, grouped
 from runtime.fleet.installed import read_installed
+from runtime.fleet.questions import WhichOptions, scores_of
 
 if TYPE_CHECKING:
     from runtime.fleet.identities.running import IdentifySnapshot
@@ -56,3 +57,44 @@ def identify(
             with signals.caught():
                 keeper.run(progress, signals, seconds)
     progress(keeper.snapshot())
+
+
+@reported()
+@grouped
+def topology(
+    config: ConfigArg,
+    *,
+    which: WhichOptions,
+    write: Annotated[
+        bool,
+        typer.Option("--toml", help="Print the ways as the configuration takes them, alone."),
+    ] = False,
+    as_json: JsonOpt = False,
+) -> None:
+    """Learn from which camera people come to which other, and in what time."""
+    settings = read_installed(config)
+    from dataclasses import asdict
+
+    from runtime.fleet.counting import read_fitting
+    from runtime.fleet.errors import FleetError
+    from runtime.fleet.identities.describe import transit_lines, transit_table, transit_toml
+    from runtime.fleet.identities.learning import learn_topology
+    from runtime.fleet.opening import opened_archive
+
+    if write and as_json:
+        raise FleetError("--toml and --json exclude each other: give one")
+    scores_file = scores_of(settings.questions.scores)
+    with opened_archive(settings) as connection:
+        asked = which.read(connection)
+        _, number, scores = read_fitting(connection, scores_file)
+        found = learn_topology(connection, number, scores, asked, settings.identities.window)
+    if as_json:
+        print_json(asdict(found))
+    elif write:
+        for line in transit_toml(found):
+            say(line)
+    else:
+        if found.transits:
+            print_whole(transit_table(found))
+        for line in transit_lines(found):
+            say(line)

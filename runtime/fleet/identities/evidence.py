@@ -67,7 +67,7 @@ def weigh(
         topology: with all their cameras.
     """
     chosen = np.asarray(rows, np.int64)
-    looks, weights = _looks(pooled, chosen, ratios)
+    looks, weights = looks_between(pooled, chosen, ratios)
     ways, apart = _ways(tracks, chosen, topology)
     return Evidence(looks, weights, ways, apart)
 
@@ -83,9 +83,19 @@ def total(looks: Floats, weights: Floats, ways: Floats, apart: NDArray[np.bool_]
     return np.where(apart | (weights <= 0), -np.inf, found)
 
 
-def _looks(
+def looks_between(
     pooled: Sequence[Pooled], rows: NDArray[np.int64], ratios: LikelihoodRatios
 ) -> tuple[Floats, Floats]:
+    """What looks say of some of N tracks and all of them.
+
+    Args:
+        pooled: what is known of each.
+        rows: (R,) numbers of those that are asked about.
+        ratios: by which they are compared.
+
+    Returns:
+        (R, N) `looks` and `weights`, as of `Evidence`.
+    """
     looks = np.zeros((len(rows), len(pooled)))
     weights = np.zeros_like(looks)
     states = list(dict.fromkeys(state for each in pooled for state in each.sums))

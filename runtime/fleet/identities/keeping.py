@@ -104,7 +104,7 @@ def near_tracks(
     since, until = interval
     values = {"space": space, "since": since, "until": until, "middle": (since + until) / 2}
     limits = {"chosen": list(chosen), "most": most}
-    owners = dict(connection.execute(_NEAR, {**values, **limits}).fetchall())
+    owners: dict[str, str | None] = dict(connection.execute(_NEAR, {**values, **limits}).fetchall())
     tracks = read_tracks(connection, owners)
     found = [Neighbour(track, owners[key]) for key, track in tracks.items()]
     return sorted(found, key=lambda each: (each.track.began, each.track.key))
