@@ -1,7 +1,7 @@
 """Identities over cameras on a drawn site: IDF1 against what is left out, and against a batch.
 
     python measurements/association.py ARCHIVE DATA [--bundle BUNDLE] [--seeds 5] [--people 60]
-        [--every 20]
+        [--every 30]
 
 ARCHIVE is the setting of an archive that is not there yet, as
 "postgresql://USER@HOST/DATABASE?schema=measured&password_env=PGPASSWORD"; it is made, emptied for
@@ -37,8 +37,9 @@ from runtime.fleet.identities.clustering import cluster
 from runtime.fleet.identities.evidence import weigh
 from runtime.fleet.identities.identifying import Identifier
 from runtime.fleet.identities.keeping import near_tracks
+from runtime.fleet.identities.learning import learn_topology
 from runtime.fleet.identities.topology import Topology
-from runtime.fleet.pooled_tracks import read_pooled
+from runtime.fleet.pooled_tracks import Which, read_pooled
 from runtime.fleet.retention import BELONGING
 from runtime.fleet.settings import IdentitySettings, TransitSettings
 from runtime.fleet.storing import SpaceIds, store
@@ -239,8 +240,32 @@ def batch(connection: Connection, settings: IdentitySettings, scores: Scores) ->
     return {track.key: str(label) for track, label in zip(tracks, labels, strict=True)}
 
 
-def rounds(
+def learned(
     connection: Connection, embedded: Embedded, scores: Scores, passings: Sequence[Passing]
+) -> tuple[TransitSettings, ...]:
+    """The ways that an archive of other people shows."""
+    emptied(connection)
+    spaces = SpaceIds()
+    made = [event(p, n, embedded.pooled(p, "states")) for n, p in enumerate(passings)]
+    store(connection, spaces, made, [], NOON)
+    number = spaces.number(connection, scores.space)
+    found = learn_topology(connection, number, scores, Which(), WINDOW)
+    direct = [each for each in found.transits if not each.past]
+    print(f"learned of {found.tracks} tracks: {len(direct)} ways of {len(WAYS)}")
+    for each in found.transits:
+        print("  ", each)
+    return tuple(
+        TransitSettings(origin=each.origin, to=each.to, seconds=(each.least, each.most))
+        for each in direct
+    )
+
+
+def rounds(
+    connection: Connection,
+    embedded: Embedded,
+    scores: Scores,
+    passings: Sequence[Passing],
+    ways: tuple[TransitSettings, ...],
 ) -> Iterator[tuple[str, IdentityScore, float]]:
     """What each way of doing it makes of a site, and the share of tracks that it corrected."""
     events = {
@@ -261,14 +286,16 @@ def rounds(
     yield "whole: states, ways, corrected", judged(now), share
     yield "the same, as it was told first", judged(first), 0.0
     yield "all at once, in a batch", judged(batch(connection, known, scores)), 0.0
+    seen = IdentitySettings(window=WINDOW, transits=ways)
     for name, of, settings, by in (
+        ("ways that were learned", "states", seen, scores),
         ("no ways known", "states", unknown, scores),
         ("complete states only", "complete", known, scores),
         ("concatenated, states ignored", "concatenated", known, mixed(scores)),
     ):
         now, _, corrected = identified(connection, events[of], settings, by)
         yield name, judged(now), corrected / len(keys)
-        if of == "states":
+        if settings is unknown:
             yield f"{name}, in a batch", judged(batch(connection, settings, by)), 0.0
 
 
@@ -280,7 +307,8 @@ def main() -> None:
     parser.add_argument("--above", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--people", type=int, default=60)
-    parser.add_argument("--every", type=float, default=20.0)
+    parser.add_argument("--earlier", type=int, default=120)
+    parser.add_argument("--every", type=float, default=30.0)
     args = parser.parse_args()
     data = open_data(args.data)
     shots: dict[int, dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
@@ -297,12 +325,15 @@ def main() -> None:
         likeness = Likeness(scores, 0.0)
         weights = {state: likeness.weight(state) for state in runtime.graph.states}
         embedded = Embedded(runtime, scores.space, weights)
+        modalities = runtime.graph.states[0].available
+        earlier = drawn_site(shots, args.earlier, args.every, modalities, 1000)
+        embedded.learn(earlier)
+        ways = learned(connection, embedded, scores, earlier)
         for seed in range(args.seeds):
-            modalities = runtime.graph.states[0].available
             passings = drawn_site(shots, args.people, args.every, modalities, seed)
             embedded.learn(passings)
             tracks.append(len(passings))
-            for name, score, share in rounds(connection, embedded, scores, passings):
+            for name, score, share in rounds(connection, embedded, scores, passings, ways):
                 print(seed, name, score, f"{share:.2f}", flush=True)
                 found[name].append((score, share))
     print(f"\n{processor()}; {args.seeds} sites, {args.people} people, {tracks} tracks\n")

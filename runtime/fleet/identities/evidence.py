@@ -7,9 +7,10 @@ Of tracks i and j, of which i began first, the evidence is the logarithm to base
     p(looks | strangers)              people who come to the camera of j, per second
 
 The first is the likelihood ratio of the mean cosine of their sightings in each pair of states
-(`runtime.gallery.likelihood`), of which the logarithms are averaged by the weights of the
-sightings: they are of the same clothes, so their product would count them several times. The second
-is the `Topology`'s. Above 0 it is likelier that j is i again than that it is somebody new.
+(`runtime.gallery.likelihood`). Its logarithms are averaged by the weights of the sightings, for
+these are of the same clothes and their product would count them several times, and then raised a
+little with their number n, by (n_i n_j) ** 0.2: they are not quite the same. The second is the
+`Topology`'s. Above 0 it is likelier that j is i again than that it is somebody new.
 """
 
 from __future__ import annotations
@@ -24,6 +25,14 @@ from runtime.fleet.identities.topology import Topology
 from runtime.fleet.pooled_tracks import KeptTrack, state_means
 from runtime.gallery.likelihood import LikelihoodRatios
 from runtime.node.tracks.pooling import Pooled
+
+DIFFERENT = 0.2
+"""The power of the number of sightings with which the evidence of their mean grows: 0 if they were
+all alike, 0.5 if each told something of its own. By `measurements/association.py`, on drawn people
+of whom two to four sightings were pooled."""
+
+TELLING = 4
+"""Sightings of a track, at most, that are counted so."""
 
 SHORTEST = 600.0
 """Seconds over which strangers are counted, at least."""
@@ -116,7 +125,8 @@ def looks_between(
             place = np.ix_(here, there)
             looks[place] += both * found
             weights[place] += both
-    return looks, weights
+    counts = np.minimum([each.count for each in pooled], TELLING) ** DIFFERENT
+    return looks * np.outer(counts[rows], counts), weights
 
 
 def apart(

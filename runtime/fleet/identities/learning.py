@@ -185,7 +185,7 @@ def _past_others(found: Sequence[LearnedTransit]) -> list[LearnedTransit]:
                 through = one.to
                 if (one.origin, other.to) != (each.origin, each.to) or other.origin != through:
                     continue
-                if through in (each.origin, each.to) or each.origin == each.to:
+                if through in (each.origin, each.to):
                     continue
                 if each.middle >= PAST * (one.middle + other.middle):
                     past = through
