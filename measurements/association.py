@@ -337,14 +337,16 @@ def main() -> None:
                 print(seed, name, score, f"{share:.2f}", flush=True)
                 found[name].append((score, share))
     print(f"\n{processor()}; {args.seeds} sites, {args.people} people, {tracks} tracks\n")
-    print("| | IDF1, mean | from to | identities for each person | tracks corrected |")
-    print("|---|---|---|---|---|")
+    print("| | IDF1, mean | from to | pairs joined rightly | identities of a person | corrected |")
+    print("|---|---|---|---|---|---|")
     for name, rows in found.items():
         idf1 = [100 * score.idf1 for score, _ in rows]
         each = np.mean([score.identities / score.people for score, _ in rows])
+        right = 100 * np.mean([score.right for score, _ in rows])
         moved = np.mean([share for _, share in rows])
         print(
-            f"| {name} | {np.mean(idf1):.1f} | {min(idf1):.1f} to {max(idf1):.1f} | {each:.2f} | "
+            f"| {name} | {np.mean(idf1):.1f} | {min(idf1):.1f} to {max(idf1):.1f} | "
+            f"{right:.0f} % | {each:.2f} | "
             f"{100 * moved:.0f} % |"
         )
 

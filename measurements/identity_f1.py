@@ -16,11 +16,13 @@ class IdentityScore:
 
     Attributes:
         idf1: 2 IDTP / (boxes of the truth + boxes of the answer).
+        right: share of the pairs of tracks of one identity that are of one person.
         identities: in the answer.
         people: in the truth.
     """
 
     idf1: float
+    right: float
     identities: int
     people: int
 
@@ -46,4 +48,11 @@ def identity_f1(
     both = np.zeros((len(people), len(ids)))
     np.add.at(both, (who, which), weights)
     right = sum(both[pair] for pair in assign(1 - both / both.max()))
-    return IdentityScore(2 * right / (2 * weights.sum()), len(ids), len(people))
+    joined = (which[:, None] == which) & ~np.eye(len(keys), dtype=bool)
+    same = joined & (who[:, None] == who)
+    return IdentityScore(
+        idf1=float(2 * right / (2 * weights.sum())),
+        right=float(same.sum() / max(1, joined.sum())),
+        identities=len(ids),
+        people=len(people),
+    )

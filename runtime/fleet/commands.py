@@ -146,19 +146,28 @@ def aside(
 @reported()
 def forget(
     config: FleetArg,
-    track: Annotated[str | None, typer.Argument(help="Track to forget, as CAMERA/TRACK.")] = None,
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TRACK", help="Track to forget, as CAMERA/TRACK; or all of an identity."
+        ),
+    ] = None,
 ) -> None:
-    """Forget one track, or all that is older or more than the configuration keeps."""
+    """Forget a track or an identity, or all that is older or more than the configuration keeps."""
     settings = read_installed(config)
     from runtime.fleet.errors import FleetError
+    from runtime.fleet.identities.naming import PREFIX
+    from runtime.fleet.identities.ways import forget_identity
     from runtime.fleet.opening import opened_archive
     from runtime.fleet.retention import forget_old, forget_track
 
     with opened_archive(settings) as connection:
-        if track is None:
+        if what is None:
             gone = forget_old(connection, settings.archive)
-        elif not (gone := forget_track(connection, track)):
-            raise FleetError(f"{track}: there is no such track: see `denet fleet search`")
+        elif what.startswith(PREFIX):
+            gone = forget_identity(connection, what)
+        elif not (gone := forget_track(connection, what)):
+            raise FleetError(f"{what}: there is no such track: see `denet fleet search`")
     say(f"tracks forgotten: {gone}")
 
 

@@ -10,6 +10,7 @@ from runtime.fleet.following import Way, find_key
 from runtime.fleet.identities.keeping import identities_of, owners_of
 from runtime.fleet.identities.naming import PREFIX
 from runtime.fleet.pooled_tracks import KeptTrack, Which, read_pooled, read_tracks
+from runtime.fleet.retention import forget_track
 from runtime.fleet.searching import FoundTrack, compared_score
 from runtime.gallery.scores import Scores
 from runtime.node.tracks.likeness import Likeness
@@ -49,6 +50,19 @@ def find_identity(connection: Connection, name: str, *, alone: bool) -> tuple[st
     if owner is None or len(identities_of(connection, owner).get(owner, ())) < 2:
         return key, None
     return key, owner
+
+
+def forget_identity(connection: Connection, name: str) -> int:
+    """Forget all tracks of an identity; how many.
+
+    Raises:
+        FleetError: there is none of that name, or it was taken apart.
+        psycopg.Error: it cannot be done, or not all of it.
+    """
+    _, identity = find_identity(connection, name, alone=False)
+    assert identity is not None
+    keys = identities_of(connection, identity).get(identity, [])
+    return sum(forget_track(connection, key) for key in keys)
 
 
 def identity_way(
