@@ -14,6 +14,7 @@ from denet.console import print_json, print_whole, reported, say, say_aside
 from denet.options import DurationOpt, JsonLinesOpt, JsonOpt
 from runtime.fleet.identities.commands import identify, topology
 from runtime.fleet.installed import read_installed
+from runtime.fleet.page.commands import page
 from runtime.fleet.questions import count, follow, search
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def forget(
 
 
 fleet.command("identify")(identify)
+fleet.command("page")(page)
 fleet.command("topology")(topology)
 fleet.command("search")(search)
 fleet.command("follow")(follow)

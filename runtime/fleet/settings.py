@@ -131,6 +131,19 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
                 raise FleetError(f"identities.transits: two are from {one} to {other}: write one")
 
 
+class PageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A page for a person, on this machine alone unless `host` says otherwise.
+
+    Attributes:
+        port: of it; 0 for any that is free.
+        host: the address that it listens on, or a name. It shows people and asks nobody for a
+            password: from elsewhere, put a proxy with a login before it.
+    """
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8322
+    host: str = "127.0.0.1"
+
+
 class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of a fleet.
 
@@ -142,6 +155,7 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         workers: threads that receive and store.
         questions: what answers need.
         identities: how tracks of several cameras are joined.
+        page: where a person sees all that.
     """
 
     archive: ArchiveSettings
@@ -150,6 +164,7 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     questions: QuestionSettings = QuestionSettings()
     identities: IdentitySettings = IdentitySettings()
+    page: PageSettings = PageSettings()
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
