@@ -28,8 +28,8 @@ def transit_table(found: LearnedTopology) -> Table:
 def transit_lines(found: LearnedTopology) -> list[str]:
     """What is to be said below the table."""
     text = (
-        f"tracks: {found.tracks}, cameras: {len(found.cameras)}; of the other pairs of cameras "
-        f"nothing stands out of chance by more than 1 in {1 / CERTAIN:.0f}"
+        f"tracks: {found.tracks}, cameras: {len(found.cameras)}; a way is told if chance alone would "
+        f"show as much in fewer than 1 of {1 / CERTAIN:.0f} such archives"
     )
     if not found.transits:
         return [text, "ask again when more has been seen, or write down the ways that you know"]

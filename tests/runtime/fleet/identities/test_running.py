@@ -60,6 +60,8 @@ def test_once(archive: Connection, config: Path) -> None:
     done = denet("fleet", "identify", config, "--once")
     assert done.exit_code == 0, done.output
     assert f"tracks {len(events)}, corrected" in done.output
+    shown = denet("fleet", "status", config).output
+    assert f"identities {len(set(owners(archive).values()))}" in shown
     assert brute_force_idf1(truth, owners(archive)) >= 0.95
     before = owners(archive)
     again = denet("fleet", "identify", config, "--once", "--json")
