@@ -46,6 +46,7 @@ def run(
 ) -> None:
     """Take the tracks of all nodes from the broker and keep them, until a signal comes."""
     settings = read_installed(config)
+    from runtime.fleet.metrics import served_metrics
     from runtime.fleet.running import Fleet, run_fleet
     from runtime.node.printer import LinePrinter
     from runtime.node.running import Signals
@@ -63,7 +64,8 @@ def run(
 
     with signals.caught(), closing(LinePrinter(say_aside)) as printer:
         workers = Fleet(settings, printer, draining=drain)
-        end = run_fleet(workers, notify, signals, seconds)
+        with served_metrics(settings, workers.snapshot):
+            end = run_fleet(workers, notify, signals, seconds)
     notify(end)
     if end.failures:
         raise typer.Exit(1)

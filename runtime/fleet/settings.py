@@ -144,6 +144,13 @@ class PageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     host: str = "127.0.0.1"
 
 
+class FleetMetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where Prometheus finds the metrics of `denet fleet run`. Port 0 is any that is free."""
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 9322
+    host: str = "127.0.0.1"
+
+
 class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of a fleet.
 
@@ -156,6 +163,7 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         questions: what answers need.
         identities: how tracks of several cameras are joined.
         page: where a person sees all that.
+        metrics: where Prometheus finds what the workers do; None for nowhere.
     """
 
     archive: ArchiveSettings
@@ -165,6 +173,7 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     questions: QuestionSettings = QuestionSettings()
     identities: IdentitySettings = IdentitySettings()
     page: PageSettings = PageSettings()
+    metrics: FleetMetricsSettings | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):

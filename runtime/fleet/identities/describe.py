@@ -28,8 +28,8 @@ def transit_table(found: LearnedTopology) -> Table:
 def transit_lines(found: LearnedTopology) -> list[str]:
     """What is to be said below the table."""
     text = (
-        f"tracks: {found.tracks}, cameras: {len(found.cameras)}; a way is told if chance alone would "
-        f"show as much in fewer than 1 of {1 / CERTAIN:.0f} such archives"
+        f"tracks: {found.tracks}, cameras: {len(found.cameras)}; a way is told if chance alone "
+        f"would show as much in fewer than 1 of {1 / CERTAIN:.0f} such archives"
     )
     if not found.transits:
         return [text, "ask again when more has been seen, or write down the ways that you know"]
