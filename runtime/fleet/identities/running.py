@@ -163,12 +163,23 @@ class IdentityKeeper:
                     f"{scores.name}: is of {space.describe()}: tracks of another model that came "
                     "since get no identity: measure scores of that"
                 )
+            self._tell_unknown(connection)
             self._identifier = Identifier(self._settings.identities, scores, number, self._notify)
             self._spaces = spaces
         assert self._identifier is not None
         made = self._identifier.step(connection, again=again)
         self._done = self._done.plus(made or Decisions())
         return made
+
+    def _tell_unknown(self, connection: Connection) -> None:
+        """A name that is spelled otherwise than its node says would do nothing."""
+        heard = {row[0] for row in connection.execute("SELECT node FROM cameras")}
+        named = {n for t in self._settings.identities.transits for n in (t.origin, t.to)}
+        if unheard := sorted(named - heard):
+            self._notify(
+                f"identities.transits: nothing was heard yet of {', '.join(unheard)}: is it "
+                f"spelled so? There are {', '.join(sorted(heard))}"
+            )
 
     def _locked(self, connection: Connection) -> bool:
         # For as long as the connection lasts: who is killed has it no longer.

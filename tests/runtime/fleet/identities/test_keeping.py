@@ -13,7 +13,7 @@ pytest.importorskip("psycopg", reason="needs psycopg: pip install '.[central]'")
 from runtime.fleet.identities.identifying import Identifier
 from runtime.fleet.identities.keeping import identities_of
 from runtime.fleet.retention import forget_track
-from runtime.fleet.settings import IdentitySettings
+from runtime.fleet.settings import IdentitySettings, TransitSettings
 from runtime.node.events import EventIds, TrackEvent
 from runtime.postgres.connecting import Connection
 from tests.runtime.fleet.drawn import NOON, SPACE, event, pooled, put, unit
@@ -182,6 +182,18 @@ def test_tracks_of_another_model_are_left_alone(archive: Connection) -> None:
     settle(archive, made)
     assert owners(archive).keys() == {"door/first"}
     assert walk_scores(0.5).space == SPACE
+
+
+def test_cameras_that_see_the_same_place(archive: Connection) -> None:
+    """One person in both at once, where their views overlap; two persons, where they do not."""
+    ids = EventIds("line")
+    put(archive, [seen(ids, "one", "door", 0, 1), seen(ids, "other", "side", 3, 1)])
+    settle(archive, identifier(archive))
+    assert len(set(owners(archive).values())) == 2
+    archive.execute("DELETE FROM members")
+    beside = TransitSettings(origin="door", to="side", seconds=(-20.0, 30.0))
+    settle(archive, identifier(archive, line_settings(transits=(beside,))))
+    assert len(set(owners(archive).values())) == 1
 
 
 def test_two_who_come_at_once_compete(archive: Connection) -> None:

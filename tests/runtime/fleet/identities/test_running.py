@@ -69,6 +69,16 @@ def test_once(archive: Connection, config: Path) -> None:
     assert owners(archive) == before
 
 
+def test_a_camera_that_is_misspelled_is_told(archive: Connection, config: Path) -> None:
+    put(archive, walks(1, 3, noise=NOISE)[0])
+    config.write_text(config.read_text().replace('to = "gate"', 'to = "gaet"'))
+    done = denet("fleet", "identify", config, "--once")
+    assert done.exit_code == 0
+    said = " ".join(done.output.split())
+    assert "nothing was heard yet of gaet" in said
+    assert "There are door, gate, hall, yard" in said
+
+
 def test_one_at_a_time(archive: Connection, config: Path, address: Address) -> None:
     put(archive, walks(2, 3, noise=NOISE)[0])
     with connect(address) as other:
