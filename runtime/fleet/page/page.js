@@ -3,6 +3,7 @@
 "use strict";
 
 const PERIOD = 5000; // ms
+const LARGEST = 3.9e6; // characters of pictures that the server takes, about
 const at = (id) => document.getElementById(id);
 const dropped = new Map(); // modality: base64
 let searched = false; // what is shown below was asked for
@@ -35,7 +36,6 @@ function span(seconds) {
 async function asked(path, body) {
   const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
   const answer = await fetch(path, options);
-  if (answer.status === 413) throw new Error("the pictures are too large together: shrink them");
   const facts = await answer.json();
   if (facts.error) throw new Error(facts.error);
   return facts;
@@ -138,6 +138,8 @@ async function search(event) {
   event.preventDefault();
   say("searching ...");
   try {
+    const size = [...dropped.values()].reduce((sum, each) => sum + each.length, 0);
+    if (size > LARGEST) throw new Error("the pictures are too large together: cut out the person");
     const found = await asked("search", {
       pictures: Object.fromEntries(dropped),
       since: at("since").value,
