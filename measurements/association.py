@@ -5,13 +5,14 @@
 
 ARCHIVE is the setting of an archive that is not there yet, as
 "postgresql://USER@HOST/DATABASE?schema=measured&password_env=PGPASSWORD"; it is made, emptied for
-each round, and left. DATA is of people seen by six cameras (`denet synth DATA --identities 340 --cameras 6
---shots 4 --height 96 --width 48 --seed 5`); those above a number are taken, whom the bundle was not
-trained on and its scores were not measured on. The bundle carries scores; it is that of `denet node
-demo` if none is named. Ways are learned of other walks of those people (`--earlier`). Sites are drawn
-by `cameras.py`; their tracks go into the archive in the order in which they end, and are identified
-after each ten, as `denet fleet identify` does. IDF1 is over all cameras, each track by its boxes; a
-track without an identity is one of its own. The result is Markdown, for docs/fleet.md.
+each round, and left. DATA is of people seen by six cameras (`denet synth DATA --identities 340
+--cameras 6 --shots 4 --height 96 --width 48 --seed 5`); those above a number are taken, whom the
+bundle was not trained on and its scores were not measured on. The bundle carries scores; it is that
+of `denet node demo` if none is named. Ways are learned of other walks of those people
+(`--earlier`). Sites are drawn by `cameras.py`; their tracks go into the archive in the order in
+which they end, and are identified after each ten, as `denet fleet identify` does. IDF1 is over all
+cameras, each track by its boxes; a track without an identity is one of its own. The result is
+Markdown, for docs/fleet.md.
 """
 
 from __future__ import annotations
