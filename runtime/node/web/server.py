@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from runtime.node.stage import POLL, Beat, Stage
-from runtime.node.web.request import Answer, answered, names_of
+from runtime.node.web.request import Answer, Take, answered, body_length, names_of
 
 CONNECTIONS = 32
 """That are open at once."""
@@ -34,13 +34,15 @@ HEADERS = {
 }
 """Of every answer: what a node shows is for nobody else."""
 
+TOO_MUCH = b"HTTP/1.0 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
+
 FAILED = b"HTTP/1.0 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 
 TOO_LARGE = b"HTTP/1.0 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n"
 
 
 class WebServer:
-    """Answers GET requests until it is closed.
+    """Answers GET requests until it is closed, and what is sent to it if that is wanted.
 
     Attributes:
         port: where.
@@ -52,6 +54,8 @@ class WebServer:
         port: 0 for any that is free.
         answer: gives what is at a path, in this server's thread.
         headers: of every answer, beside `HEADERS`.
+        take: answers what is sent to a path (POST), in this server's thread; None to take nothing.
+        largest_body: bytes of what is sent, at most.
 
     Raises:
         OSError: the address cannot be had.
@@ -64,8 +68,11 @@ class WebServer:
         port: int,
         answer: Callable[[str], Answer],
         headers: Mapping[str, str] | None = None,
+        take: Take | None = None,
+        largest_body: int = 0,
     ) -> None:
         self._answer, self._names = answer, names_of(host)
+        self._take, self._largest_body = take, largest_body
         self._headers = HEADERS | dict(headers or {})
         self._listener = _listener(host, port)
         self.port = int(self._listener.getsockname()[1])
@@ -141,7 +148,16 @@ class WebServer:
         connection.request += part
         end = connection.request.find(END)
         if end >= 0:
-            connection.answer = memoryview(self._answered(bytes(connection.request[: end + 4])))
+            whole = end + 4 + self._body_length(bytes(connection.request[: end + 4]))
+            if whole > end + 4 + self._largest_body:
+                connection.answer = memoryview(TOO_MUCH)
+            elif len(connection.request) < whole:
+                return not part
+            else:
+                connection.answer = memoryview(self._answered(bytes(connection.request[:whole])))
+                # What it took to find the answer is not the client's to make up for.
+                connection.end = time.monotonic() + LIFETIME
+                self._open[stream] = self._open.pop(stream)
         elif len(connection.request) > LARGEST:
             connection.answer = memoryview(TOO_LARGE)
         else:
@@ -149,9 +165,16 @@ class WebServer:
         self._selector.modify(stream, selectors.EVENT_WRITE)
         return False
 
+    def _body_length(self, head: bytes) -> int:
+        """Of a request; more than is taken if it is told wrongly."""
+        if self._take is None:
+            return 0
+        length = body_length(head)
+        return self._largest_body + 1 if length < 0 else length
+
     def _answered(self, request: bytes) -> bytes:
         try:
-            return answered(request, self._names, self._headers, self._answer)
+            return answered(request, self._names, self._headers, self._answer, self._take)
         except Exception as error:  # one page may fail while others do not
             self.stage.note(error)
             return FAILED
