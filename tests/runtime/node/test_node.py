@@ -12,7 +12,7 @@ from runtime.gallery import Enrolment, GalleryError, Space, open_gallery
 from runtime.node import Node, NodeSnapshot
 from runtime.node.backlog import OVERFLOW, Account
 from runtime.node.faults import FaultSettings, Truth
-from runtime.node.intake import NOT_HEALTHY
+from runtime.node.head.intake import NOT_HEALTHY
 from runtime.runtime import Runtime
 from runtime.samples import ImageFiles, find_samples
 from tests.runtime.node.parts import (

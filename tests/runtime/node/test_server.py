@@ -14,19 +14,19 @@ from runtime import Runtime
 from runtime.gallery import Enrolment, GalleryError, Space, open_gallery
 from runtime.node import Node, NodeSettings
 from runtime.node.announcer import Announcer
-from runtime.node.backlog import Account, Backlog
+from runtime.node.backlog import Account
 from runtime.node.check import check_node
 from runtime.node.embedder import NOT_EMBEDDED, Embedder
 from runtime.node.errors import NodeError
 from runtime.node.server_watch import ServerWatch
 from runtime.node.serving import first_serving, load_serving
 from runtime.node.settings import BatchSettings, convert
-from runtime.node.stage_items import Crop
 from runtime.node.status_snapshot import status_snapshot
 from runtime.serve import AwayError, ServeError
 from tests.command import denet, refused
 from tests.runtime.node.parts import (
     STATES,
+    OneLane,
     Remembered,
     another,
     balanced,
@@ -34,6 +34,7 @@ from tests.runtime.node.parts import (
     crop,
     document,
     ignore,
+    outputs,
     run,
 )
 from tests.runtime.node.waiting import until
@@ -75,7 +76,7 @@ class Watching:
 
     def __init__(self, settings: NodeSettings, gallery: str | None = None) -> None:
         self.sink, self.said = Remembered(), []
-        self.crops: Backlog[Crop] = Backlog(1000)
+        self.crops = OneLane(1000)
         opened = None if gallery is None else open_gallery(gallery)
         announcer = Announcer("n", self.sink, "float32", ignore)
         self.embedder = Embedder(
@@ -84,7 +85,7 @@ class Watching:
             BatchSettings(largest=4, deadline=0.001),
             announcer,
             self.said.append,
-            ignore,
+            outputs(announcer),
         )
         server = settings.model.server
         assert server is not None
@@ -95,7 +96,7 @@ class Watching:
         self.embedder._take_over()
         for i in range(4):
             self.crops.put(crop(float(i), STATES[i].available))
-        taken = self.crops.take(4, 0.0)
+        taken = self.crops.take(4, 0.0, lambda _: 0.0)
         assert taken is not None
         return self.embedder._embed(taken)
 
@@ -267,7 +268,7 @@ def test_a_node_goes_on_while_its_server_comes_and_goes(
         until(away)
         taken = node.snapshot()
         assert "server away" in taken.line(None)
-        shown = status_snapshot("n", taken, node._embedder.serving, {}, ())
+        shown = status_snapshot("n", taken, node._embedder.serving, ())
         assert shown.troubles[0].startswith("the server is away: ")
         played.start()
         until(lambda: not away())

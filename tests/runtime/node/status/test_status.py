@@ -22,7 +22,14 @@ from PIL import Image
 from denet.graph import RGB_NIR_TIR
 from runtime.node.events import EventMatch
 from runtime.node.health import Verdict
-from runtime.node.status import Seen, StatusError, StatusPage, StatusSettings, StatusSnapshot
+from runtime.node.status import (
+    HeadShown,
+    Seen,
+    StatusError,
+    StatusPage,
+    StatusSettings,
+    StatusSnapshot,
+)
 from runtime.node.status import page as page_module
 from runtime.node.status.thumbnail import SIDE, thumbnail
 
@@ -43,10 +50,9 @@ def picture(value: int = 90) -> NDArray[np.uint8]:
     return np.full((256, 128, 3), value, np.uint8)
 
 
-def snapshot(**changes: Any) -> StatusSnapshot:
-    values = {
-        "node": "gate-3",
-        "time": time.time(),
+def head(**changes: Any) -> HeadShown:
+    values: dict[str, Any] = {
+        "name": "",
         "verdicts": {
             "rgb": Verdict("rgb", None, ""),
             "nir": Verdict("nir", "frozen", "the same picture for 5 frames"),
@@ -55,9 +61,18 @@ def snapshot(**changes: Any) -> StatusSnapshot:
         "frames": {"rgb": picture(), "tir": np.full((64, 32), 30_000, np.uint16)},
         "state": RGB_NIR_TIR.parse("rgb+tir"),
         "plan": {"branch_rgb": "int8", "branch_tir": "int8", "cmft_rgb2nir": "fp16"},
-        "latency_p50": 12.34,
-        "latency_p99": 20.5,
-        "matches": [
+    }
+    return HeadShown(**(values | changes))
+
+
+def snapshot(*heads: HeadShown) -> StatusSnapshot:
+    return StatusSnapshot(
+        node="gate-3",
+        time=time.time(),
+        heads=heads or [head()],
+        latency_p50=12.34,
+        latency_p99=20.5,
+        matches=[
             Seen(time.time(), STATES[0], EventMatch(identity=HOSTILE, score=3.2, cosine=0.7)),
             Seen(
                 time.time(),
@@ -65,11 +80,10 @@ def snapshot(**changes: Any) -> StatusSnapshot:
                 EventMatch(identity="bob", score=4.0, cosine=0.8, false_match_rate=1e-4),
             ),
         ],
-        "counters": {"frames": 12345, "events waiting": 0},
-        "bundle": "model.denet",
-        "backend": "ort-cpu, int8",
-    }
-    return StatusSnapshot(**(values | changes))
+        counters={"frames": 12345, "events waiting": 0},
+        bundle="model.denet",
+        backend="ort-cpu, int8",
+    )
 
 
 def ask(page: StatusPage, path: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
@@ -90,19 +104,20 @@ def test_it_gives_what_it_was_given(page: StatusPage) -> None:
     status, headers, content = ask(page, "/snapshot")
     assert (status, headers["Content-Type"]) == (200, "application/json")
     shown = json.loads(content)
-    assert shown["state"] == "rgb+tir"
-    assert [(s["modality"], s["fault"], s["pictured"]) for s in shown["sensors"]] == [
+    (first,) = shown["heads"]
+    assert (first["name"], first["state"]) == ("", "rgb+tir")
+    assert [(s["modality"], s["fault"], s["pictured"]) for s in first["sensors"]] == [
         ("rgb", None, True),
         ("nir", "frozen", False),
         ("tir", None, True),
     ]
-    assert shown["plan"][2] == ["cmft_rgb2nir", "fp16"]
+    assert first["plan"][2] == ["cmft_rgb2nir", "fp16"]
     assert shown["latency"] == {"p50": 12.34, "p99": 20.5}
     assert shown["matches"][0]["identity"] == HOSTILE
     assert shown["counters"] == [["frames", 12345], ["events waiting", 0]]
     assert -1 < shown["age"] < 60
-    page.update(snapshot(state=None, plan={}))
-    assert json.loads(ask(page, "/snapshot")[2])["state"] is None
+    page.update(snapshot(head(state=None, plan={})))
+    assert json.loads(ask(page, "/snapshot")[2])["heads"][0]["state"] is None
 
 
 def test_pictures_are_small_jpegs_of_what_is_seen(page: StatusPage) -> None:
