@@ -6,6 +6,14 @@ import os
 from pathlib import Path
 
 
+def proportional(process: int | str = "self") -> float:
+    """MB of memory that a process holds, of what it shares its share (PSS)."""
+    for line in Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise OSError(f"/proc/{process}/smaps_rollup: has no Pss")
+
+
 def resident(process: int | str = "self") -> float:
     """MB of memory that a process holds, its shared pages among them; 0 where it has ended and
     its parent has not waited for it yet."""

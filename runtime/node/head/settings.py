@@ -149,7 +149,11 @@ def head_converted(table: Any, number: int, node: Mapping[str, Any]) -> Any:
         if isinstance(own, dict):
             usual = {m: table for m, table in health.items() if m in sources}
             given["health"] = {m: _merged(usual.get(m), own.get(m)) for m in {**usual, **own}}
-    return converted(sections_converted(given, place), HeadSettings, place, NodeError)
+    try:
+        return converted(sections_converted(given, place), HeadSettings, place, NodeError)
+    except NodeError as error:  # what a head itself says has its name already
+        text = str(error).removeprefix(f"{place}: ")
+        raise (NodeError(text) if text.startswith(f"{place}.") else error) from None
 
 
 def _merged(usual: Any, own: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("psycopg", reason="needs psycopg: pip install '.[central]'")
 
+from runtime.fleet.pooled_tracks import choose_cameras
 from runtime.fleet.storing import Refused, SpaceIds, store
 from runtime.node.events import Condition, EventIds, EventMatch, TrackEvent
 from runtime.postgres.address import Address
@@ -47,6 +48,17 @@ def life(node: str, track: str, ids: EventIds, seed: int = 0) -> list[TrackEvent
         # As `ended` is of the last moment, which an `updated` may have told.
         event(ids, track, node=node, duration=20.0, embeddings=[three, tir], crops=2, match=match),
     ]
+
+
+def test_a_camera_is_a_node_or_one_of_its_heads(archive: Connection) -> None:
+    ids = EventIds("gate-1")
+    made = [event(ids, "track-1"), *(event(ids, "track-1", head=h) for h in ("east", "west"))]
+    assert put(archive, made) == 3
+    names = ["gate-1", "gate-1/east", "gate-1/west"]
+    assert [row[:2] for row in contents(archive)["tracks"]] == [(f"{n}/track-1", n) for n in names]
+    assert [n for (n,) in archive.execute("SELECT node FROM cameras ORDER BY node")] == names
+    assert {row[1].rpartition("/")[0] for row in contents(archive)["events"]} == set(names)
+    assert choose_cameras(archive, "gate-1/*") == ("gate-1/east", "gate-1/west")
 
 
 def test_a_track_is_what_was_told_last(archive: Connection) -> None:
