@@ -18,6 +18,7 @@ from runtime.node.backlog import Account
 from runtime.node.check import check_node
 from runtime.node.embedder import NOT_EMBEDDED, Embedder
 from runtime.node.errors import NodeError
+from runtime.node.head.settings import HeadSettings
 from runtime.node.server_watch import ServerWatch
 from runtime.node.serving import first_serving, load_serving
 from runtime.node.settings import BatchSettings, convert
@@ -241,10 +242,13 @@ def test_what_does_not_fit_is_refused_at_the_start(
 
 def test_a_server_of_other_modalities(played: Played, data: Path) -> None:
     settings = configured(played, data / "test")
+    head = HeadSettings(name="east", sources=settings.sources)
     sources = {**settings.sources, "uv": settings.sources["rgb"]}
-    widened = msgspec.structs.replace(settings)
-    msgspec.structs.force_setattr(widened, "sources", sources)
-    with pytest.raises(NodeError, match=rf"sources\.uv: the model of {played.address} has no uv"):
+    msgspec.structs.force_setattr(head, "sources", sources)
+    widened = msgspec.structs.replace(settings, heads=(head,), sources={})
+    with pytest.raises(
+        NodeError, match=rf"heads\.east\.sources\.uv: the model of {played.address} has no uv"
+    ):
         load_serving(widened, None)
 
 
