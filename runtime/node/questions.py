@@ -154,9 +154,9 @@ def _sources(
             if url := ask(asked, ""):
                 found[m] = url
     if not found:
-        example = f"{head}/{known[0]}" if head else known[0]
+        example, missing = (f"{head}/{known[0]}", f" for {head}") if head else (known[0], "")
         raise NodeError(
-            f"--source: is missing{whose}: give one at least, as --source {example}=URL"
+            f"--source: is missing{missing}: give one at least, as --source {example}=URL"
         )
     return {m: found[m] for m in known if m in found}
 

@@ -131,6 +131,8 @@ class CameraHead:
             if not all(stage.join(0.0) for stage in self._stages):
                 return  # what hangs in a driver cannot be ended, and may still hold the camera
             self._settle(self._run)
+            if self.output.tracks is not None:
+                self._renew_tracks(self.output.tracks)
             self._due = now + self._backoff.next()
         if self._stopped:
             self._end()
@@ -231,10 +233,7 @@ class CameraHead:
 
     def _begin_anew(self) -> None:
         try:
-            sources = self._open_sources()
-            if self.output.tracks is not None:
-                self._renew_tracks(self.output.tracks)
-            run = self._made(sources)
+            run = self._made(self._open_sources())
         except (DenetError, OSError) as error:
             self._due = time.monotonic() + self._backoff.next()
             self._parts.notify(f"cannot begin anew: {error}")

@@ -141,6 +141,9 @@ class HeadOpener:
         )
         persons = self.persons
         if isinstance(persons, Mapping):
+            names = [each.name for each in settings.camera_heads]
+            for unknown in (key for key in persons if key not in names):
+                raise NodeError(f"persons: there is no head {unknown!r}, but {', '.join(names)}")
             persons = persons.get(name)
         finder = open_finder(head.boxes, head.timing.tolerance, persons, around)
         check_followable(head, finder)

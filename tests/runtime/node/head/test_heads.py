@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.node import Node, NodeSnapshot
+from runtime.node import Node, NodeError, NodeSnapshot
 from runtime.node.boxes.cropping import brought_to_8_bits
 from runtime.node.check import check_node
 from runtime.node.settings import NodeSettings, convert
@@ -168,6 +168,8 @@ def defect(*_: object) -> None:
 def test_a_function_finds_persons_for_each_head(bundle_path: Path, data: Path) -> None:
     made = configured(bundle_path, {"east": data / "test", "west": data / "test"})
     persons = {"east": lambda _frames, _time: [(0, 0, 20, 40)] * 2, "west": lambda *_: []}
+    with pytest.raises(NodeError, match="persons: there is no head 'north', but east, west"):
+        Node(made, persons={"north": persons["east"]}, notify=ignore)
     facts, _said = run(made, persons=persons)
     east, west = facts.heads
     assert east.crops.entered == 2 * east.triplets.left > 0
