@@ -6,8 +6,10 @@ A drawn street is replayed from a folder, in a loop, with eight boxes in each mo
 offered the same crops in all, so many times what the engines do alone in full batches: moments come
 N times as often to one head as to each of N. The sides take turns, each as processes of its own,
 `denet node run`: N heads in a node, N nodes of one head at once, one head. Counted is what was
-embedded within the seconds after all of them run; memory is the proportional set size (PSS) and
-the resident one of all processes of a side together, at the end. Ratios are medians over rounds.
+embedded within the seconds after all of them run, for each second of the clock, and for each second
+of CPU that the processes of the side took: on a machine that is shared with other work, only the
+latter is theirs. Memory is the proportional set size (PSS) and the resident one of all processes of
+a side together, at the end. All are medians over the rounds, ratios of the sides of one round.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import Any
 
 from composed import processor
 from PIL import Image
-from process_memory import proportional, resident
+from process_memory import cpu_seconds, proportional, resident
 
 from denet.data.synthetic.street import Street
 from denet.folders import FOLDERS, folder_of
@@ -43,10 +45,12 @@ BOXES = [[8 + 40 * i, 70, 48 + 40 * i, 170] for i in range(8)]
 
 @dataclass(frozen=True)
 class Result:
-    """What a side did: crops a second that were embedded and that came, and MB of memory."""
+    """What a side did: crops a second that were embedded, and that came; crops for each second of
+    CPU; MB of memory."""
 
     rate: float
     offered: float
+    by_cpu: float
     pss: float
     rss: float
 
@@ -105,18 +109,21 @@ def side(configs: Sequence[Path], seconds: float) -> Result:
         began = [_next(node) for node in nodes]  # the first line of each: all of them run
         # What the first of them told while the others began has been waiting in its pipe.
         began = [_newest(node, fact) for node, fact in zip(nodes, began, strict=True)]
+        before = sum(cpu_seconds(node.pid) for node in nodes)
         time.sleep(seconds)
         ended = [_newest(node, fact) for node, fact in zip(nodes, began, strict=True)]
+        spent = sum(cpu_seconds(node.pid) for node in nodes) - before
         memory = [(proportional(node.pid), resident(node.pid)) for node in nodes]
+    pairs = list(zip(began, ended, strict=True))
 
     def rate(what: str) -> float:
         return sum(
-            (b["crops"][what] - a["crops"][what]) / (b["running"] - a["running"])
-            for a, b in zip(began, ended, strict=True)
+            (b["crops"][what] - a["crops"][what]) / (b["running"] - a["running"]) for a, b in pairs
         )
 
     pss, rss = (sum(each) for each in zip(*memory, strict=True))
-    return Result(rate("left"), rate("entered"), pss, rss)
+    embedded = sum(b["crops"]["left"] - a["crops"]["left"] for a, b in pairs)
+    return Result(rate("left"), rate("entered"), embedded / spent, pss, rss)
 
 
 def _next(node: subprocess.Popen[str]) -> dict[str, Any]:
@@ -151,8 +158,11 @@ def main() -> None:
         print(f"{processor()}; {args.bundle} on {runtime.backend} in {runtime.variant}")
         print(f"engines alone: {1 / costs[runtime.graph.complete]:.0f} crops/s, complete state")
     print(f"offered to each side: {rate * len(BOXES):.0f} crops/s in {rate:.1f} moments/s\n")
-    print("| heads | crops/s: one node | by N nodes | by one head | PSS, RSS: one node | N nodes |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| heads | embedded of came, crops/s | crops by CPU time: N nodes | one head "
+        "| by the clock: N nodes | one head | PSS, RSS: one node | N nodes |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         record(folder / "street")
@@ -168,11 +178,14 @@ def main() -> None:
                 results = [side(configs, args.seconds) for configs in sides]
                 rounds.append(results[:: -1 if turn % 2 else 1])
             one, nodes, _ = zip(*rounds, strict=True)
+            ratios = [
+                f"{median(getattr(r[0], what) / getattr(r[of], what) for r in rounds):.2f}"
+                for what in ("by_cpu", "rate")
+                for of in (1, 2)
+            ]
             print(
                 f"| {count} | {median(r.rate for r in one):.0f} "
-                f"of {median(r.offered for r in one):.0f} "
-                f"| {median(a.rate / b.rate for a, b, _ in rounds):.2f} "
-                f"| {median(a.rate / c.rate for a, _, c in rounds):.2f} "
+                f"of {median(r.offered for r in one):.0f} | {' | '.join(ratios)} "
                 f"| {median(r.pss for r in one):.0f}, {median(r.rss for r in one):.0f} MB "
                 f"| {median(r.pss for r in nodes):.0f}, {median(r.rss for r in nodes):.0f} MB |",
                 flush=True,

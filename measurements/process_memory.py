@@ -1,9 +1,15 @@
-"""The memory of a process, from /proc."""
+"""The memory and the CPU time of a process, from /proc."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+
+def cpu_seconds(process: int | str = "self") -> float:
+    """Seconds of CPU that a process has taken, in user and system mode."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def proportional(process: int | str = "self") -> float:

@@ -93,6 +93,7 @@ function showHead(shown, time) {
   find("title").hidden = shown.name === "";
   find("lost").textContent = shown.lost;
   find("lost").hidden = shown.lost === "";
+  find("sensors").hidden = shown.sensors.length === 0;
   for (const sensor of shown.sensors) showSensor(head, shown.name, sensor, time);
   find("state").textContent = stateOf(shown);
   find("state").classList.toggle("none", shown.state === null);

@@ -230,15 +230,12 @@ def test_it_closes_and_its_port_is_free() -> None:
 CHROMIUM = shutil.which("chromium")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_browser_shows_it(page: StatusPage, tmp_path: Path, scheme: str) -> None:
+def browsed(url: str, folder: Path, *options: str) -> tuple[str, list[str]]:
+    """The document that a browser makes of a page, and what it has to say about it."""
     assert CHROMIUM is not None
-    page.update(snapshot())
     quiet = ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
     more = ["--disable-component-update", "--disable-sync", "--disable-quic"]
     root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
     done = subprocess.run(
         [
             CHROMIUM,
@@ -246,24 +243,46 @@ def test_a_browser_shows_it(page: StatusPage, tmp_path: Path, scheme: str) -> No
             *root,
             *quiet,
             *more,
-            *dark,
-            f"--user-data-dir={tmp_path}",
+            *options,
+            f"--user-data-dir={folder}",
             "--enable-logging=stderr",
             "--virtual-time-budget=3000",
             "--dump-dom",
-            page.url,
+            url,
         ],
         capture_output=True,
         text=True,
         timeout=100,
         check=True,
     )
-    dom = done.stdout
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_it(page: StatusPage, tmp_path: Path, scheme: str) -> None:
+    page.update(snapshot())
+    dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
+    dom, console = browsed(page.url, tmp_path, *dark)
     assert "<title>gate-3: rgb+tir</title>" in dom  # nobody has taken it
     assert "&lt;img src=x onerror=" in dom
     assert "<img src=x" not in dom
     for text in ("frozen", "the same picture for 5 frames", "cmft_rgb2nir", "12.3 ms", "12,345"):
         assert text in dom, text
     assert dom.count('src="http://127.0.0.1') == 2  # pictures of two sensors were loaded
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert console == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+def test_a_browser_shows_several_heads(page: StatusPage, tmp_path: Path) -> None:
+    lost = head(name="west", verdicts={}, frames={}, state=None, plan={}, lost="the model is gone")
+    page.update(snapshot(head(name="east"), lost))
+    assert ask(page, "/east/rgb.jpg")[0] == 200
+    for path in ("/rgb.jpg", "/west/rgb.jpg", "/east/nir.jpg", "/east/east/rgb.jpg"):
+        assert ask(page, path)[0] == 404, path
+    dom, console = browsed(page.url, tmp_path)
+    assert "<title>gate-3: east rgb+tir, west lost</title>" in dom
+    assert dom.count('src="http://127.0.0.1') == dom.count("/east/") == 2
+    for text in ("east", "west", "the model is gone", "nothing runs", "3 engines"):
+        assert text in dom, text
     assert console == []
