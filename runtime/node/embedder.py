@@ -252,20 +252,23 @@ class Embedder:
 
     def _pool(self, serving: Serving, crops: Sequence[Crop], sightings: Sequence[Sighting]) -> None:
         """Give tracks what was embedded of them, and ask the gallery for those of all heads."""
-        changed: list[tuple[Tracks, LiveTrack, Pooled]] = []
+        changed: list[tuple[str, Tracks, LiveTrack, Pooled]] = []
         for head in dict.fromkeys(crop.head for crop in crops):
             if (tracks := self._outputs[head].tracks) is None:
                 continue
             mine = [i for i, crop in enumerate(crops) if crop.head == head]
             some, seen = [crops[i] for i in mine], [sightings[i] for i in mine]
             likeness = serving.likenesses.get(head)
-            changed += [(tracks, *each) for each in tracks.embedded(some, seen, likeness)]
+            with self._outputs[head].contained():
+                found = tracks.embedded(some, seen, likeness)
+                changed += [(head, tracks, *each) for each in found]
         if not changed or serving.matcher is None:
             return
         pooled = [each for *_, each in changed]
         matches = self._matches(serving, lambda matcher: matcher.pooled(pooled), ())
-        for (tracks, track, _), match in zip(changed, matches, strict=False):
-            tracks.known([(track, match)])
+        for (head, tracks, track, _), match in zip(changed, matches, strict=False):
+            with self._outputs[head].contained():
+                tracks.known([(track, match)])
 
     def _matches(
         self,

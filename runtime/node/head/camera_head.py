@@ -74,6 +74,8 @@ class CameraHead:
         self._past_frames: dict[Modality, Account] = {}
         self._past_triplets = Account()
         self._past_tracks: list[TracksSnapshot] = []
+        if self.name:
+            output.failed = lambda error: self._fail("tracks", error)
         self._run: HeadRun | None = self._made(sources)
         self._stages = self._run.stages
 
@@ -193,7 +195,7 @@ class CameraHead:
         self._over.set()
 
     def _fail(self, stage: str, error: BaseException) -> None:
-        """In the thread of a stage that a defect has ended."""
+        """In the thread of a stage that a defect has ended, or in that of the engines."""
         with self._lock:
             again = bool(self._failure)
             self._failure = self._failure or f"{stage}: {type(error).__name__}: {error}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from denet.graph import State
@@ -24,6 +25,7 @@ class HeadOutput:
         singly: whether each embedding is matched and told.
         latencies: from capture to event.
         shed: crops that were embedded in another state than was healthy, by both.
+        failed: told of a defect of the tracks, which ends the head; None where it ends the node.
     """
 
     announcer: Announcer
@@ -32,3 +34,14 @@ class HeadOutput:
     singly: bool = True
     latencies: Latencies = field(default_factory=Latencies)
     shed: Counter[tuple[State, State]] = field(default_factory=Counter)
+    failed: Callable[[BaseException], None] | None = None
+
+    @contextmanager
+    def contained(self) -> Iterator[None]:
+        """A defect of the tracks costs the other heads of a batch nothing."""
+        try:
+            yield
+        except Exception as error:
+            if self.failed is None:
+                raise
+            self.failed(error)

@@ -132,6 +132,21 @@ def test_boxes_that_fail_are_told_and_cost_their_moments() -> None:
     assert reasons == ["no boxes: ValueError: the model is gone", "boxes are found again"]
 
 
+def test_a_defect_of_its_tracks_is_not_one_of_the_engines() -> None:
+    made = Head(None, None, finder=in_the_middle, tracks=TrackSettings(), counts=lambda _: 60)
+    made.head.start()
+    made.tend_until(lambda: made.lane.waiting)
+    with made.head.output.contained():
+        raise DEFECT
+    made.tend_until(lambda: made.head.over)
+    assert (made.opened, made.head.snapshot().failures) == (2, 1)
+    (lost,) = [e for e in made.sink.events if e.notice == "head lost"]
+    assert lost.reason.startswith("tracks: ZeroDivisionError")
+    unnamed = Head(None, name="")
+    with pytest.raises(ZeroDivisionError), unnamed.head.output.contained():
+        raise DEFECT
+
+
 def test_tracks_end_with_a_life_and_ids_are_not_used_twice() -> None:
     made = Head(DEFECT, None, finder=in_the_middle, tracks=TrackSettings())
     made.run()
