@@ -73,6 +73,7 @@ class Node(Closing):
     ) -> None:
         self.settings = settings
         self.failure = ""
+        self._asked = False
         self._began = time.monotonic()
         self._matches = Matches()
         self._servers: list[StatusPage | Metrics] = []
@@ -168,6 +169,7 @@ class Node(Closing):
         Args:
             now: drop those, too.
         """
+        self._asked = True
         for head in self._heads:
             head.stop(now=now)
         self._swaps.stop()
@@ -223,6 +225,7 @@ class Node(Closing):
         Returns:
             What it was doing at the end.
         """
+        over = not self._asked and all(head.over for head in self._heads)
         self.stop()
         ended = self.wait(self.settings.drain)
         if not ended:
@@ -235,7 +238,7 @@ class Node(Closing):
         for head in self._heads:
             head.finish()
         self._watchdog.look()  # what failed since the last look is told, too
-        self._announcer.notice("stopped", self.failure or "it was asked to")
+        self._announcer.notice("stopped", self.failure or _why(over))
         self._sink.close(CLOSING)
         taken = self._snapshot()
         if ended:
@@ -255,6 +258,10 @@ class Node(Closing):
         the node."""
         self.failure = redacted(f"{stage}: {type(error).__name__}: {error}")
         self.stop(now=True)
+
+
+def _why(over: bool) -> str:
+    return "all sources have ended" if over else "it was asked to"
 
 
 def _shown(notify: Notify) -> Notify:

@@ -141,7 +141,7 @@ class NodeSnapshot:
         for usual in USUAL:  # most crops of a track: nothing is lost with them
             del new[usual]
         if new:
-            parts.append("dropped " + ", ".join(f"{why} {n}" for why, n in sorted(new.items())))
+            parts.append(f"dropped {_most(new)}")
         less = sum(self.shed.values()) - (sum(before.shed.values()) if before else 0)
         if less:
             parts.append(f"cheaper {less}")
@@ -151,7 +151,7 @@ class NodeSnapshot:
             parts.append("server away")
         if self.stuck:
             parts.append("stuck")
-        parts += [_named(head, head.trouble) for head in self.heads if head.trouble]
+        parts += [_named(head, head.faults) for head in self.heads if head.faults]
         return " | ".join(parts)
 
     def summary(self) -> list[str]:
@@ -212,6 +212,13 @@ class NodeSnapshot:
             },
             **({"heads": heads} if self.named else {}),
         }
+
+
+def _most(dropped: Counter[str]) -> str:
+    """How much was dropped, and why most of it was."""
+    why, n = min(dropped.items(), key=lambda each: (-each[1], each[0]))
+    rest = dropped.total() - n
+    return f"{why} {n}, others {rest}" if rest else f"{why} {n}"
 
 
 def _headed(head: HeadSnapshot) -> str:

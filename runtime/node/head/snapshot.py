@@ -55,9 +55,9 @@ class HeadSnapshot:
         return None if last is None or last.state is None else last.state.name
 
     @property
-    def trouble(self) -> str:
-        """What is wrong with it now, for a person; "" if nothing is."""
-        return self.lost or ("" if self.assessment is None else self.assessment.reason)
+    def faults(self) -> str:
+        """What is wrong with its sensors in a few words: the whole was told when it began."""
+        return "" if self.lost or self.assessment is None else self.assessment.faults
 
     @property
     def dropped(self) -> Counter[str]:

@@ -81,6 +81,11 @@ class Assessment:
     state: State | None
 
     @property
+    def faults(self) -> str:
+        """What is wrong with whom in a few words; "" if all are healthy."""
+        return ", ".join(f"{m} {v.fault}" for m, v in self.verdicts.items() if v.fault)
+
+    @property
     def reason(self) -> str:
-        """What is wrong with whom; "" if all are healthy."""
+        """What is wrong with whom, and how that shows; "" if all are healthy."""
         return "; ".join(f"{m}: {v.reason}" for m, v in self.verdicts.items() if v.fault)

@@ -62,7 +62,7 @@ def test_the_loop_of_the_documentation_has_a_watchdog(
     told = capsys.readouterr().out
     assert "boxes: no progress for " in told
     assert "'stuck': True" in told
-    assert told.splitlines()[-1] == "stopped: it was asked to"
+    assert told.splitlines()[-1] == "stopped: all sources have ended"
 
 
 # Signals
