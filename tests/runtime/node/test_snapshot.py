@@ -18,7 +18,7 @@ def test_a_line_of_trouble_can_be_read() -> None:
     verdicts = {m: Verdict(m, "frozen", LONG) for m in RGB_NIR_TIR.modalities}
     latency = Latency(**{**{n: getattr(NONE, n) for n in Latency.__dataclass_fields__},
                          "p50": 1.345, "p99": 2.456})  # fmt: skip
-    dropped = Counter({f"too late {i}": 1000 + i for i in range(10)})
+    dropped = Counter({f"too late {i}": 100 + i for i in range(10)})
     node = quiet(
         assessment=Assessment(0.0, verdicts, None),
         triplets=Account(9999, 1, dropped=dropped),
