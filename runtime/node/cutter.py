@@ -58,6 +58,10 @@ class Cutter:
                 self._tracks.wait(time.monotonic())
         self._found.close()
 
+    def cut(self, moment: Moment) -> None:
+        """Find and cut who is in a moment that was taken, in the caller's thread."""
+        self._cut(moment)
+
     def _cut(self, moment: Moment) -> None:
         try:
             put = self._find(moment)

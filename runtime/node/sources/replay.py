@@ -69,6 +69,7 @@ def replayed(
         notify_end: told of one that cannot be read to its end, and why.
     """
     stop, now = Hurry(), 0.0
+    tolerance, first = synchronizer.timing.tolerance, None
 
     def read(source: Source) -> Generator[Item, None, None]:
         try:
@@ -79,9 +80,13 @@ def replayed(
     with ExitStack() as opened:
         streams = [opened.enter_context(closing(read(source))) for source in sources.values()]
         for item in merge(*streams, key=lambda item: item.time):
+            # A sensor that nobody waits for, since it was silent, may be back in this very moment.
+            if first is not None and item.time > first + tolerance:
+                for triplet in synchronizer.poll(now):
+                    yield triplet, now
+                first = None
+            first = item.time if first is None else first
             now = item.time
             synchronizer.push(item, now)
-            for triplet in synchronizer.poll(now):
-                yield triplet, now
         for triplet in synchronizer.flush(now):
             yield triplet, now

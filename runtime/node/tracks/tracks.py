@@ -16,6 +16,7 @@ from runtime.node.events.event import EmbeddingType
 from runtime.node.sources.frame import Pixels
 from runtime.node.stage_items import Crop, Moment, Wanted
 from runtime.node.status.thumbnail import thumbnail
+from runtime.node.tracks.correction import Correction
 from runtime.node.tracks.crossings import Crossings, exchanged
 from runtime.node.tracks.likeness import LEAST_WEIGHT, Likeness
 from runtime.node.tracks.live_track import BestCrop, LiveTrack, new_id
@@ -48,6 +49,7 @@ class Tracks:
         likeness: compares embeddings of the first bundle; None if they are not compared.
         kind: how embeddings are stored in events.
         notify_known: told of a track in which the gallery knows somebody, once for each identity.
+        notify_corrected: told where boxes turn out to be of another track than was said.
     """
 
     def __init__(
@@ -58,10 +60,11 @@ class Tracks:
         likeness: Likeness | None,
         kind: EmbeddingType,
         notify_known: Callable[[Sighting, EventMatch], None],
+        notify_corrected: Callable[[Correction], None] = lambda _correction: None,
     ) -> None:
         self._settings, self._announcer, self._size = settings, announcer, size
         self._likeness, self._kind = likeness or Likeness(None, None), kind
-        self._notify_known = notify_known
+        self._notify_known, self._notify_corrected = notify_known, notify_corrected
         self._lock = threading.Lock()
         self._tracker = Tracker(settings)
         self._crossings = Crossings()
@@ -287,6 +290,7 @@ class Tracks:
         self._tracker.remove(lost.tracklet)
         self._held.pop(lost.tracklet.id, None)
         del self._tracks[lost.tracklet.id]
+        self._notify_corrected(Correction(rest.id, lost.id))
         lost.take_over(rest)
         self._tracks[rest.tracklet.id] = lost
 
@@ -313,6 +317,7 @@ class Tracks:
     def _exchange(self, one: LiveTrack, other: LiveTrack, since: float) -> None:
         """Each was the other since they met."""
         self._counts["exchanged"] += 1
+        self._notify_corrected(Correction(one.id, other.id, exchanged_since=since))
         one.tracklet, other.tracklet = other.tracklet, one.tracklet
         for track in (one, other):
             self._tracks[track.tracklet.id] = track
@@ -380,4 +385,6 @@ def _in_view(track: LiveTrack) -> TrackInView:
         state="+".join(next(reversed(track.states))) if track.states else "",
         boxes=track.boxes,
         embedded=0 if track.pooled is None else track.pooled.count,
+        box=track.tracklet.box,
+        present=track.tracklet.present,
     )
