@@ -13,7 +13,7 @@ from denet.options import JsonOpt
 if TYPE_CHECKING:
     from denet.graph import Modality
     from runtime.node.align.aligned import Aligned
-    from runtime.node.align.ways import Asked
+    from runtime.node.align.ways import AlignRequest
 
 
 @reported()
@@ -110,9 +110,9 @@ def align(
 ) -> None:
     """Bring cameras to each other: from points that both see to the calibration of
     boxes.calibration, with how far each point is off."""
-    from runtime.node.align.ways import Asked
+    from runtime.node.align.ways import AlignRequest
 
-    asked = Asked(
+    asked = AlignRequest(
         config=config,
         sources=sources or (),
         rate=rate,
@@ -132,7 +132,7 @@ def align(
     _shown(asked, as_json=as_json)
 
 
-def _shown(asked: Asked, *, as_json: bool) -> None:
+def _shown(asked: AlignRequest, *, as_json: bool) -> None:
     from runtime.node.align.ways import run_align
 
     with progress("looking") as notify:

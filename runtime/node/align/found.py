@@ -27,7 +27,7 @@ LOOSE = 2 * WITHIN
 
 
 @dataclass
-class Seen:
+class SeenFrames:
     """What was seen.
 
     Attributes:
@@ -65,7 +65,7 @@ def find_boards(
     board: Board,
     ranges: Mapping[Modality, Range],
     notify: Callable[[int, Mapping[Modality, int]], None] = lambda *_: None,
-) -> tuple[PointFile, Seen]:
+) -> tuple[PointFile, SeenFrames]:
     """The points of a board at all moments at which RGB and another camera see it.
 
     Args:
@@ -77,7 +77,7 @@ def find_boards(
     Raises:
         NodeError: no camera sees it together with RGB.
     """
-    seen, last = Seen(), float("-inf")
+    seen, last = SeenFrames(), float("-inf")
     pairs: dict[Modality, list[tuple[Place, Place]]] = {}
     counts: dict[Modality, int] = {}
     for moment in moments:
@@ -111,7 +111,7 @@ def find_people(
     people: People,
     within: float | None,
     notify: Callable[[int, int], None] = lambda *_: None,
-) -> tuple[PointFile, Seen]:
+) -> tuple[PointFile, SeenFrames]:
     """Feet and heads of people at all moments at which RGB and another camera see them.
 
     Args:
@@ -123,7 +123,7 @@ def find_people(
     Raises:
         NodeError: nobody was seen by both, or what was seen agrees on nothing.
     """
-    seen = Seen()
+    seen = SeenFrames()
     for moment in moments:
         before = len(people.moments)
         people.look(*moment)
@@ -140,9 +140,9 @@ def find_people(
     return joined(seen.sizes, pairs), seen
 
 
-def look(moments: Iterable[Moment]) -> Seen:
+def look(moments: Iterable[Moment]) -> SeenFrames:
     """The sizes of all frames, and a moment that shows all of them: the first that does."""
-    seen = Seen()
+    seen = SeenFrames()
     for count, moment in enumerate(moments):
         seen.take(moment, telling=False)
         if count >= MOST_LOOKED:
@@ -154,7 +154,7 @@ MOST_LOOKED = 10
 """Moments that are looked at for a picture."""
 
 
-def _need_reference(seen: Seen) -> None:
+def _need_reference(seen: SeenFrames) -> None:
     if REFERENCE not in seen.sizes or len(seen.sizes) < 2:
         came = ", ".join(seen.sizes)
         raise NodeError(

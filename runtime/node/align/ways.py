@@ -16,7 +16,7 @@ from denet.pixels import Range
 from runtime.node.align.aligned import WITHIN, Aligned, align, views_of
 from runtime.node.align.board import Board, parse_board
 from runtime.node.align.calibration_file import CALIBRATION, calibration_text
-from runtime.node.align.found import LOOSE, Seen, find_boards, find_people, look
+from runtime.node.align.found import LOOSE, SeenFrames, find_boards, find_people, look
 from runtime.node.align.looking import Moment, moments
 from runtime.node.align.overlay import OVERLAY, overlay
 from runtime.node.align.parallax import parallax_line, parse_rig
@@ -36,7 +36,7 @@ Notify = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class AlignRequest:
     """What a command line says; see `commands.align`."""
 
     config: Path | None = None
@@ -57,7 +57,7 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class Alignment:
     """What came out.
 
     Attributes:
@@ -88,7 +88,7 @@ class Rig:
     boxes: BoxSettings = field(default_factory=BoxSettings)
 
 
-def run_align(asked: Asked, notify: Notify = lambda *_: None) -> Outcome:
+def run_align(asked: AlignRequest, notify: Notify = lambda *_: None) -> Alignment:
     """Do what is asked: nothing is written before all of it is there.
 
     Raises:
@@ -115,10 +115,10 @@ def run_align(asked: Asked, notify: Notify = lambda *_: None) -> Outcome:
         if m in rigs and asked.distance is not None
     }
     _write(content, dict(outputs), force=asked.force)
-    return Outcome(found, told, list(content))
+    return Alignment(found, told, list(content))
 
 
-def _outputs(asked: Asked) -> list[tuple[Path, OutputKind]]:
+def _outputs(asked: AlignRequest) -> list[tuple[Path, OutputKind]]:
     wanted = ((asked.to, CALIBRATION), (asked.picture, OVERLAY), (asked.save, POINTS))
     return [(path, kind) for path, kind in wanted if path is not None]
 
@@ -132,7 +132,7 @@ def _write(content: Mapping[Path, bytes], kinds: Mapping[Path, OutputKind], *, f
             open_.enter_context(written_whole(path)).write_bytes(text)
 
 
-def _board(asked: Asked) -> Board | None:
+def _board(asked: AlignRequest) -> Board | None:
     ways = {
         "--points": asked.points is not None,
         "--board": asked.board is not None,
@@ -152,7 +152,7 @@ def _board(asked: Asked) -> Board | None:
     return None
 
 
-def _rigs(asked: Asked) -> dict[Modality, tuple[float, float]]:
+def _rigs(asked: AlignRequest) -> dict[Modality, tuple[float, float]]:
     rigs = {m: (baseline, angle) for m, baseline, angle in map(parse_rig, asked.rig)}
     if bool(rigs) != (asked.distance is not None):
         raise NodeError(
@@ -162,7 +162,7 @@ def _rigs(asked: Asked) -> dict[Modality, tuple[float, float]]:
     return rigs
 
 
-def _rig(asked: Asked) -> Rig | None:
+def _rig(asked: AlignRequest) -> Rig | None:
     """The cameras; None where none are named."""
     if asked.config is not None and asked.sources:
         raise NodeError("--source: the configuration has sources: name either of them")
@@ -182,14 +182,14 @@ def _rig(asked: Asked) -> Rig | None:
 
 
 def _points(
-    asked: Asked, rig: Rig | None, board: Board | None, notify: Notify
-) -> tuple[PointFile, Seen]:
+    asked: AlignRequest, rig: Rig | None, board: Board | None, notify: Notify
+) -> tuple[PointFile, SeenFrames]:
     if asked.points is not None:
         points = read_points(asked.points)
         if rig is None:
             if asked.picture is not None:
                 raise NodeError("--picture: of what? Name a configuration or sources, too")
-            return points, Seen()
+            return points, SeenFrames()
         return points, _fitting(points, look(_moments(rig, asked)), asked.points)
     if rig is None:
         raise NodeError("sources: none is named: give a configuration, or --source for each camera")
@@ -214,14 +214,14 @@ def _points(
     )
 
 
-def _moments(rig: Rig, asked: Asked) -> Iterable[Moment]:
+def _moments(rig: Rig, asked: AlignRequest) -> Iterable[Moment]:
     seconds = asked.seconds
     if seconds is None and any(s.live for s in open_sources(rig.sources).values()):
         seconds = OF_CAMERAS
     return moments(rig.sources, rig.timing, seconds)
 
 
-def _fitting(points: PointFile, seen: Seen, path: Path) -> Seen:
+def _fitting(points: PointFile, seen: SeenFrames, path: Path) -> SeenFrames:
     for m, size in seen.sizes.items():
         if m in points.sizes and points.sizes[m] != size:
             raise NodeError(
@@ -231,7 +231,7 @@ def _fitting(points: PointFile, seen: Seen, path: Path) -> Seen:
     return seen
 
 
-def _picture(seen: Seen, points: PointFile, found: Mapping[Modality, Aligned]) -> bytes:
+def _picture(seen: SeenFrames, points: PointFile, found: Mapping[Modality, Aligned]) -> bytes:
     lacking = [m for m in (REFERENCE, *found) if m not in seen.frames]
     if lacking:
         raise NodeError(

@@ -42,7 +42,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class FilmLayout:
     """What all pictures of a recording have in common.
 
     Attributes:
@@ -68,30 +68,32 @@ class Sheet:
         return sum(width for width, _ in panels), 2 * BAND + max(height for _, height in panels)
 
 
-def draw(sheet: Sheet, triplet: Triplet, passed: Passed, people: Sequence[Shown]) -> Image.Image:
+def draw(
+    layout: FilmLayout, triplet: Triplet, passed: Passed, people: Sequence[Shown]
+) -> Image.Image:
     """The picture of a moment, RGB.
 
     Args:
-        sheet: of the recording.
+        layout: of the recording.
         triplet: the frames.
         passed: time, state and faults.
         people: who is where, boxes in the RGB frame.
     """
-    picture = Image.new("RGB", sheet.size, GROUND)
+    picture = Image.new("RGB", layout.size, GROUND)
     drawing, font = ImageDraw.Draw(picture), _font()
     minutes, seconds = divmod(passed.time, 60)
     head = f"{int(minutes):02}:{seconds:06.3f}   {passed.state or 'nothing healthy'}"
     drawing.text((6, 5), head, TEXT, font)
     left = 0
-    for m, (width, height) in sheet.panels.items():
+    for m, (width, height) in layout.panels.items():
         fault = passed.faults.get(m)
         drawing.rectangle((left, BAND, left + width - 1, 2 * BAND - 1), ILL if fault else WELL)
         drawing.text((left + 6, BAND + 5), f"{m}: {fault or 'healthy'}", TEXT, font)
         frame = triplet.frames.get(m)
         if isinstance(frame, Frame):
-            panel = to_pillow(frame.image, sheet.ranges.get(m, FULL)).convert("RGB")
+            panel = to_pillow(frame.image, layout.ranges.get(m, FULL)).convert("RGB")
             panel = panel.resize((width, height), Image.Resampling.BILINEAR)
-            _draw_people(panel, sheet, m, people, font)
+            _draw_people(panel, layout, m, people, font)
             picture.paste(panel, (left, 2 * BAND))
         left += width
     return picture
@@ -99,14 +101,14 @@ def draw(sheet: Sheet, triplet: Triplet, passed: Passed, people: Sequence[Shown]
 
 def _draw_people(
     panel: Image.Image,
-    sheet: Sheet,
+    layout: FilmLayout,
     modality: Modality,
     people: Sequence[Shown],
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
 ) -> None:
     drawing = ImageDraw.Draw(panel)
-    view = None if sheet.views is None else sheet.views.get(modality)
-    wide, tall = sheet.sizes[modality]
+    view = None if layout.views is None else layout.views.get(modality)
+    wide, tall = layout.sizes[modality]
     across, down = panel.width / wide, panel.height / tall
     for each in people:
         box = each.box if view is None else view.place(each.box)

@@ -24,7 +24,7 @@ from runtime.node.boxes.homography import Views, read_views
 from runtime.node.errors import NodeError
 from runtime.node.initial import Answers, node_text, read_text
 from runtime.node.notify import Notify
-from runtime.node.recorded.drawing import Sheet, Shown, draw
+from runtime.node.recorded.drawing import FilmLayout, Shown, draw
 from runtime.node.recorded.film_writer import FILM, write_film
 from runtime.node.recorded.following import Followed, follow
 from runtime.node.recorded.rows import (
@@ -258,15 +258,15 @@ def _pictures(
     for row in followed.rows:
         name = names[row.track]
         people.setdefault(row.moment, []).append(Shown(row.box, name.track, name.label))
-    sheet: Sheet | None = None
+    layout: FilmLayout | None = None
     synchronizer = Synchronizer(modalities, settings.timing)
     moments = replayed(_sources(settings, modalities), synchronizer)
     sizes = _sizes(settings, modalities)
     for number, (triplet, _) in enumerate(moments):
-        if sheet is None:
-            sheet = Sheet(sizes, views, ranges)
+        if layout is None:
+            layout = FilmLayout(sizes, views, ranges)
         passed = followed.moments[number]
-        yield triplet.time - BEGIN, draw(sheet, triplet, passed, people.get(number, ()))
+        yield triplet.time - BEGIN, draw(layout, triplet, passed, people.get(number, ()))
         progress("drawing", number + 1, len(followed.moments))
 
 

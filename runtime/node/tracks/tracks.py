@@ -191,7 +191,7 @@ class Tracks:
         if isinstance(images, str) or track is None:
             return images if isinstance(images, str) else UNCONFIRMED
         id_, available = track.tracklet.id, tuple(images)
-        track.states[available] = None
+        track.states[available], track.state = None, available
         decides = self._crossings.wants(id_)
         if self._crossings.holds(id_) and not decides:  # nobody can tell whom it shows
             return NOTHING_NEW
@@ -361,7 +361,7 @@ class Tracks:
         self._announcer.tracked(
             track_facts(track, change, self._kind),
             time=track.began if change == "started" else track.tracklet.seen,
-            state="+".join(next(reversed(track.states))) if track.states else None,
+            state="+".join(track.state) or None,
             verdicts=track.verdicts,
             box=track.tracklet.box,
             match=track.match,
@@ -382,7 +382,7 @@ def _in_view(track: LiveTrack) -> TrackInView:
         person=track.person,
         identity=track.identity,
         seconds=track.tracklet.seen - track.began,
-        state="+".join(next(reversed(track.states))) if track.states else "",
+        state="+".join(track.state),
         boxes=track.boxes,
         embedded=0 if track.pooled is None else track.pooled.count,
         box=track.tracklet.box,
