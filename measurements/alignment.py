@@ -54,7 +54,8 @@ def main() -> None:
                 print(f"| {count} | {share:.0%} | all refused | | |")
                 continue
             inside, worst, plain = np.median(row, axis=0)
-            print(f"| {count} | {share:.0%} | {inside:.1f}{refused} | {worst:.1f} | {shown(plain)} |")
+            here = f"{inside:.1f}{refused}"
+            print(f"| {count} | {share:.0%} | {here} | {worst:.1f} | {shown(plain)} |")
     print()
     print("| people | where people walk | at most there | told: median | told: unsure at worst |")
     print("|---|---|---|---|---|")

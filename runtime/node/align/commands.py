@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denet.console import print_json, print_whole, progress, reported, say
+from denet.console import print_json, print_whole, progress, reported, say, say_aside
 from denet.options import JsonOpt
 
 if TYPE_CHECKING:
@@ -64,6 +64,17 @@ def align(
             rich_help_panel="Points",
         ),
     ] = False,
+    click: Annotated[
+        bool,
+        typer.Option(
+            "--click",
+            help="Clicked on a page of this machine, whose address is printed.",
+            rich_help_panel="Points",
+        ),
+    ] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of that page; 0 for any that is free.")
+    ] = 0,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -120,6 +131,8 @@ def align(
         board=board,
         circles=circles,
         people=people,
+        click=click,
+        port=port,
         seconds=seconds,
         within=within,
         rig=rig or (),
@@ -135,8 +148,12 @@ def align(
 def _shown(asked: AlignRequest, *, as_json: bool) -> None:
     from runtime.node.align.ways import run_align
 
-    with progress("looking") as notify:
-        outcome = run_align(asked, lambda what, done: notify(what, done, 0))
+    with progress("looking", shown=not asked.click) as notify:
+        outcome = run_align(
+            asked,
+            lambda what, done: notify(what, done, 0),
+            lambda url: say_aside(f"click pairs of points here, Ctrl-C gives up: {url}"),
+        )
     if as_json:
         print_json({"cameras": [each.facts() for each in outcome.found.values()]})
         return

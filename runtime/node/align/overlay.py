@@ -37,8 +37,10 @@ def overlay(frames: Mapping[Modality, Pixels], found: Mapping[Modality, Aligned]
         frames: of one moment, by modality, that of RGB and of each camera.
         found: the cameras.
     """
-    reference = _shown(frames[REFERENCE]).convert("RGB")
-    rows = [_row(reference, _shown(frames[m]), each) for m, each in found.items() if m in frames]
+    reference = picture_of(frames[REFERENCE]).convert("RGB")
+    rows = [
+        _row(reference, picture_of(frames[m]), each) for m, each in found.items() if m in frames
+    ]
     width, height = rows[0].size
     sheet = Image.new("RGB", (width, height * len(rows)))
     for i, row in enumerate(rows):
@@ -84,7 +86,7 @@ def _row(reference: Image.Image, other: Image.Image, found: Aligned) -> Image.Im
 
 def _with_points(picture: Image.Image, found: Aligned, scale: float) -> Image.Image:
     drawing = ImageDraw.Draw(picture)
-    back = np.linalg.inv(found.fitted.matrix)
+    back = np.linalg.inv(found.fitted.matrix).astype(np.float64)
     landed = project(back, found.target, front=float(np.sign(np.linalg.det(back) or 1.0)))
     radius = max(3.0, picture.width / 250)
     for (x, y), (u, v), used in zip(
@@ -102,10 +104,12 @@ def _edges(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
     rows, columns = np.gradient(grey)
     strength = np.hypot(rows, columns)
     least = max(float(np.percentile(strength, STRONG)), 1.0)
-    return (255 * np.clip((strength - least) / (2 * least), 0, 1)).astype(np.uint8)
+    share = np.clip((strength - least) / (2 * least), 0, 1)
+    edges: NDArray[np.uint8] = (255 * share).astype(np.uint8)
+    return edges
 
 
-def _shown(image: Pixels) -> Image.Image:
+def picture_of(image: Pixels) -> Image.Image:
     """Whatever a sensor gives, as a person can look at it."""
     if image.dtype != np.uint8:
         low, high = np.percentile(image, PERCENTILES)

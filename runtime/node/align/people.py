@@ -72,7 +72,7 @@ class People:
         Raises:
             NodeError: too few were seen in both, or the first pairs agree on nothing.
         """
-        both = [
+        both: list[Sides] = [
             (each[REFERENCE], each[modality])
             for each in self.moments
             if each.get(REFERENCE) and each.get(modality)

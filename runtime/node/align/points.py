@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from runtime.node.align.direct import Points
 from runtime.node.boxes.homography import REFERENCE, Length
 from runtime.node.errors import NodeError
 
-FORMAT = "denet points"
+FORMAT: Final = "denet points"
 
 MOST_POINTS = 100_000
 """In a file: an hour of people has less."""

@@ -16,6 +16,7 @@ from denet.pixels import Range
 from runtime.node.align.aligned import WITHIN, Aligned, align, views_of
 from runtime.node.align.board import Board, parse_board
 from runtime.node.align.calibration_file import CALIBRATION, calibration_text
+from runtime.node.align.clicking import ClickPage
 from runtime.node.align.found import LOOSE, SeenFrames, find_boards, find_people, look
 from runtime.node.align.looking import Moment, moments
 from runtime.node.align.overlay import OVERLAY, overlay
@@ -46,6 +47,8 @@ class AlignRequest:
     board: str | None = None
     circles: str | None = None
     people: bool = False
+    click: bool = False
+    port: int = 0
     seconds: float | None = None
     within: float | None = None
     rig: Sequence[str] = ()
@@ -88,8 +91,17 @@ class Rig:
     boxes: BoxSettings = field(default_factory=BoxSettings)
 
 
-def run_align(asked: AlignRequest, notify: Notify = lambda *_: None) -> Alignment:
+def run_align(
+    asked: AlignRequest,
+    notify: Notify = lambda *_: None,
+    notify_page: Callable[[str], None] = lambda _url: None,
+) -> Alignment:
     """Do what is asked: nothing is written before all of it is there.
+
+    Args:
+        asked: what.
+        notify: told how far it is.
+        notify_page: told the address at which points are to be clicked.
 
     Raises:
         DenetError: something that is asked cannot be done; names it.
@@ -100,7 +112,7 @@ def run_align(asked: AlignRequest, notify: Notify = lambda *_: None) -> Alignmen
         check_output(path, kind, NodeError, replace=asked.force)
     board = _board(asked)
     rig = _rig(asked)
-    points, seen = _points(asked, rig, board, notify)
+    points, seen = _points(asked, rig, board, notify, notify_page)
     found = align(points, asked.within, LOOSE if asked.people else WITHIN)
     content: dict[Path, bytes] = {}
     if asked.to is not None:
@@ -138,6 +150,7 @@ def _board(asked: AlignRequest) -> Board | None:
         "--board": asked.board is not None,
         "--circles": asked.circles is not None,
         "--people": asked.people,
+        "--click": asked.click,
     }
     chosen = [way for way, is_chosen in ways.items() if is_chosen]
     if len(chosen) != 1:
@@ -182,7 +195,11 @@ def _rig(asked: AlignRequest) -> Rig | None:
 
 
 def _points(
-    asked: AlignRequest, rig: Rig | None, board: Board | None, notify: Notify
+    asked: AlignRequest,
+    rig: Rig | None,
+    board: Board | None,
+    notify: Notify,
+    notify_page: Callable[[str], None],
 ) -> tuple[PointFile, SeenFrames]:
     if asked.points is not None:
         points = read_points(asked.points)
@@ -205,6 +222,10 @@ def _points(
             rig.ranges,
             lambda done, counts: notify(f"boards: {_counted(counts)}", done),
         )
+    if asked.click:
+        page = ClickPage(iter(_moments(rig, asked)), rig.sources, asked.within, asked.port)
+        notify_page(page.url)
+        return page.run()
     people = People(people_finders(rig.boxes, tuple(rig.sources), rig.ranges))
     return find_people(
         _moments(rig, asked),
@@ -216,7 +237,11 @@ def _points(
 
 def _moments(rig: Rig, asked: AlignRequest) -> Iterable[Moment]:
     seconds = asked.seconds
-    if seconds is None and any(s.live for s in open_sources(rig.sources).values()):
+    if (
+        seconds is None
+        and not asked.click
+        and any(s.live for s in open_sources(rig.sources).values())
+    ):
         seconds = OF_CAMERAS
     return moments(rig.sources, rig.timing, seconds)
 

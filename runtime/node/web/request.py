@@ -28,6 +28,23 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is asked.
+
+    Attributes:
+        method: GET or POST.
+        path: without what follows a question mark.
+        headers: by name in lower case.
+        body: of a POST.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
 NOT_HERE = Answer(404, "text/plain; charset=utf-8", b"not here\n")
 
 
@@ -41,16 +58,18 @@ def answered(
     names: frozenset[str],
     headers: Mapping[str, str],
     answer: Callable[[str], Answer],
+    handle: Callable[[Request], Answer] | None = None,
 ) -> bytes:
     """The answer to a request, as it goes over the line.
 
     Args:
-        request: its lines up to the empty one.
+        request: its lines up to the empty one, and the body.
         names: of the server; a request that calls it otherwise is refused.
         headers: of every answer, errors included.
         answer: gives what is at a path.
+        handle: goes before it, and takes POST, too; None where there is nothing but to be read.
     """
-    return _Handler(request, names, headers, answer).answer
+    return _Handler(request, names, headers, answer, handle).answer
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -64,13 +83,22 @@ class _Handler(BaseHTTPRequestHandler):
         names: frozenset[str],
         headers: Mapping[str, str],
         answer: Callable[[str], Answer],
+        handle: Callable[[Request], Answer] | None,
     ) -> None:
         self._names, self._headers, self._content = names, headers, answer
+        self._handle = handle
         self.rfile, self.wfile = BytesIO(request), BytesIO()
         self.client_address = ("", 0)
         self.close_connection = True
         self.handle_one_request()
         self.answer = self.wfile.getvalue()
+
+    def do_POST(self) -> None:
+        """Answer, where something is to be told."""
+        if self._handle is None:
+            self.send_error(501, "Unsupported method ('POST')")
+        else:
+            self.do_GET()
 
     def do_GET(self) -> None:
         """Answer."""
@@ -81,7 +109,13 @@ class _Handler(BaseHTTPRequestHandler):
             text = b"not a name of this node: ask for it by its address, or set host to the name\n"
             self._send(Answer(421, "text/plain; charset=utf-8", text))
             return
-        self._send(self._content(urlsplit(self.path).path))
+        path = urlsplit(self.path).path
+        if self._handle is None:
+            self._send(self._content(path))
+            return
+        told = {name.lower(): value for name, value in self.headers.items()}
+        body = self.rfile.read() if self.command == "POST" else b""
+        self._send(self._handle(Request(self.command, path, told, body)))
 
     def log_message(self, *_: object) -> None:
         """Nothing: requests are no news."""

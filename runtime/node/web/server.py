@@ -7,13 +7,14 @@ for the next. So who opens many and lets them drip takes the places from each ot
 
 from __future__ import annotations
 
+import re
 import selectors
 import socket
 import time
 from collections.abc import Callable, Mapping
 
 from runtime.node.stage import POLL, Beat, Stage
-from runtime.node.web.request import Answer, answered, names_of
+from runtime.node.web.request import Answer, Request, answered, names_of
 
 CONNECTIONS = 32
 """That are open at once."""
@@ -24,7 +25,12 @@ LIFETIME = 5.0
 LARGEST = 16_384
 """Bytes of a request."""
 
+LARGEST_BODY = 1 << 20
+"""Bytes of what is told in a POST."""
+
 END = b"\r\n\r\n"
+
+LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -39,8 +45,13 @@ FAILED = b"HTTP/1.0 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 TOO_LARGE = b"HTTP/1.0 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n"
 
 
+TOO_LONG = b"HTTP/1.0 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
+
+NO_LENGTH = b"HTTP/1.0 411 Length Required\r\nContent-Length: 0\r\n\r\n"
+
+
 class WebServer:
-    """Answers GET requests until it is closed.
+    """Answers GET requests until it is closed; POST, too, if something takes them.
 
     Attributes:
         port: where.
@@ -52,6 +63,7 @@ class WebServer:
         port: 0 for any that is free.
         answer: gives what is at a path, in this server's thread.
         headers: of every answer, beside `HEADERS`.
+        handle: goes before `answer`, and takes POST, too; None where nothing is to be told.
 
     Raises:
         OSError: the address cannot be had.
@@ -64,8 +76,9 @@ class WebServer:
         port: int,
         answer: Callable[[str], Answer],
         headers: Mapping[str, str] | None = None,
+        handle: Callable[[Request], Answer] | None = None,
     ) -> None:
-        self._answer, self._names = answer, names_of(host)
+        self._answer, self._names, self._handle = answer, names_of(host), handle
         self._headers = HEADERS | dict(headers or {})
         self._listener = _listener(host, port)
         self.port = int(self._listener.getsockname()[1])
@@ -141,7 +154,10 @@ class WebServer:
         connection.request += part
         end = connection.request.find(END)
         if end >= 0:
-            connection.answer = memoryview(self._answered(bytes(connection.request[: end + 4])))
+            answer = self._complete(bytes(connection.request), end + len(END))
+            if answer is None:
+                return not part
+            connection.answer = memoryview(answer)
         elif len(connection.request) > LARGEST:
             connection.answer = memoryview(TOO_LARGE)
         else:
@@ -149,9 +165,22 @@ class WebServer:
         self._selector.modify(stream, selectors.EVENT_WRITE)
         return False
 
+    def _complete(self, request: bytes, head: int) -> bytes | None:
+        """The answer to a request whose first `head` bytes are there; None while its body is not
+        as a whole."""
+        if self._handle is None or not request.startswith(b"POST "):
+            return self._answered(request[:head])
+        length = LENGTH.search(request, 0, head)
+        if length is None:
+            return NO_LENGTH
+        size = int(length[1])
+        if size > LARGEST_BODY:
+            return TOO_LONG
+        return self._answered(request[: head + size]) if len(request) >= head + size else None
+
     def _answered(self, request: bytes) -> bytes:
         try:
-            return answered(request, self._names, self._headers, self._answer)
+            return answered(request, self._names, self._headers, self._answer, self._handle)
         except Exception as error:  # one page may fail while others do not
             self.stage.note(error)
             return FAILED
