@@ -23,7 +23,7 @@ from denet.folders import folder_of
 from denet.graph import RGB_NIR_TIR
 from runtime.node.events import EventMatch
 from runtime.node.health import Verdict
-from runtime.node.status import Seen, StatusPage, StatusSettings, StatusSnapshot
+from runtime.node.status import HeadShown, Seen, StatusPage, StatusSettings, StatusSnapshot
 
 SAMPLES = Path(__file__).parent / "samples"
 NAME = "000002_cam1_0_00.jpg"
@@ -43,17 +43,25 @@ def demo() -> StatusSnapshot:
     return StatusSnapshot(
         node="gate-3",
         time=now,
-        verdicts={
-            "rgb": Verdict("rgb", None, ""),
-            "nir": Verdict("nir", "frozen", "the same picture for 212 frames"),
-            "tir": Verdict("tir", None, ""),
-        },
-        frames={m: np.asarray(Image.open(SAMPLES / folder_of(m) / NAME)) for m in graph.modalities},
-        state=state,
-        plan={
-            call.engine: "int8" if call.engine.startswith("branch") else "fp16"
-            for call in graph.plan(state).calls
-        },
+        heads=[
+            HeadShown(
+                name="",
+                verdicts={
+                    "rgb": Verdict("rgb", None, ""),
+                    "nir": Verdict("nir", "frozen", "the same picture for 212 frames"),
+                    "tir": Verdict("tir", None, ""),
+                },
+                frames={
+                    m: np.asarray(Image.open(SAMPLES / folder_of(m) / NAME))
+                    for m in graph.modalities
+                },
+                state=state,
+                plan={
+                    call.engine: "int8" if call.engine.startswith("branch") else "fp16"
+                    for call in graph.plan(state).calls
+                },
+            )
+        ],
         latency_p50=14.2,
         latency_p99=21.7,
         matches=[

@@ -24,9 +24,10 @@ from composed import processor
 from runtime.bundle.bundle import Bundle
 from runtime.gallery.scores import carried_scores
 from runtime.node.announcer import Announcer, Sighting
-from runtime.node.backlog import Backlog
 from runtime.node.embedder import Embedder
 from runtime.node.events import EventSettings, open_sinks
+from runtime.node.fair_queue import FairQueue
+from runtime.node.head.output import HeadOutput
 from runtime.node.health import Verdict
 from runtime.node.serving import Serving
 from runtime.node.settings import BatchSettings
@@ -46,7 +47,7 @@ class Load:
         self, runtime: Runtime, table: ShedTable | None, worths: dict[str, float], deadline: float
     ) -> None:
         self.worths, self.deadline = worths, deadline
-        self.crops: Backlog[Crop] = Backlog(32)
+        self.crops: FairQueue[Crop] = FairQueue([""], 32)
         sink = open_sinks(EventSettings(), "load", print)
         self.states: Counter[str] = Counter()
         self.worth, self.intime = 0.0, 0
@@ -56,9 +57,9 @@ class Load:
             BatchSettings(
                 largest=LARGEST, deadline=deadline / 2, overload="shed" if table else "drop"
             ),
-            Announcer("load", sink, "float16", print),
+            announcer := Announcer("load", sink, "float16", print),
             print,
-            self.seen,
+            {"": HeadOutput(announcer, self.seen)},
         )
         graph = runtime.graph
         size = runtime.bundle.manifest.preprocessing
@@ -80,8 +81,8 @@ class Load:
         for number in range(int(rate * seconds)):
             due = begin + number / rate
             time.sleep(max(0.0, due - time.monotonic()))
-            self.crops.put(Crop(due, self.images, None, self.verdicts))
-        self.crops.close()
+            self.crops.lanes[""].put(Crop(due, self.images, None, self.verdicts))
+        self.crops.lanes[""].close()
         thread.join()
 
 

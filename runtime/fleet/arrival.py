@@ -75,8 +75,8 @@ def read_track_event(body: bytes) -> TrackEvent:
 
 
 def track_key(event: TrackEvent) -> str:
-    """What tells a track from those of all nodes."""
-    return f"{event.node}/{event.track.id}"
+    """What tells a track from those of all cameras."""
+    return f"{event.camera}/{event.track.id}"
 
 
 def counter(event: TrackEvent) -> int:
@@ -94,10 +94,11 @@ def halves(embedding: PooledEmbedding) -> bytes:
 
 def _check(event: TrackEvent) -> None:
     track = event.track
-    names = (event.id, event.node, track.id, track.person or "x", event.checkpoint or "x")
-    if not all(0 < len(name) <= LONGEST for name in names) or "/" in event.node:
+    head = "x" if event.head is msgspec.UNSET else event.head
+    names = (event.id, event.node, head, track.id, track.person or "x", event.checkpoint or "x")
+    if not all(0 < len(name) <= LONGEST for name in names) or "/" in event.node + head:
         raise FleetError(
-            "an id or a name is empty or too long, or the name of a node has a / in it"
+            "an id or a name is empty or too long, or the name of a node or a head has a / in it"
         )
     if len(event.projection) > LONGEST or len(event.bundle) > LONGEST or len(track.label) > LONGEST:
         raise FleetError("a digest or a label is too long")

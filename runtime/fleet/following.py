@@ -42,7 +42,7 @@ def find_start(connection: Connection, name: str, scores: Path) -> tuple[KeptTra
     keys = [
         row[0]
         for row in connection.execute(
-            "SELECT key FROM tracks WHERE key = %s OR split_part(key, '/', 2) = %s LIMIT 5",
+            "SELECT key FROM tracks WHERE key = %s OR split_part(key, '/', -1) = %s LIMIT 5",
             (name, name),
         )
     ]

@@ -204,7 +204,7 @@ def _new_events(connection: Connection, events: Sequence[TrackEvent]) -> list[Tr
         (
             event.id,
             track_key(event),
-            event.node,
+            event.camera,
             event.time,
             event.track.change,
             event.state,
@@ -229,7 +229,7 @@ def _write_tracks(connection: Connection, tracks: Sequence[tuple[str, list[Track
             (
                 key,
                 sum(ROW + len(_json(event.verdicts)) for event in events),
-                last.node,
+                last.camera,
                 track.person,
                 track.label,
                 track.began,
@@ -288,7 +288,7 @@ def _sightings(
             # A halfvec: how many numbers, two bytes that are 0, the numbers.
             vector = pooled.dim.to_bytes(2, "big") + bytes(2) + halves(pooled)
             yield (
-                *(key, pooled.state, event.node, track.began, track.began + track.duration),
+                *(key, pooled.state, event.camera, track.began, track.began + track.duration),
                 *(spaces[event.id], pooled.count, pooled.weight, pooled.agreement, vector),
             )
 
@@ -313,7 +313,7 @@ def _size(event: TrackEvent) -> int:
 def _write_cameras(connection: Connection, events: Iterable[TrackEvent], now: float) -> None:
     last: dict[str, float] = {}
     for event in events:
-        last[event.node] = max(event.time, last.get(event.node, 0.0))
+        last[event.camera] = max(event.time, last.get(event.camera, 0.0))
     rows = [(node, told, now - told) for node, told in sorted(last.items())]
     connection.execute(_CAMERAS, _columns(rows))
 

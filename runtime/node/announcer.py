@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,8 +63,17 @@ class Sighting:
     precisions: Mapping[str, str]
 
 
+@dataclass
+class _Shared:
+    """What the announcers of a node and of its heads have together."""
+
+    ids: EventIds
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    space: Space = field(default_factory=lambda: Space(0, "", ""))
+
+
 class Announcer:
-    """Publishes events from any thread.
+    """Publishes events of a node, or of one of its heads (`of_head`), from any thread.
 
     Args:
         node: its name.
@@ -73,19 +84,29 @@ class Announcer:
 
     def __init__(self, node: str, sink: Sink, kind: EmbeddingType, notify: Notify) -> None:
         self._node, self._sink, self._kind, self._notify = node, sink, kind, notify
-        self._ids = EventIds(node)
-        self._lock = threading.Lock()
+        self._head: str | msgspec.UnsetType = msgspec.UNSET
+        self._shared = _Shared(EventIds(node))
+        self._lock = self._shared.lock
         self._last: Assessment | None = None
-        self._space = Space(0, "", "")
         self._aside: dict[str, tuple[int, float]] = {}
+
+    def of_head(self, name: str) -> Announcer:
+        """That of a head; of the one without a name it is this one."""
+        if not name:
+            return self
+        found = copy(self)
+        found._head, found._last, notify = name, None, self._notify
+        found._notify = lambda line: notify(f"{name}: {line}")
+        return found
 
     def seen(self, sighting: Sighting) -> None:
         """A person was embedded."""
         with self._lock:
             self._sink.publish(
                 Event(
-                    id=self._ids.next(),
+                    id=self._shared.ids.next(),
                     node=self._node,
+                    head=self._head,
                     time=since_1970(sighting.time),
                     kind="embedding",
                     state=sighting.state.name,
@@ -121,11 +142,12 @@ class Announcer:
             last: the last sighting that was embedded.
         """
         with self._lock:
-            space = self._space if last is None else last.space
+            space = self._shared.space if last is None else last.space
             self._sink.publish(
                 TrackEvent(
-                    id=self._ids.next(),
+                    id=self._shared.ids.next(),
                     node=self._node,
+                    head=self._head,
                     time=since_1970(time),
                     kind="track",
                     state=state,
@@ -150,7 +172,7 @@ class Announcer:
         """
         with self._lock:
             if space is not None:
-                self._space = space
+                self._shared.space = space
             self._publish(kind, reason, time.monotonic())
 
     def judged(self, assessment: Assessment) -> None:
@@ -187,16 +209,17 @@ class Announcer:
         self._notify(f"{kind}: {reason}")
         self._sink.publish(
             Event(
-                id=self._ids.next(),
+                id=self._shared.ids.next(),
                 node=self._node,
+                head=self._head,
                 time=since_1970(moment),
                 kind="notice",
                 state=None if last is None or last.state is None else last.state.name,
                 verdicts={} if last is None else _conditions(last.verdicts),
                 notice=kind,
                 reason=reason,
-                checkpoint=self._space.checkpoint,
-                projection=self._space.projection,
+                checkpoint=self._shared.space.checkpoint,
+                projection=self._shared.space.projection,
             )
         )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -39,6 +39,25 @@ class Account:
         """Whether nothing is unaccounted for."""
         return self.entered == self.left + sum(self.dropped.values()) + self.held
 
+    def facts(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "entered": self.entered,
+            "left": self.left,
+            "dropped": dict(self.dropped),
+            "held": self.held,
+        }
+
+
+def total(accounts: Iterable[Account]) -> Account:
+    """Several accounts of things of one kind as one."""
+    found, dropped = Account(), Counter[str]()
+    for each in accounts:
+        dropped.update(each.dropped)
+        entered, left = found.entered + each.entered, found.left + each.left
+        found = Account(entered, left, dropped, found.held + each.held)
+    return found
+
 
 class Backlog(Generic[T]):
     """Things on their way to a stage. Nobody waits to put one in: the oldest goes if there are
@@ -47,12 +66,18 @@ class Backlog(Generic[T]):
     Args:
         room: how many wait at most.
         clock: seconds.
+        changed: told of each change, where somebody waits for several; its own by default.
     """
 
-    def __init__(self, room: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        room: int,
+        clock: Callable[[], float] = time.monotonic,
+        changed: threading.Condition | None = None,
+    ) -> None:
         self._room, self._clock = room, clock
         self._waiting: deque[T] = deque()
-        self._changed = threading.Condition()
+        self._changed = changed or threading.Condition()
         self._closed = False
         self._entered = self._left = self._working = 0
         self._dropped: Counter[str] = Counter()
@@ -83,35 +108,41 @@ class Backlog(Generic[T]):
             self._entered += 1
             self._dropped[reason] += 1
 
-    def take(
-        self, most: int, timeout: float, patience: Callable[[T, int], float] | None = None
-    ) -> list[T] | None:
+    def take(self, most: int, timeout: float) -> list[T] | None:
         """The oldest, `most` at once; none if the time is over; None if nothing will come any more.
 
         Args:
             most: how many at most.
             timeout: seconds to wait.
-            patience: given the oldest and how many wait: for how many seconds more may be waited
-                for, while there are less than `most`.
         """
         end = self._clock() + timeout
         with self._changed:
-            while True:
-                rest = end - self._clock()
-                if self._waiting:
-                    gather = self._gathering(most, patience)
-                    if gather <= 0:
-                        break
-                    rest = min(rest, gather)
-                elif self._closed:
+            while not self._waiting:
+                if self._closed:
                     return None
-                if end <= self._clock():
+                rest = end - self._clock()
+                if rest <= 0:
                     return []
                 self._changed.wait(rest)
+            return self.pop(most)
+
+    def pop(self, most: int = 1) -> list[T]:
+        """The oldest, `most` at once, without waiting: none if none waits."""
+        with self._changed:
             items = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
             self._working += len(items)
             self._changed.notify_all()
             return items
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    @property
+    def oldest(self) -> T:
+        """The next to be taken; there is one."""
+        return self._waiting[0]
 
     def leave(self, count: int = 1) -> None:
         """Say that so many of those taken went on."""
@@ -152,9 +183,3 @@ class Backlog(Generic[T]):
 
     def _has_room(self) -> bool:
         return len(self._waiting) < self._room
-
-    def _gathering(self, most: int, patience: Callable[[T, int], float] | None) -> float:
-        count = len(self._waiting)
-        if patience is None or count >= most or self._closed:
-            return 0.0
-        return patience(self._waiting[0], count)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event as Flag
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,12 +20,16 @@ from denet.errors import DenetError
 from denet.graph import Modality
 from denet.pixels import range_misfit
 from runtime.gallery import Gallery, open_gallery
+from runtime.node.boxes.detector.model import DetectorModel
 from runtime.node.boxes.finder import Finder, Surroundings, describe, open_finder
-from runtime.node.boxes.homography import Views, read_views
+from runtime.node.boxes.homography import Views
 from runtime.node.diagnosis import STEPS, problems_of, remarks_of
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings, open_sinks
 from runtime.node.events.event_file import check_event_file
+from runtime.node.head.opening import head_views
+from runtime.node.head.settings import HeadSettings
+from runtime.node.head.thresholds import limits
 from runtime.node.metrics import Metrics
 from runtime.node.notify import Notify
 from runtime.node.serving import Embeds, Serving, first_serving
@@ -39,9 +44,8 @@ from runtime.node.sources import (
 )
 from runtime.node.sources.pace import Start
 from runtime.node.status import StatusPage
-from runtime.node.thresholds import limits
 from runtime.node.tracks.followable import check_followable
-from runtime.node.trial import Parts, Trial, try_whole
+from runtime.node.trial import Parts, try_whole
 from runtime.node.writable import check_outbox, check_writable
 
 T = TypeVar("T")
@@ -92,25 +96,8 @@ def _problems(settings: NodeSettings, notify: Notify, seconds: float, *, empty: 
         return found
 
     with ExitStack() as opened:
-        first: dict[Modality, Frame] = {}
-        for m, wanted in settings.sources.items():
-            look = partial(_first_frame, m, wanted)
-            if (found := tried(f"sources.{m}", look)) is not None:
-                first[m] = found
-        boxes = settings.boxes
-        views: Views | None = None
-        if boxes.calibration is not None:
-            path = Path(boxes.calibration)
-            views = tried("boxes.calibration", lambda: read_views(path))
-        threads = settings.model.threads
-        around = Surroundings(tuple(settings.sources), views, settings.ranges, threads)
-        finder = tried(
-            "boxes", lambda: open_finder(boxes, settings.timing.tolerance, around=around)
-        )
-        for line in describe(finder) if finder is not None else ():
-            notify(line)
-        if settings.tracks is not None and finder is not None:
-            tried("tracks", lambda: check_followable(settings, finder))
+        models: dict[bytes, DetectorModel] = {}
+        looked = [_look(head, settings, models, tried, notify) for head in settings.camera_heads]
         gallery: Gallery | None = None
         if settings.gallery is not None:
             url = settings.gallery.url
@@ -122,13 +109,12 @@ def _problems(settings: NodeSettings, notify: Notify, seconds: float, *, empty: 
             opened.callback(serving.close)
             if serving.away:
                 problems.append(f"model.server: {serving.away}")
-            for m, frame in first.items():
-                _check_range(m, frame, settings, serving.runtime, problems, notify)
-        if serving is not None and finder is not None and not problems:
-            trial = _try_whole(settings, serving, finder, views, seconds)
-            problems += (wrong := problems_of(trial, settings, empty=empty))
-            for line in [*remarks_of(trial), *([] if wrong else [trial.line()])]:
-                notify(f"trial: {line}")
+            for found in looked:
+                for m, frame in found.first.items():
+                    _check_range(m, frame, found.head, serving.runtime, problems, notify)
+        if serving is not None and not problems:
+            for found in looked:
+                problems += _tried_whole(settings, serving, found, seconds, notify, empty=empty)
         tried("events", lambda: _try_events(settings, notify))
         if settings.metrics is not None:
             metrics = settings.metrics
@@ -140,24 +126,84 @@ def _problems(settings: NodeSettings, notify: Notify, seconds: float, *, empty: 
     return problems
 
 
-def _try_whole(
-    settings: NodeSettings, serving: Serving, finder: Finder, views: Views | None, seconds: float
-) -> Trial:
-    """Run all of it on real frames."""
-    given, graph = open_sources(settings.sources), serving.graph
+@dataclass
+class _Looked:
+    """What could be opened of a head."""
+
+    head: HeadSettings
+    first: dict[Modality, Frame] = field(default_factory=dict)
+    views: Views | None = None
+    finder: Finder | None = None
+
+
+class _Tried(Protocol):
+    def __call__(self, part: str, attempt: Callable[[], T]) -> T | None: ...
+
+
+def _look(
+    head: HeadSettings,
+    settings: NodeSettings,
+    models: dict[bytes, DetectorModel],
+    tried: _Tried,
+    notify: Notify,
+) -> _Looked:
+    """Open everything that a head names."""
+    found = _Looked(head)
+    for m, wanted in head.sources.items():
+        look = partial(_first_frame, m, wanted)
+        if (frame := tried(head.key(f"sources.{m}"), look)) is not None:
+            found.first[m] = frame
+    if head.boxes.calibration is not None:
+        found.views = tried(head.key("boxes.calibration"), lambda: head_views(head))
+    around = Surroundings(
+        tuple(head.sources), found.views, head.ranges, settings.model.threads, models
+    )
+    open_it = partial(open_finder, head.boxes, head.timing.tolerance, around=around)
+    finder = found.finder = tried(head.key("boxes"), open_it)
+    for line in describe(finder) if finder is not None else ():
+        notify(_placed(head, line))
+    if head.tracks is not None and finder is not None:
+        tried(head.key("tracks"), partial(check_followable, head, finder))
+    return found
+
+
+def _tried_whole(
+    settings: NodeSettings,
+    serving: Serving,
+    found: _Looked,
+    seconds: float,
+    notify: Notify,
+    *,
+    empty: bool,
+) -> list[str]:
+    """Run all of a head on real frames; what is wrong with what came out."""
+    head, finder = found.head, found.finder
+    assert finder is not None  # or there was a problem before
+    given, graph = open_sources(head.sources), serving.graph
     if not any(source.live for source in given.values()):
         # They begin so late that no machine is too slow for a frame; they are not waited for.
-        given = open_sources(settings.sources, Start(AHEAD))
-    parts = Parts(
-        {m: given[m] for m in graph.modalities if m in given},
-        settings.timing,
-        limits(settings, views, serving.runtime.bundle.manifest),
-        finder,
-        views,
-        serving.runtime,
-        settings.batches.largest,
+        given = open_sources(head.sources, Start(AHEAD))
+    trial = try_whole(
+        Parts(
+            {m: given[m] for m in graph.modalities if m in given},
+            head.timing,
+            limits(head, found.views, serving.runtime.bundle.manifest),
+            finder,
+            found.views,
+            serving.runtime,
+            settings.batches.largest,
+            head.ranges if head.name else {},
+        ),
+        seconds,
     )
-    return try_whole(parts, seconds)
+    wrong = problems_of(trial, head, empty=empty)
+    for line in [*remarks_of(trial), *([] if wrong else [trial.line()])]:
+        notify(_placed(head, f"trial: {line}"))
+    return [_placed(head, each) for each in wrong]
+
+
+def _placed(head: HeadSettings, line: str) -> str:
+    return f"heads.{head.name}: {line}" if head.name else line
 
 
 @contextmanager
@@ -184,7 +230,7 @@ def _first_frame(modality: Modality, wanted: SourceSettings) -> Frame:
 def _check_range(
     modality: Modality,
     frame: Frame,
-    settings: NodeSettings,
+    head: HeadSettings,
     runtime: Embeds,
     problems: list[str],
     notify: Notify,
@@ -196,13 +242,14 @@ def _check_range(
     """
     if frame.image.dtype != np.uint16:
         return
-    misfit = range_misfit(frame.image, runtime.preprocess.ranges[modality])
-    if misfit is not None and modality in settings.ranges:
-        notify(f"sources.{modality}.range: {misfit}")
+    key, said = head.key(f"sources.{modality}"), head.ranges.get(modality)
+    misfit = range_misfit(frame.image, said or runtime.preprocess.ranges[modality])
+    if misfit is not None and said is not None:
+        notify(f"{key}.range: {misfit}")
     elif misfit is not None:
         problems.append(
-            f"sources.{modality}: {misfit}, which is the bundle's: say which are black and white "
-            f"of this sensor: sources.{modality}.range"
+            f"{key}: {misfit}, which is the bundle's: say which are black and white "
+            f"of this sensor: {key}.range"
         )
 
 

@@ -32,7 +32,8 @@ SourcesOpt = Annotated[
         "--source",
         metavar="MODALITY=URL",
         help="Where frames come from, as [b]rgb=rtsp://camera/stream[/b] or "
-        "[b]tir=folder:recording[/b]; once for each sensor.",
+        "[b]tir=folder:recording[/b]; once for each sensor. Of several heads as "
+        "[b]east/rgb=URL[/b].",
     ),
 ]
 
@@ -142,6 +143,13 @@ def init(
     *,
     bundle: Annotated[Path | None, typer.Option(help="The bundle that embeds.")] = None,
     sources: SourcesOpt = None,
+    heads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Several heads, as [b]east,west[/b], each with sources of its own.",
+        ),
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Frames a second of a recorded folder.")
     ] = None,
@@ -172,7 +180,8 @@ def init(
     terminal."""
     from runtime.node.questions import Given, begin, on_terminal
 
-    given = Given(name, bundle, sources or (), rate, boxes, gallery, threshold, loop, port)
+    names = [] if heads is None else [each.strip() for each in heads.split(",")]
+    given = Given(name, bundle, sources or (), names, rate, boxes, gallery, threshold, loop, port)
     for line in begin(config, given, on_terminal()):
         say(line)
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from denet.graph import Modality
 from runtime.node.boxes.cropping import OUTSIDE, UNEQUAL
 from runtime.node.boxes.settings import BoxSettings
+from runtime.node.head.settings import HeadSettings
 from runtime.node.health import Fault
-from runtime.node.settings import NodeSettings
 from runtime.node.trial import Trial
 
 STEPS: Mapping[Fault, str] = {
@@ -29,12 +29,12 @@ STEPS: Mapping[Fault, str] = {
 """What to do about a sensor, by what is wrong with it most often."""
 
 
-def problems_of(trial: Trial, settings: NodeSettings, *, empty: bool) -> list[str]:
+def problems_of(trial: Trial, settings: HeadSettings, *, empty: bool) -> list[str]:
     """All that is wrong, one line each: where, why, and the next step.
 
     Args:
         trial: what came out.
-        settings: of the node.
+        settings: of the head.
         empty: nobody needs to be in view.
     """
     if not trial.moments:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from denet.errors import DenetError
 from denet.graph import State
 from runtime.node.announcer import Announcer, Sighting
-from runtime.node.backlog import OVERFLOW, Backlog
+from runtime.node.backlog import OVERFLOW
 from runtime.node.events import EventMatch, NoticeKind
+from runtime.node.fair_queue import FairQueue
+from runtime.node.head.output import HeadOutput
 from runtime.node.latency import Latencies
 from runtime.node.matching import Matcher
 from runtime.node.notify import Notify
@@ -23,6 +25,8 @@ from runtime.node.settings import BatchSettings
 from runtime.node.shedding.shedder import Shedder
 from runtime.node.stage import POLL
 from runtime.node.stage_items import Crop
+from runtime.node.tracks.live_track import LiveTrack
+from runtime.node.tracks.pooling import Pooled
 from runtime.node.tracks.tracks import Tracks
 from runtime.runtime import Sample
 from runtime.serve.contract import ServeError
@@ -41,7 +45,7 @@ class Embedder:
     """From crops to events.
 
     A batch begins as soon as it is full, or its oldest crop could not be done by the deadline
-    otherwise. States are mixed as they come.
+    otherwise. States and heads are mixed as they come.
 
     Attributes:
         serving: what embeds now.
@@ -53,14 +57,11 @@ class Embedder:
     def __init__(
         self,
         serving: Serving,
-        found: Backlog[Crop],
+        found: FairQueue[Crop],
         settings: BatchSettings,
         announcer: Announcer,
         notify: Notify,
-        notify_sighting: Callable[[Sighting], None],
-        tracks: Tracks | None = None,
-        *,
-        singly: bool = True,
+        outputs: Mapping[str, HeadOutput],
     ) -> None:
         """Make one.
 
@@ -68,29 +69,21 @@ class Embedder:
             serving: the first bundle; this stage closes what it has done with.
             found: what is to be embedded.
             settings: of batches.
-            announcer: is told of each embedding.
+            announcer: of the node; is told of bundles and of shedding.
             notify: told of engines and galleries that fail, and that work again.
-            notify_sighting: told of each embedding that is told singly.
-            tracks: is given what is embedded; None where each crop stands alone.
-            singly: whether each embedding is matched and told.
+            outputs: of each head by its name: where its embeddings go.
         """
         self.serving = serving
         self.batches = self.swaps = 0
         self.latencies = Latencies()
         self._found, self._settings = found, settings
-        self._announcer, self._notify, self._notify_sighting = announcer, notify, notify_sighting
-        self._tracks, self._singly = tracks, singly
+        self._announcer, self._notify, self._outputs = announcer, notify, outputs
         self._next: Serving | None = None
         self._closed = False
         self._lock = threading.Lock()
         self._expected = 0.0  # seconds of a batch
         self._troubles: dict[str, str] = {}
         self._shedder = Shedder(self._tell_shedding)
-
-    @property
-    def shed(self) -> Mapping[tuple[State, State], int]:
-        """Crops that were embedded in another state than was healthy, by both."""
-        return self._shedder.counts.copy()
 
     def offer(self, serving: Serving, before: Serving | None = None) -> None:
         """Let another bundle take over, between two batches.
@@ -131,7 +124,7 @@ class Embedder:
             unused.close(keep=self.serving)
         self.serving.close()
 
-    def _patience(self, oldest: Crop, _count: int) -> float:
+    def _patience(self, oldest: Crop) -> float:
         """Seconds for which the oldest crop may wait for others."""
         return oldest.time + self._settings.deadline - self._expected - time.monotonic()
 
@@ -187,7 +180,10 @@ class Embedder:
         self._shedder.look(table, account.left + account.held + lost, time.monotonic())
         found = []
         for crop in crops:
-            chosen = self._shedder.choose(table, self.serving.graph.state(crop.images))
+            healthy = self.serving.graph.state(crop.images)
+            chosen = self._shedder.choose(table, healthy)
+            if chosen != healthy:
+                self._outputs[crop.head].shed[healthy, chosen] += 1
             images = {m: crop.images[m] for m in chosen.available}
             found.append(crop if len(images) == len(crop.images) else replace(crop, images=images))
         return found
@@ -204,13 +200,12 @@ class Embedder:
             serving, embeddings = self._embedded([crop.images for crop in crops])
         except Exception as error:  # a device's, of any kind: the next batch may be better
             self._trouble("embedding", f"{type(error).__name__}: {error}")
-            self._found.drop(NOT_EMBEDDED, len(crops))
+            self._found.drop(NOT_EMBEDDED)
             return False
         self._trouble("embedding", "")
         states = [serving.graph.state(crop.images) for crop in crops]
-        matches: Sequence[EventMatch | None] = [None] * len(crops)
-        if self._singly:
-            matches = self._matches(serving, lambda matcher: matcher(embeddings, states), matches)
+        outputs = [self._outputs[crop.head] for crop in crops]
+        matches = self._singly(serving, embeddings, states, [each.singly for each in outputs])
         sightings = [
             Sighting(
                 time=crop.time,
@@ -225,15 +220,16 @@ class Embedder:
             )
             for crop, state, vector, match in zip(crops, states, embeddings, matches, strict=True)
         ]
-        if self._singly:
-            for sighting in sightings:
-                self._announcer.seen(sighting)
-                self._notify_sighting(sighting)
-        if self._tracks is not None:
-            self._pool(self._tracks, serving, crops, sightings)
-        for crop in crops:
-            self.latencies.add(time.monotonic() - crop.time)
-        self._found.leave(len(crops))
+        for sighting, output in zip(sightings, outputs, strict=True):
+            if output.singly:
+                output.announcer.seen(sighting)
+                output.notify_sighting(sighting)
+        self._pool(serving, crops, sightings)
+        for crop, output in zip(crops, outputs, strict=True):
+            took = time.monotonic() - crop.time
+            self.latencies.add(took)
+            output.latencies.add(took)
+        self._found.leave()
         self.batches += 1
         took = time.monotonic() - began
         self._expected += RECENT * (took - self._expected) if self._expected else took
@@ -242,19 +238,42 @@ class Embedder:
             self._shedder.took(serving.table, states, took)
         return True
 
-    def _pool(
+    def _singly(
         self,
-        tracks: Tracks,
         serving: Serving,
-        crops: Sequence[Crop],
-        sightings: Sequence[Sighting],
-    ) -> None:
-        changed = tracks.embedded(crops, sightings, serving.likeness)
+        embeddings: NDArray[np.float32],
+        states: Sequence[State],
+        wanted: Sequence[bool],
+    ) -> Sequence[EventMatch | None]:
+        """Whom the gallery knows in each of those that are told singly."""
+        matches: list[EventMatch | None] = [None] * len(states)
+        rows = [row for row, each in enumerate(wanted) if each]
+        if rows:
+            some = [states[row] for row in rows]
+            found = self._matches(serving, lambda matcher: matcher(embeddings[rows], some), ())
+            for row, match in zip(rows, found, strict=False):
+                matches[row] = match
+        return matches
+
+    def _pool(self, serving: Serving, crops: Sequence[Crop], sightings: Sequence[Sighting]) -> None:
+        """Give tracks what was embedded of them, and ask the gallery for those of all heads."""
+        changed: list[tuple[str, Tracks, LiveTrack, Pooled]] = []
+        for head in dict.fromkeys(crop.head for crop in crops):
+            if (tracks := self._outputs[head].tracks) is None:
+                continue
+            mine = [i for i, crop in enumerate(crops) if crop.head == head]
+            some, seen = [crops[i] for i in mine], [sightings[i] for i in mine]
+            likeness = serving.likenesses.get(head)
+            with self._outputs[head].contained():
+                found = tracks.embedded(some, seen, likeness)
+                changed += [(head, tracks, *each) for each in found]
         if not changed or serving.matcher is None:
             return
-        pooled = [each for _, each in changed]
+        pooled = [each for *_, each in changed]
         matches = self._matches(serving, lambda matcher: matcher.pooled(pooled), ())
-        tracks.known(list(zip((track for track, _ in changed), matches, strict=False)))
+        for (head, tracks, track, _), match in zip(changed, matches, strict=False):
+            with self._outputs[head].contained():
+                tracks.known([(track, match)])
 
     def _matches(
         self,

@@ -27,7 +27,8 @@ class Answers:
     Attributes:
         name: of the node.
         bundle: its path.
-        sources: the url of each modality.
+        sources: the url of each modality; of no head.
+        heads: the same of each head by its name, where there are several.
         rate: frames a second of recorded folders.
         loop: whether recordings begin again at their end.
         boxes: one of `BOXES`.
@@ -40,7 +41,8 @@ class Answers:
 
     name: str
     bundle: str
-    sources: Mapping[Modality, str]
+    sources: Mapping[Modality, str] = field(default_factory=dict)
+    heads: Mapping[str, Mapping[Modality, str]] = field(default_factory=dict)
     rate: float | None = None
     loop: bool = False
     boxes: str = "crops"
@@ -60,6 +62,7 @@ def node_text(answers: Answers) -> str:
     parts = [
         _HEAD.format(name=_text(answers.name), bundle=_text(answers.bundle)),
         *(_source(m, url, answers) for m, url in answers.sources.items()),
+        *(_head(name, sources, answers) for name, sources in answers.heads.items()),
         _boxes(answers.boxes),
         "" if answers.boxes == "crops" else _tracks(answers),
         "" if answers.gallery is None else _gallery(answers.gallery, answers),
@@ -91,9 +94,14 @@ bundle = {bundle}
 """
 
 _SOURCE = """\
-[sources.{m}]                       # folder:, file:, rtsp://, v4l2: or gst:
+[{table}sources.{m}]                       # folder:, file:, rtsp://, v4l2: or gst:
 url = {url}
 {more}"""
+
+_SEVERAL = """\
+# Each head has sources of its own. What of timing, health, boxes and tracks it does not say, as in
+# [heads.boxes], is as the sections below say.
+"""
 
 _BATCHES = """\
 [batches]
@@ -115,15 +123,21 @@ _MORE = """\
 """
 
 
-def _source(modality: Modality, url: str, answers: Answers) -> str:
+def _source(modality: Modality, url: str, answers: Answers, table: str = "") -> str:
     more = ""
     if url.startswith("folder:"):
         if answers.rate is None:
-            raise NodeError(f"sources.{modality}: {url}: a folder has no pace: give --rate")
+            raise NodeError(f"{table}sources.{modality}: {url}: a folder has no pace: give --rate")
         more = f"rate = {answers.rate:g}                           # frames a second\n"
     if answers.loop and url.startswith(("folder:", "file:")):
         more += "loop = true                         # begin again at the end\n"
-    return _SOURCE.format(m=modality, url=_text(url), more=more)
+    return _SOURCE.format(table=table, m=modality, url=_text(url), more=more)
+
+
+def _head(name: str, sources: Mapping[Modality, str], answers: Answers) -> str:
+    first = _SEVERAL if name == next(iter(answers.heads)) else ""
+    tables = [_source(m, url, answers, "heads.") for m, url in sources.items()]
+    return "\n".join([f"{first}[[heads]]\nname = {_text(name)}\n", *tables])
 
 
 def _boxes(boxes: str) -> str:

@@ -27,7 +27,8 @@ class Given:
     Attributes:
         name: of the node.
         bundle: that embeds.
-        sources: each as "rgb=URL".
+        sources: each as "rgb=URL", or "HEAD/rgb=URL".
+        heads: names of several heads; none where there is one without a name.
         rate: frames a second of recorded folders.
         boxes: how persons are found.
         gallery: whom the node knows.
@@ -39,6 +40,7 @@ class Given:
     name: str
     bundle: Path | None = None
     sources: Sequence[str] = ()
+    heads: Sequence[str] = ()
     rate: float | None = None
     boxes: str | None = None
     gallery: str | None = None
@@ -86,9 +88,10 @@ def begin(config: Path, given: Given, ask: Ask | None) -> list[str]:
 def _answers(given: Given, ask: Ask | None) -> Answers:
     path = given.bundle or Path(_asked(ask, "--bundle", "The bundle's folder", "model.denet"))
     bundle = Bundle.open(path)
-    sources = _sources(given.sources, bundle.graph.modalities, ask)
+    heads = _by_head(given, bundle.graph.modalities, ask)
+    urls = [url for sources in heads.values() for url in sources.values()]
     rate = given.rate
-    if rate is None and any(url.startswith("folder:") for url in sources.values()):
+    if rate is None and any(url.startswith("folder:") for url in urls):
         rate = _number(_asked(ask, "--rate", "Frames a second of the folder", "10"))
     boxes = given.boxes
     if boxes is None:
@@ -104,7 +107,8 @@ def _answers(given: Given, ask: Ask | None) -> Answers:
     return Answers(
         name=given.name,
         bundle=str(path),
-        sources=sources,
+        sources=heads.get("", {}),
+        heads={name: sources for name, sources in heads.items() if name},
         rate=rate,
         loop=given.loop,
         boxes=boxes,
@@ -115,21 +119,45 @@ def _answers(given: Given, ask: Ask | None) -> Answers:
     )
 
 
+def _by_head(
+    given: Given, known: Sequence[Modality], ask: Ask | None
+) -> dict[str, dict[Modality, str]]:
+    """The sources of each head; that of one without a name is ""."""
+    names = list(given.heads)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise NodeError(f"--heads: two are called {twice[0]}: give each its own name")
+    texts: dict[str, list[str]] = {name: [] for name in names or [""]}
+    for text in given.sources:
+        before, _, _ = text.partition("=")
+        head, slash, _ = before.rpartition("/")
+        if head not in texts or bool(slash) != bool(names):
+            how = f"HEAD/{known[0]}=URL, with a HEAD of --heads" if names else f"{known[0]}=URL"
+            raise NodeError(f"--source {text}: write {how}")
+        texts[head].append(text)
+    return {head: _sources(mine, head, known, ask) for head, mine in texts.items()}
+
+
 def _sources(
-    given: Sequence[str], known: Sequence[Modality], ask: Ask | None
+    given: Sequence[str], head: str, known: Sequence[Modality], ask: Ask | None
 ) -> dict[Modality, str]:
     found: dict[Modality, str] = {}
     for text in given:
-        modality, equals, url = text.partition("=")
+        before, equals, url = text.partition("=")
+        modality = before.rpartition("/")[2]
         if not (equals and url) or modality not in known:
             raise NodeError(f"--source {text}: write one of {', '.join(known)}, = and a url")
         found[modality] = url
+    whose = f" of {head}" if head else ""
     if not found and ask is not None:
         for m in known:
-            if url := ask(f"Source of {m}, as rtsp://... or folder:PATH (empty for none)", ""):
+            asked = f"Source of {m}{whose}, as rtsp://... or folder:PATH (empty for none)"
+            if url := ask(asked, ""):
                 found[m] = url
     if not found:
-        raise NodeError(f"--source: is missing: give one at least, as --source {known[0]}=URL")
+        example, missing = (f"{head}/{known[0]}", f" for {head}") if head else (known[0], "")
+        raise NodeError(
+            f"--source: is missing{missing}: give one at least, as --source {example}=URL"
+        )
     return {m: found[m] for m in known if m in found}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Union
@@ -45,7 +45,7 @@ class Serving:
         fallback: of a server: the own bundle, which embeds while it is away.
         renew: of a server: connects to it anew.
         away: of an own bundle: why it embeds in the place of a server; "" where it does not.
-        likeness: compares tracks; None if they are not compared.
+        likenesses: what compares the tracks of each head, by its name, where they are compared.
         uncompared: why they are not although people are followed; "" otherwise.
         carried: scores of the bundle; those of the own one where a server embeds, whose bundle's
             files are not here.
@@ -59,7 +59,7 @@ class Serving:
     fallback: Serving | None = None
     renew: Callable[[], Serving] | None = None
     away: str = ""
-    likeness: Likeness | None = None
+    likenesses: Mapping[str, Likeness] = field(default_factory=dict)
     uncompared: str = ""
     carried: Scores | None = None
     table: ShedTable | None = None
@@ -245,7 +245,7 @@ def _serving(
     digest = hashlib.sha256(runtime.bundle.content).hexdigest()
     space = Space.of(runtime.bundle.manifest)
     matcher, unmatched = _matcher(settings, gallery, space, carried)
-    likeness, uncompared = _likeness(settings, space, carried)
+    likenesses, uncompared = _likenesses(settings, space, carried)
     table = None
     if settings.batches.overload == "shed":
         table = _table(settings.batches, runtime, carried)
@@ -254,7 +254,7 @@ def _serving(
         digest,
         matcher,
         unmatched,
-        likeness=likeness,
+        likenesses=likenesses,
         uncompared=uncompared,
         carried=carried,
         table=table,
@@ -281,11 +281,11 @@ def _table(settings: BatchSettings, runtime: Embeds, carried: Scores | None) -> 
 
 def _check_sources(settings: NodeSettings, name: str, graph: Graph) -> None:
     known = graph.modalities
-    for m in settings.sources:
-        if m not in known:
+    for head in settings.camera_heads:
+        for m in (m for m in head.sources if m not in known):
             raise NodeError(
-                f"sources.{m}: the model of {name} has no {m}, but {', '.join(known)}: "
-                "remove the source, or take another bundle"
+                f"{head.key('sources')}.{m}: the model of {name} has no {m}, but "
+                f"{', '.join(known)}: remove the source, or take another bundle"
             )
 
 
@@ -312,14 +312,18 @@ def _matcher(
         return None, str(error)
 
 
-def _likeness(
+def _likenesses(
     settings: NodeSettings, space: Space, carried: Scores | None
-) -> tuple[Likeness | None, str]:
-    tracks = settings.tracks
-    if tracks is None:
-        return None, ""
-    try:
-        chosen = choose_scores(settings.scores_of_tracks, tracks.threshold, space, carried)
-        return open_likeness(tracks, chosen), ""
-    except GalleryError as error:
-        return None, f"tracks: {error}"
+) -> tuple[dict[str, Likeness], str]:
+    found, reason = {}, ""
+    for head in settings.camera_heads:
+        tracks = head.tracks
+        if tracks is None:
+            continue
+        try:
+            scores = settings.scores_of_tracks(tracks)
+            chosen = choose_scores(scores, tracks.threshold, space, carried)
+            found[head.name] = open_likeness(tracks, chosen)
+        except GalleryError as error:
+            reason = reason or f"{head.key('tracks')}: {error}"
+    return found, reason

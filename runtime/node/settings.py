@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec.structs import force_setattr
 
-from denet.folders import FOLDERS
 from denet.graph import Modality
 from denet.pixels import Range
 from denet.reading import read_toml
 from denet.secrets import redacted
-from denet.validation import converted, unknown_key
+from denet.validation import converted
 from runtime.gallery.postgres.address import remember_secrets_in
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
 from runtime.node.events import EventSettings
+from runtime.node.head.settings import NAME, HeadSettings, head_converted, sections_converted
 from runtime.node.health import Limits
 from runtime.node.sources import SourceSettings, TrackTiming
 from runtime.node.status import StatusSettings
 from runtime.node.tracks.settings import TrackSettings
 
-T = TypeVar("T")
-
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-
-
-MODALITIES = tuple(FOLDERS)
-"""What a sensor may be called, in their order; which of them a node can have, its bundle says."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -120,12 +112,9 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     Attributes:
         name: of the node, in its events.
         model: what embeds.
-        sources: where the frames of each modality come from, in the order of `MODALITIES`; at
-            least one.
-        timing: how frames are matched.
-        health: thresholds of each modality, where others than the usual ones hold.
-        boxes: where persons are.
-        tracks: how people are followed; None not to.
+        heads: several camera heads, each with sources of its own.
+        sources, timing, health, boxes, tracks: of the one head of a node without `heads`, as of
+            `HeadSettings`.
         batches: how crops are put together.
         gallery: whom the node knows.
         events: where events go.
@@ -137,7 +126,8 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     name: str
     model: ModelSettings
-    sources: dict[Modality, SourceSettings]
+    heads: tuple[HeadSettings, ...] = ()
+    sources: dict[Modality, SourceSettings] = {}
     timing: TrackTiming = TrackTiming()
     health: dict[Modality, Limits] = {}
     boxes: BoxSettings = BoxSettings()
@@ -156,42 +146,56 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         Raises:
             NodeError: they do not; names the keys.
         """
-        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
+        if not NAME.fullmatch(self.name):
             raise NodeError(f"name: {self.name!r}: take letters, digits, and then also . _ -")
-        force_setattr(self, "sources", _ordered("sources", self.sources))
-        force_setattr(self, "health", _ordered("health", self.health))
         if not (self.model.bundle or self.model.server):
             raise NodeError("model.bundle: is missing, and so is model.server: give one, or both")
-        if not self.sources:
-            raise NodeError(f"sources: none is given: write [sources.{MODALITIES[0]}] with a url")
-        for m in self.health:
-            if m not in self.sources:
-                raise NodeError(f"health.{m}: there is no [sources.{m}]")
-            if self.health[m].range16 != Limits().range16:
-                raise NodeError(
-                    f"health.{m}.range16: write sources.{m}.range: it holds for what embeds, too"
-                )
-        if len(finders := self.boxes.finders) > 1:
-            raise NodeError(f"boxes: {' and '.join(finders)} exclude each other: keep one")
+        if self.heads:
+            _check_heads(self.heads)
+            if self.sources:
+                raise NodeError("sources: belong to each of [[heads]]: move them there")
+            for m in self.health:
+                if not any(m in head.sources for head in self.heads):
+                    raise NodeError(f"health.{m}: no head has [heads.sources.{m}]")
+        else:
+            (head,) = self.camera_heads
+            force_setattr(self, "sources", head.sources)
+            force_setattr(self, "health", head.health)
         if self.gallery is not None:
             _check_gallery(self.gallery)
-        if self.tracks is not None:
-            _check_tracks(self.tracks, named=self.scores_of_tracks is not None)
+        for head in self.camera_heads:
+            if head.tracks is not None:
+                named = self.scores_of_tracks(head.tracks) is not None
+                _check_tracks(head.tracks, head.key("tracks"), named=named)
         for section, server in (("status", self.status), ("metrics", self.metrics)):
             if server is not None and not server.host.strip():
                 raise NodeError(f"{section}.host: is empty: write 127.0.0.1, or 0.0.0.0 for all")
 
     @property
-    def scores_of_tracks(self) -> str | None:
+    def camera_heads(self) -> tuple[HeadSettings, ...]:
+        """All of them: the one that the sections of the node describe, where none is named."""
+        if self.heads:
+            return self.heads
+        return (
+            HeadSettings(
+                sources=self.sources,
+                timing=self.timing,
+                health=self.health,
+                boxes=self.boxes,
+                tracks=self.tracks,
+            ),
+        )
+
+    def scores_of_tracks(self, tracks: TrackSettings) -> str | None:
         """File of the scores by which tracks are compared: their own, or the gallery's; None for
         those that the bundle carries."""
-        own = None if self.tracks is None else self.tracks.scores
-        return own or (None if self.gallery is None else self.gallery.scores)
+        return tracks.scores or (None if self.gallery is None else self.gallery.scores)
 
     @property
     def ranges(self) -> dict[Modality, Range]:
-        """The values of black and white of each source that says them."""
-        return {m: s.range for m, s in self.sources.items() if s.range is not None}
+        """The values of black and white that hold for all that is embedded. Several heads have
+        their own, and bring their pixels to 8 bits themselves."""
+        return {} if self.heads else self.camera_heads[0].ranges
 
 
 def read_settings(path: Path) -> NodeSettings:
@@ -215,27 +219,20 @@ def convert(document: Any) -> NodeSettings:
     """
     found = fill_in_secrets(document)
     if isinstance(found, dict):
-        # One by one, for what is wrong with one to be told with its name.
-        for section, kind in (("sources", SourceSettings), ("health", Limits)):
-            tables = found.get(section)
-            if isinstance(tables, dict):
-                found[section] = {
-                    m: converted(table, kind, f"{section}.{m}", NodeError)
-                    for m, table in _ordered(section, tables).items()
-                }
+        heads = found.get("heads")
+        if isinstance(heads, list):
+            found["heads"] = [head_converted(table, i, found) for i, table in enumerate(heads)]
+        found = sections_converted(found, "")
     return converted(found, NodeSettings, "", NodeError)
 
 
-def _ordered(section: str, tables: Mapping[str, T]) -> dict[Modality, T]:
-    """The tables of a section in the order of their modalities.
-
-    Raises:
-        NodeError: one is not of a modality.
-    """
-    for name in tables:
-        if name not in MODALITIES:
-            raise NodeError(unknown_key(name, f"[{section}]", f": {', '.join(MODALITIES)}"))
-    return {m: tables[m] for m in MODALITIES if m in tables}
+def _check_heads(heads: tuple[HeadSettings, ...]) -> None:
+    names = [head.name for head in heads]
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise NodeError(f"heads: name {name!r}: take letters, digits, and then also . _ -")
+        if names.count(name) > 1:
+            raise NodeError(f"heads.{name}: two heads have this name: give each its own")
 
 
 def _check_gallery(gallery: GallerySettings) -> None:
@@ -247,8 +244,8 @@ def _check_gallery(gallery: GallerySettings) -> None:
         raise NodeError(f"gallery.fmr: {gallery.fmr:g}: give a share between 0 and 1, as 0.001")
 
 
-def _check_tracks(tracks: TrackSettings, *, named: bool) -> None:
+def _check_tracks(tracks: TrackSettings, key: str, *, named: bool) -> None:
     if tracks.threshold is not None and named:
-        raise NodeError("tracks.threshold: is of cosines, which scores replace: give fmr")
+        raise NodeError(f"{key}.threshold: is of cosines, which scores replace: give fmr")
     if tracks.threshold is not None and tracks.fmr is not None:
-        raise NodeError("tracks.fmr: is of scores, and tracks.threshold of cosines: keep one")
+        raise NodeError(f"{key}.fmr: is of scores, and {key}.threshold of cosines: keep one")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from denet.graph import Modality
-from runtime.node.backlog import Account
+from runtime.node.backlog import Account, total
 from runtime.node.events import Counters
+from runtime.node.head.snapshot import HeadSnapshot
 from runtime.node.health import Assessment
 from runtime.node.latency import Latency
-from runtime.node.tracks.snapshot import TracksSnapshot
+from runtime.node.tracks.snapshot import TracksSnapshot, all_tracks
 from runtime.node.tracks.tracks import NOTHING_NEW, UNCONFIRMED
 from runtime.node.watchdog import StageSnapshot
 
@@ -23,38 +24,27 @@ USUAL = (f"crop: {NOTHING_NEW}", f"crop: {UNCONFIRMED}", f"track: {UNCONFIRMED}"
 
 @dataclass(frozen=True)
 class NodeSnapshot:
-    """A node at a moment.
+    """A node at a moment. What is of its heads is told of them together, too.
 
     Attributes:
         time: seconds since 1970 (UTC).
         running: seconds since it started.
-        assessment: the last; None before the first triplet.
-        frames: by modality; those that left are in triplets.
-        triplets: those that left were searched for persons.
-        crops: those that left were embedded.
+        heads: all of them, at least one.
         events: what became of events, for each place they go to.
         batches: how many ran.
-        matched: embeddings in which someone was recognized.
         latency: from capture to event.
         bundle: what runs, for a person.
         unmatched: why nobody is matched although there is a gallery; "" otherwise.
         swaps, refused: bundles that took over, and that were refused.
         stages: the threads of the node, by their names.
         away: why an own bundle embeds in the place of a server; "" otherwise.
-        tracks: who is followed; None where nobody is.
-        shed: crops that were embedded in a cheaper state than was healthy: the names of both, and
-            how many.
     """
 
     time: float
     running: float
-    assessment: Assessment | None
-    frames: Mapping[Modality, Account]
-    triplets: Account
-    crops: Account
+    heads: Sequence[HeadSnapshot]
     events: Sequence[Counters]
     batches: int
-    matched: int
     latency: Latency
     bundle: str
     unmatched: str
@@ -62,17 +52,62 @@ class NodeSnapshot:
     refused: int
     stages: Mapping[str, StageSnapshot]
     away: str = ""
-    tracks: TracksSnapshot | None = None
-    shed: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def named(self) -> bool:
+        """Whether its heads have names."""
+        return bool(self.heads[0].name)
+
+    @property
+    def assessment(self) -> Assessment | None:
+        """The last, of the one head of a node without names for them; None before the first."""
+        return None if self.named else self.heads[0].assessment
+
+    @property
+    def frames(self) -> Mapping[Modality, Account]:
+        """Of all heads, by modality; those that left are in triplets."""
+        modalities = dict.fromkeys(m for head in self.heads for m in head.frames)
+        return {m: total(h.frames[m] for h in self.heads if m in h.frames) for m in modalities}
+
+    @property
+    def triplets(self) -> Account:
+        """Those that left were searched for persons."""
+        return total(head.triplets for head in self.heads)
+
+    @property
+    def crops(self) -> Account:
+        """Those that left were embedded."""
+        return total(head.crops for head in self.heads)
+
+    @property
+    def matched(self) -> int:
+        """Embeddings in which someone was recognized."""
+        return sum(head.matched for head in self.heads)
+
+    @property
+    def tracks(self) -> TracksSnapshot | None:
+        """Who is followed; None where nobody is."""
+        return all_tracks(head.tracks for head in self.heads if head.tracks is not None)
+
+    @property
+    def shed(self) -> Mapping[tuple[str, str], int]:
+        """Crops that were embedded in a cheaper state than was healthy: the names of both, and how
+        many."""
+        found: Counter[tuple[str, str]] = Counter()
+        for head in self.heads:
+            found.update(head.shed)
+        return found
 
     @property
     def stuck(self) -> bool:
-        """Whether a stage makes no progress."""
-        return any(stage.stuck for stage in self.stages.values())
+        """Whether a stage makes no progress that all need; of those that only a head needs, whether
+        each head has such a one. The node is not well then."""
+        stuck = [stage.head for stage in self.stages.values() if stage.stuck]
+        return "" in stuck or all(head.name in stuck for head in self.heads)
 
     @property
     def state(self) -> str | None:
-        """The name of the missing state; None if nothing is healthy."""
+        """The name of the missing state of the one head; None if nothing is healthy."""
         last = self.assessment
         return None if last is None or last.state is None else last.state.name
 
@@ -80,12 +115,8 @@ class NodeSnapshot:
     def dropped(self) -> Counter[str]:
         """All that was dropped, by what it was and why."""
         found: Counter[str] = Counter()
-        accounts = {"frame": self.frames.values(), "triplet": [self.triplets], "crop": [self.crops]}
-        if self.tracks is not None:
-            accounts["track"] = [self.tracks.account]
-        for what, each in accounts.items():
-            for account in each:
-                found.update({f"{what}: {why}": n for why, n in account.dropped.items()})
+        for head in self.heads:
+            found.update(head.dropped)
         for counters in self.events:
             found.update({f"event: {why}": n for why, n in counters.dropped.items()})
         return found
@@ -98,12 +129,12 @@ class NodeSnapshot:
         embedded = (self.crops.left - (before.crops.left if before else 0)) * rate
         parts = [
             time.strftime("%H:%M:%S", time.localtime(self.time)),
-            self.state or "nothing healthy",
+            *(_headed(head) for head in self.heads),
             f"{triplets:.1f} triplets/s",
             f"{embedded:.1f} embeddings/s",
         ]
-        if self.tracks is not None:
-            parts.append(f"{len(self.tracks.tracks)} tracks")
+        if (tracks := self.tracks) is not None:
+            parts.append(f"{len(tracks.tracks)} tracks")
         if self.latency.p50 is not None and self.latency.p99 is not None:
             parts.append(f"p50 {1e3 * self.latency.p50:.0f} ms, p99 {1e3 * self.latency.p99:.0f}")
         new = self.dropped - (before.dropped if before else Counter())
@@ -120,19 +151,12 @@ class NodeSnapshot:
             parts.append("server away")
         if self.stuck:
             parts.append("stuck")
-        if self.assessment is not None and self.assessment.reason:
-            parts.append(self.assessment.reason)
+        parts += [_named(head, head.trouble) for head in self.heads if head.trouble]
         return " | ".join(parts)
 
     def summary(self) -> list[str]:
         """For a terminal at the end: what became of everything, a line for each kind."""
-        accounts = {f"{m} frames": (account, "used") for m, account in self.frames.items()}
-        accounts["triplets"] = self.triplets, "searched"
-        accounts["crops"] = self.crops, "embedded"
-        if self.tracks is not None:
-            accounts["tracks"] = self.tracks.account, "ended"
-        lines = [_summed_up(what, account, left) for what, (account, left) in accounts.items()]
-        lines += [f"{healthy} as {ran}: {n} crops" for (healthy, ran), n in self.shed.items()]
+        lines = [line for head in self.heads for line in head.summary()]
         for counters in self.events:
             gone = "".join(f", {why} {n}" for why, n in counters.dropped.items())
             aside = f", {counters.set_aside} set aside" if counters.set_aside else ""
@@ -144,19 +168,26 @@ class NodeSnapshot:
 
     def facts(self) -> dict[str, Any]:
         """For JSON."""
-        verdicts = {} if self.assessment is None else self.assessment.verdicts
-        tracks = {} if self.tracks is None else {"tracks": self.tracks.facts()}
-        shed: dict[str, dict[str, int]] = {}
-        for (healthy, ran), count in self.shed.items():
-            shed.setdefault(healthy, {})[ran] = count
+        # Of several heads the sums, without what only one can have, and then each.
+        together = HeadSnapshot(
+            name="",
+            assessment=self.assessment,
+            frames=self.frames,
+            triplets=self.triplets,
+            crops=self.crops,
+            latency=self.latency,
+            matched=self.matched,
+            tracks=self.tracks,
+            shed=self.shed,
+        )
+        heads = {
+            head.name: {**head.facts(), "failures": head.failures, "lost": head.lost}
+            for head in self.heads
+        }
         return {
             "time": self.time,
             "running": self.running,
-            "state": self.state,
-            "sensors": {m: {"fault": v.fault, "reason": v.reason} for m, v in verdicts.items()},
-            "frames": {m: account_facts(account) for m, account in self.frames.items()},
-            "triplets": account_facts(self.triplets),
-            "crops": account_facts(self.crops),
+            **together.facts(),
             "events": {
                 counters.sink: {
                     "published": counters.published,
@@ -169,8 +200,6 @@ class NodeSnapshot:
                 for counters in self.events
             },
             "batches": self.batches,
-            "matched": self.matched,
-            "latency": {"p50": self.latency.p50, "p99": self.latency.p99},
             "bundle": self.bundle,
             "unmatched": self.unmatched,
             "away": self.away,
@@ -181,22 +210,14 @@ class NodeSnapshot:
                 name: {"stuck": s.stuck, "failures": s.failures, "failure": s.failure}
                 for name, s in self.stages.items()
             },
-            **({"shed": shed} if shed else {}),
-            **tracks,
+            **({"heads": heads} if self.named else {}),
         }
 
 
-def account_facts(account: Account) -> dict[str, Any]:
-    """An account for JSON."""
-    return {
-        "entered": account.entered,
-        "left": account.left,
-        "dropped": dict(account.dropped),
-        "held": account.held,
-    }
+def _headed(head: HeadSnapshot) -> str:
+    state = "lost" if head.lost else head.state or "nothing healthy"
+    return f"{head.name} {state}" if head.name else state
 
 
-def _summed_up(what: str, account: Account, left: str) -> str:
-    gone = "".join(f", {why} {n}" for why, n in sorted(account.dropped.items()))
-    held = f", held {account.held}" if account.held else ""
-    return f"{what}: {account.entered} in, {account.left} {left}{gone}{held}"
+def _named(head: HeadSnapshot, text: str) -> str:
+    return f"{head.name}: {text}" if head.name else text

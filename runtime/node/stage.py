@@ -24,8 +24,9 @@ class Stage:
 
     Attributes:
         name: for messages; of one that lives as long as the node, its own.
+        head: the name of whose it is; "" if all of the node needs it.
         patience: seconds that it may rest beside what the watchdog allows to any stage.
-        failures: how often an error ended its work.
+        failures: how often an error ended its work, also before it was made anew.
         failure: the last such error, for a person; "" before the first.
 
     Args:
@@ -47,7 +48,7 @@ class Stage:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.patience = name, patience
-        self.failures, self.failure = 0, ""
+        self.failures, self.failure, self.head = 0, "", ""
         self._body, self._failed, self._clock = body, failed, clock
         self._backoff = Backoff()
         self._stopped = threading.Event()

@@ -49,6 +49,7 @@ class Crop:
         box: in the RGB frame; None where the frames were crops.
         verdicts: one for each sensor of the node.
         wanted: what for, where people are followed.
+        head: the name of whose it is.
     """
 
     time: float
@@ -56,3 +57,4 @@ class Crop:
     box: Box | None
     verdicts: Mapping[Modality, Verdict]
     wanted: Wanted | None = None
+    head: str = ""

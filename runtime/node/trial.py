@@ -13,8 +13,9 @@ from threading import Thread
 from typing import Union
 
 from denet.graph import Modality, State
+from denet.pixels import Range
 from runtime.node.boxes.box import Box
-from runtime.node.boxes.cropping import crops
+from runtime.node.boxes.cropping import brought_to_8_bits, crops
 from runtime.node.boxes.finder import Finder
 from runtime.node.boxes.homography import Views
 from runtime.node.health import Fault, Health, Limits
@@ -106,6 +107,8 @@ class Parts:
         views: where a place of the RGB frame is in other modalities.
         runtime: embeds.
         largest: persons of a moment that are embedded, at most.
+        ranges: the values of black and white of sensors whose crops are brought to 8 bits before
+            they are embedded.
     """
 
     sources: Mapping[Modality, Source]
@@ -115,6 +118,7 @@ class Parts:
     views: Views | None
     runtime: Embeds
     largest: int
+    ranges: Mapping[Modality, Range] = field(default_factory=dict)
 
 
 def try_whole(parts: Parts, seconds: float) -> Trial:
@@ -271,7 +275,7 @@ class _Running:
                 self._trial.lost[images] += 1
                 self._trial.box = self._trial.box or box
             else:
-                people.append(images)
+                people.append(brought_to_8_bits(images, self._parts.ranges))
         return people
 
 

@@ -25,11 +25,13 @@ class StageSnapshot:
         stuck: it makes no progress.
         failures: how often an error ended its work, or a part of it.
         failure: the last such error; "" before the first.
+        head: whose stage it is; "" if all of the node needs it.
     """
 
     stuck: bool
     failures: int
     failure: str
+    head: str = ""
 
     @property
     def trouble(self) -> str:
@@ -77,7 +79,7 @@ class Watchdog:
         for name, stage in {stage.name: stage for stage in self._stages()}.items():
             idle, was = stage.idle, self._found.get(name, StageSnapshot(False, 0, ""))
             stuck = idle > self._limit + stage.patience
-            found[name] = StageSnapshot(stuck, stage.failures, stage.failure)
+            found[name] = StageSnapshot(stuck, stage.failures, stage.failure, stage.head)
             if stage.failures > was.failures:
                 self._tell_failure(name, stage.failure)
             if stuck and not was.stuck:

@@ -25,6 +25,10 @@ def align(
         ),
     ] = None,
     *,
+    head: Annotated[
+        str | None,
+        typer.Option(help="Which head of the configuration, where it has several."),
+    ] = None,
     sources: Annotated[
         list[str] | None,
         typer.Option(
@@ -125,6 +129,7 @@ def align(
 
     asked = AlignRequest(
         config=config,
+        head=head,
         sources=sources or (),
         rate=rate,
         points=points,

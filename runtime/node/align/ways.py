@@ -26,7 +26,8 @@ from runtime.node.align.points import POINTS, PointFile, read_points
 from runtime.node.boxes.homography import REFERENCE
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.errors import NodeError
-from runtime.node.settings import NodeSettings, read_settings
+from runtime.node.head.chosen import one_head
+from runtime.node.settings import read_settings
 from runtime.node.sources import SourceSettings, TrackTiming, open_sources
 
 OF_CAMERAS = 60.0
@@ -41,6 +42,7 @@ class AlignRequest:
     """What a command line says; see `commands.align`."""
 
     config: Path | None = None
+    head: str | None = None
     sources: Sequence[str] = ()
     rate: float | None = None
     points: Path | None = None
@@ -179,8 +181,10 @@ def _rig(asked: AlignRequest) -> Rig | None:
     """The cameras; None where none are named."""
     if asked.config is not None and asked.sources:
         raise NodeError("--source: the configuration has sources: name either of them")
+    if asked.config is None and asked.head is not None:
+        raise NodeError("--head: is of a configuration: name that first")
     if asked.config is not None:
-        settings: NodeSettings = read_settings(asked.config)
+        settings = one_head(read_settings(asked.config), asked.head)
         return Rig(settings.sources, settings.timing, settings.ranges, settings.boxes)
     if not asked.sources:
         return None

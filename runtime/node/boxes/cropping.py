@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from denet.graph import Modality
+from denet.pixels import Range, to_8_bit
 from runtime.node.boxes.box import Box
 from runtime.node.boxes.homography import Views
 from runtime.node.sources.frame import Pixels
@@ -57,3 +60,18 @@ def crops(
         if pixels is not None:
             found[m] = pixels
     return found or OUTSIDE
+
+
+def brought_to_8_bits(
+    images: Mapping[Modality, Pixels], ranges: Mapping[Modality, Range]
+) -> dict[Modality, Pixels]:
+    """The pixels of one person, those of 16 bits as a sensor of that range has them.
+
+    Args:
+        images: by modality.
+        ranges: the values of black and white, of sensors that have their own.
+    """
+    return {
+        m: to_8_bit(image, ranges[m]) if m in ranges and image.dtype == np.uint16 else image
+        for m, image in images.items()
+    }

@@ -16,6 +16,7 @@ from runtime.node.boxes.box import Box
 from runtime.node.boxes.box_file import checked_box, read_boxes
 from runtime.node.boxes.detection import Detection
 from runtime.node.boxes.detector.finder import DetectorFinder
+from runtime.node.boxes.detector.model import DetectorModel
 from runtime.node.boxes.homography import Views
 from runtime.node.boxes.motion.finder import MotionFinder
 from runtime.node.boxes.settings import BoxSettings
@@ -58,12 +59,14 @@ class Surroundings:
         views: how they see the RGB frame; None if all show the same.
         ranges: the values of black and white of 16-bit pixels, by modality.
         threads: CPU threads of the process's pool; None for the cores that may be used.
+        models: detectors that are open already, by what is set of them, for heads to share.
     """
 
     modalities: Sequence[Modality] = ()
     views: Views | None = None
     ranges: Mapping[Modality, Range] = field(default_factory=dict)
     threads: int | None = None
+    models: dict[bytes, DetectorModel] = field(default_factory=dict)
 
 
 def open_finder(
@@ -92,7 +95,12 @@ def open_finder(
         return read_boxes(Path(settings.file), tolerance)
     if settings.detector is not None:
         return DetectorFinder(
-            settings.detector, around.modalities, around.views, around.ranges, around.threads
+            settings.detector,
+            around.modalities,
+            around.views,
+            around.ranges,
+            around.threads,
+            around.models,
         )
     if settings.motion is not None:
         return MotionFinder(settings.motion, around.modalities, around.views, around.ranges)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal, Union, get_args
 
 import msgspec
 import numpy as np
@@ -36,6 +36,8 @@ NoticeKind = Literal[
     "server back",
     "shedding",
     "shedding over",
+    "head lost",
+    "head back",
 ]
 
 EventKind = Literal["embedding", "track", "notice"]
@@ -116,6 +118,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: no two events of any node have the same; a receiver drops what it has seen.
         node: which camera node.
+        head: which of its heads, where these have names: of an embedding, a track, and a notice
+            that is about a head. An event has no such field otherwise.
         time: of the capture, or of the change; seconds since 1970 (UTC).
         kind: "embedding": a person was seen; "track": what became of somebody who is followed;
             "notice": the node itself changed.
@@ -149,6 +153,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str = ""
     precisions: Mapping[str, str] = {}
     schema: int = SCHEMA
+    head: Union[str, msgspec.UnsetType] = msgspec.UNSET
+
+    @property
+    def camera(self) -> str:
+        """Which camera it is of: the node, or "node/head"."""
+        return f"{self.node}/{self.head}" if self.head else self.node
 
 
 class TrackEvent(Event, frozen=True, kw_only=True):

@@ -34,6 +34,10 @@ def track(
             "unless others are named.",
         ),
     ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(help="Which head of the configuration, where it has several."),
+    ] = None,
     boxes: Annotated[
         str | None,
         typer.Option(
@@ -67,6 +71,7 @@ def track(
         recordings=recordings.paths,
         to=to,
         config=config,
+        head=head,
         bundle=bundle,
         rate=rate,
         boxes=boxes,

@@ -18,9 +18,12 @@ from runtime.node.backlog import Backlog
 from runtime.node.boxes.box import Box
 from runtime.node.boxes.finder import Finder
 from runtime.node.boxes.homography import Views
-from runtime.node.cutter import Cutter
 from runtime.node.embedder import Embedder
 from runtime.node.events import Counters, Event, EventMatch, TrackEvent
+from runtime.node.fair_queue import FairQueue
+from runtime.node.head.cutter import Cutter
+from runtime.node.head.output import HeadOutput
+from runtime.node.head.thresholds import limits
 from runtime.node.health import Health
 from runtime.node.notify import Notify
 from runtime.node.serving import Serving
@@ -29,7 +32,6 @@ from runtime.node.sources import Frame, Notice, Source, Synchronizer
 from runtime.node.sources.replay import BEGIN, replayed
 from runtime.node.stage import Stage
 from runtime.node.stage_items import Crop, Moment
-from runtime.node.thresholds import limits
 from runtime.node.tracks.correction import Correction
 from runtime.node.tracks.settings import TrackSettings
 from runtime.node.tracks.tracks import Tracks
@@ -139,7 +141,7 @@ def follow(
     """Follow everybody through recordings.
 
     Args:
-        settings: of a node; without `tracks`, as by default.
+        settings: of a node of one head; without `tracks`, as by default.
         serving: embeds, and knows the gallery.
         finder: finds persons.
         views: how modalities see the RGB frame.
@@ -151,22 +153,22 @@ def follow(
     preprocess = serving.runtime.bundle.manifest.preprocessing
     announcer = Announcer(settings.name, _Heard(found.names), "float32", notify)
     moments: Backlog[Moment] = Backlog(1)
-    crops: Backlog[Crop] = Backlog(ROOM)
+    crops: FairQueue[Crop] = FairQueue([""], ROOM)
     tracks = Tracks(
         settings.tracks or TrackSettings(),
         announcer,
         (preprocess.width, preprocess.height),
-        serving.likeness,
+        serving.likenesses.get(""),
         "float32",
         _ignore,
-        found.correct,
+        notify_corrected=found.correct,
     )
     batches = msgspec.structs.replace(settings.batches, overload="drop", floor=None)
-    embedder = Embedder(
-        serving, crops, batches, announcer, notify, _ignore_sighting, tracks, singly=False
-    )
-    cutter = Cutter(moments, crops, finder, views, notify, 0.0, tracks)
-    health = Health(sources, limits(settings, views, serving.runtime.bundle.manifest))
+    output = HeadOutput(announcer, _ignore_sighting, tracks, singly=False)
+    embedder = Embedder(serving, crops, batches, announcer, notify, {"": output})
+    cutter = Cutter(moments, crops.lanes[""], finder, views, _failing(notify), 0.0, tracks)
+    (head,) = settings.camera_heads
+    health = Health(sources, limits(head, views, serving.runtime.bundle.manifest))
     synchronizer = Synchronizer(sources, settings.timing)
     largest = min(batches.largest, serving.runtime.max_batch)
 
@@ -189,7 +191,7 @@ def follow(
         moments.put(Moment(triplet.time, healthy, assessment.verdicts))
         for moment in moments.take(1, 0.0) or ():
             cutter.cut(moment)
-        while taken := crops.take(largest, 0.0):
+        while taken := crops.take(largest, 0.0, _at_once):
             embedder.embed(taken)
         found.rows += [
             BoxRow(len(found.moments) - 1, time, track.id, track.box, track.state)
@@ -214,3 +216,11 @@ def _ignore(_sighting: Sighting, _match: EventMatch) -> None:
 
 def _ignore_sighting(_sighting: Sighting) -> None:
     pass
+
+
+def _at_once(_oldest: Crop) -> float:
+    return 0.0
+
+
+def _failing(notify: Notify) -> Callable[[str], None]:
+    return lambda reason: notify(reason or "boxes are found again")

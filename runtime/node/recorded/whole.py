@@ -22,6 +22,7 @@ from runtime.gallery.scores import carried_scores
 from runtime.node.boxes.finder import Surroundings, describe, open_finder
 from runtime.node.boxes.homography import Views, read_views
 from runtime.node.errors import NodeError
+from runtime.node.head.chosen import one_head
 from runtime.node.initial import Answers, node_text, read_text
 from runtime.node.notify import Notify
 from runtime.node.recorded.drawing import FilmLayout, Shown, draw
@@ -55,6 +56,7 @@ class TrackRequest:
     recordings: Mapping[Modality, Path]
     to: Path
     config: Path | None = None
+    head: str | None = None
     bundle: Path | None = None
     rate: float | None = None
     boxes: str | None = None
@@ -117,7 +119,7 @@ def track_recordings(
         ranges = serving.runtime.preprocess.ranges
         around = Surroundings(tuple(modalities), views, ranges, settings.model.threads)
         finder = open_finder(settings.boxes, settings.timing.tolerance, around=around)
-        check_followable(settings, finder)
+        check_followable(settings.camera_heads[0], finder)
         for line in describe(finder):
             notify(line)
         followed = follow(
@@ -190,7 +192,7 @@ def _configured(asked: TrackRequest, urls: Mapping[Modality, str]) -> NodeSettin
     }
     if also := [option for option, value in given.items() if value is not None]:
         raise NodeError(f"{', '.join(also)}: --config says it: give either of them")
-    settings = read_settings(asked.config)
+    settings = one_head(read_settings(asked.config), asked.head)
     if urls:
         sources = {
             m: msgspec.structs.replace(
@@ -216,6 +218,8 @@ def _answered(asked: TrackRequest, urls: Mapping[Modality, str]) -> NodeSettings
         raise NodeError(f"recordings: name one at least, as --{next(iter(FOLDERS))} FILE")
     if asked.bundle is None:
         raise NodeError("--bundle: is missing: name the bundle that embeds, or --config")
+    if asked.head is not None:
+        raise NodeError("--head: is of a configuration: name that with --config")
     answers = Answers(
         name="track",
         bundle=str(asked.bundle),

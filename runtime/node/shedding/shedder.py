@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from denet.graph import State
@@ -33,16 +32,12 @@ class Shedder:
     Seconds that may be spent on a crop fall at once when more crops come than there is time for,
     and rise again when there has been time for a while.
 
-    Attributes:
-        counts: crops that were embedded in another state than was healthy, by both.
-
     Args:
         notify: told when it begins to leave out modalities, and (with "") when it ends.
     """
 
     def __init__(self, notify: Callable[[str], None]) -> None:
         self._notify = notify
-        self.counts: Counter[tuple[State, State]] = Counter()
         self._seen: tuple[float, int] | None = None
         self._allowed = float("inf")  # seconds of a crop, as they were measured
         self._calm: float | None = None  # since when more could be spent
@@ -91,11 +86,9 @@ class Shedder:
         """What runs of what is healthy: the best that may be spent, or the cheapest there is."""
         choices = table[healthy]
         chosen = next((c for c in choices if c.cost <= self._allowed), choices[-1]).state
-        if chosen != healthy:
-            self.counts[healthy, chosen] += 1
-            if not self._told:
-                self._told = True
-                self._notify(f"{self._rate:.0f} crops/s: {healthy.name} as {chosen.name}")
+        if chosen != healthy and not self._told:
+            self._told = True
+            self._notify(f"{self._rate:.0f} crops/s: {healthy.name} as {chosen.name}")
         return chosen
 
     def took(self, table: ShedTable, states: Sequence[State], seconds: float) -> None:

@@ -42,9 +42,17 @@ class Feed:
 
     Attributes:
         stage: its thread.
+
+    Args:
+        source: where the frames come from.
+        inbox: where they go.
+        backoff: how long to wait between two tries.
+        head: whose source it is, for the name of its thread: "east: ".
     """
 
-    def __init__(self, source: Source, inbox: Inbox, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self, source: Source, inbox: Inbox, backoff: Backoff | None = None, head: str = ""
+    ) -> None:
         self.source = source
         self._inbox = inbox
         self._backoff = backoff or Backoff()
@@ -52,7 +60,9 @@ class Feed:
         self._stop = _Stop()
         # It opens, and then reads.
         patience = PATIENCE + 2 * source.timeout
-        self.stage = Thread(f"source {source.modality}", self._run, self._fail, patience=patience)
+        self.stage = Thread(
+            f"{head}source {source.modality}", self._run, self._fail, patience=patience
+        )
 
     def start(self) -> None:
         """Begin."""

@@ -4,7 +4,7 @@ from runtime.node.status import StatusPage, StatusSettings, StatusSnapshot
 
 page = StatusPage(StatusSettings(port=8321))
 page.start()
-page.update(StatusSnapshot(node="gate-3", time=time.time(), verdicts=assessment.verdicts, ...))
+page.update(StatusSnapshot("gate-3", time.time(), [HeadShown("", assessment.verdicts, ...)], ...))
 page.close()
 """
 
@@ -12,6 +12,6 @@ from __future__ import annotations
 
 from runtime.node.status.page import StatusPage
 from runtime.node.status.settings import StatusError, StatusSettings
-from runtime.node.status.snapshot import Seen, StatusSnapshot
+from runtime.node.status.snapshot import HeadShown, Seen, StatusSnapshot
 
-__all__ = ["Seen", "StatusError", "StatusPage", "StatusSettings", "StatusSnapshot"]
+__all__ = ["HeadShown", "Seen", "StatusError", "StatusPage", "StatusSettings", "StatusSnapshot"]

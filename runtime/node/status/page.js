@@ -35,31 +35,40 @@ function rate(value) {
   return `${digits}·10⁻${[...exponent].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}`;
 }
 
-// A card for each sensor is made once; its picture is exchanged when the next one is there, so that
-// nothing flickers.
-const cards = new Map();
+// The part of a head, and in it a card for each sensor, is made once; a picture is exchanged when
+// the next one is there, so that nothing flickers.
+const parts = new Map();
 
-function card(modality) {
+function part(name) {
+  if (parts.has(name)) return parts.get(name);
+  const section = at("head").content.firstElementChild.cloneNode(true);
+  at("heads").append(section);
+  const made = { section, cards: new Map(), find: (kind) => section.querySelector(`.${kind}`) };
+  parts.set(name, made);
+  return made;
+}
+
+function card({ cards, find }, modality) {
   if (cards.has(modality)) return cards.get(modality);
   const figure = made("figure", undefined, "sensor");
   const view = made("div", undefined, "view");
   const picture = made("img");
   picture.alt = `what ${modality} sees`;
   const caption = made("figcaption");
-  const head = made("div", undefined, "head");
+  const head = made("div", undefined, "caption");
   const verdict = made("span", "", "verdict");
   const reason = made("p", "", "reason");
   head.append(made("span", modality.toUpperCase(), "name"), verdict);
   caption.append(head, reason);
   figure.append(view, caption);
-  at("sensors").append(figure);
-  const parts = { figure, view, picture, verdict, reason };
-  cards.set(modality, parts);
-  return parts;
+  find("sensors").append(figure);
+  const found = { figure, view, picture, verdict, reason };
+  cards.set(modality, found);
+  return found;
 }
 
-function showSensor(sensor, time) {
-  const { figure, view, picture, verdict, reason } = card(sensor.modality);
+function showSensor(head, name, sensor, time) {
+  const { figure, view, picture, verdict, reason } = card(head, sensor.modality);
   figure.classList.toggle("bad", sensor.fault !== null);
   verdict.textContent = sensor.fault === null ? "healthy" : sensor.fault;
   reason.textContent = sensor.reason;
@@ -72,13 +81,39 @@ function showSensor(sensor, time) {
     picture.src = next.src;
     if (picture.parentNode !== view) view.replaceChildren(picture);
   };
-  next.src = `${sensor.modality}.jpg?${time}`;
+  next.src = `${name && `${encodeURIComponent(name)}/`}${sensor.modality}.jpg?${time}`;
+}
+
+function showHead(shown, time) {
+  const head = part(shown.name);
+  const { section, find } = head;
+  section.classList.toggle("bad", shown.lost !== "");
+  section.ariaLabel = shown.name || "Head";
+  find("title").textContent = shown.name;
+  find("title").hidden = shown.name === "";
+  find("lost").textContent = shown.lost;
+  find("lost").hidden = shown.lost === "";
+  find("sensors").hidden = shown.sensors.length === 0;
+  for (const sensor of shown.sensors) showSensor(head, shown.name, sensor, time);
+  find("state").textContent = stateOf(shown);
+  find("state").classList.toggle("none", shown.state === null);
+  const count = shown.plan.length;
+  find("engines").textContent = count ? `${count} engines, in their order` : "nothing runs";
+  find("plan").replaceChildren(...shown.plan.map(showEngine));
+  find("following").hidden = shown.tracks === null;
+  find("followed").textContent = shown.tracks === null ? "" : number(shown.tracks.length);
+  find("tracks").replaceChildren(...(shown.tracks ?? []).map(showTrack));
+}
+
+function stateOf(head) {
+  return head.lost ? "lost" : head.state ?? "nothing healthy";
 }
 
 function showMatch(match) {
   const row = made("tr");
   row.append(
     made("td", clock(match.time)),
+    made("td", match.head, "headed"),
     made("td", match.identity, "who"),
     made("td", match.state),
     made("td", match.score.toFixed(2), "number score"),
@@ -101,7 +136,7 @@ function showTrack(track) {
 function nobody() {
   const row = made("tr");
   const cell = made("td", "nobody yet", "reason");
-  cell.colSpan = 5;
+  cell.colSpan = 6;
   row.append(cell);
   return row;
 }
@@ -113,24 +148,19 @@ function showEngine([name, precision]) {
 }
 
 function show(snapshot) {
-  document.title = `${snapshot.node}: ${snapshot.state ?? "nothing healthy"}`;
+  const named = snapshot.heads.some((head) => head.name !== "");
+  const states = snapshot.heads.map((head) => `${head.name} ${stateOf(head)}`.trim());
+  document.title = `${snapshot.node}: ${states.join(", ")}`;
+  document.querySelector("main").classList.toggle("several", named);
   at("node").textContent = snapshot.node;
   at("runs").textContent = [snapshot.bundle, snapshot.backend].filter(Boolean).join(" on ");
   at("troubles").replaceChildren(...snapshot.troubles.map((trouble) => made("li", trouble)));
   at("troubles").hidden = snapshot.troubles.length === 0;
-  for (const sensor of snapshot.sensors) showSensor(sensor, snapshot.time);
-  at("state").textContent = snapshot.state ?? "nothing healthy";
-  at("state").classList.toggle("none", snapshot.state === null);
+  for (const head of snapshot.heads) showHead(head, snapshot.time);
   at("p50").textContent = milliseconds(snapshot.latency.p50);
   at("p99").textContent = milliseconds(snapshot.latency.p99);
-  const count = snapshot.plan.length;
-  at("engines").textContent = count ? `${count} engines, in their order` : "nothing runs";
-  at("plan").replaceChildren(...snapshot.plan.map(showEngine));
   const matches = snapshot.matches.map(showMatch);
   at("matches").replaceChildren(...(matches.length ? matches : [nobody()]));
-  at("following").hidden = snapshot.tracks === null;
-  at("followed").textContent = snapshot.tracks === null ? "" : number(snapshot.tracks.length);
-  at("tracks").replaceChildren(...(snapshot.tracks ?? []).map(showTrack));
   at("counters").replaceChildren(
     ...snapshot.counters.flatMap(([name, value]) => [made("dt", name), made("dd", number(value))]),
   );

@@ -25,7 +25,7 @@ class StatusPage:
         self._settings = settings
         self._server: WebServer | None = None
         self.snapshot: StatusSnapshot | None = None
-        self._drawn: dict[Modality, tuple[Pixels, bytes]] = {}
+        self._drawn: dict[tuple[str, Modality], tuple[Pixels, bytes]] = {}
 
     @property
     def url(self) -> str:
@@ -62,13 +62,13 @@ class StatusPage:
             self._server.close()
             self._server = None
 
-    def picture(self, modality: Modality) -> bytes | None:
-        """A JPEG of the newest frame of a sensor; drawn once for all who look."""
-        snapshot = self.snapshot
-        frame = None if snapshot is None else snapshot.frames.get(modality)
+    def picture(self, head: str, modality: Modality) -> bytes | None:
+        """A JPEG of the newest frame of a sensor of a head; drawn once for all who look."""
+        heads = () if self.snapshot is None else self.snapshot.heads
+        frame = next((h.frames.get(modality) for h in heads if h.name == head), None)
         if frame is None:
             return None
-        drawn = self._drawn.get(modality)
+        drawn = self._drawn.get((head, modality))
         if drawn is None or drawn[0] is not frame:
-            drawn = self._drawn[modality] = frame, thumbnail(frame)
+            drawn = self._drawn[head, modality] = frame, thumbnail(frame)
         return drawn[1]

@@ -18,8 +18,8 @@ ASSETS = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
-PICTURE = re.compile("/([^/]+)[.]jpg")
-"""The newest frame of a modality."""
+PICTURE = re.compile("/(?:([^/]+)/)?([^/]+)[.]jpg")
+"""The newest frame of a modality, of a head if that has a name: "/rgb.jpg", "/east/rgb.jpg"."""
 
 HEADERS = {  # beside those of the server
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
@@ -36,7 +36,7 @@ class PageSource(Protocol):
     @property
     def snapshot(self) -> StatusSnapshot | None: ...
 
-    def picture(self, modality: Modality) -> bytes | None: ...
+    def picture(self, head: str, modality: Modality) -> bytes | None: ...
 
 
 def shown(source: PageSource, path: str) -> Answer:
@@ -52,5 +52,5 @@ def shown(source: PageSource, path: str) -> Answer:
     if path == "/snapshot":
         return Answer(200, "application/json", view(source.snapshot))
     named = PICTURE.fullmatch(path)
-    picture = None if named is None else source.picture(named[1])
+    picture = None if named is None else source.picture(named[1] or "", named[2])
     return NOT_HERE if picture is None else Answer(200, "image/jpeg", picture)

@@ -20,11 +20,36 @@ class Seen:
         time: of the capture, in seconds since 1970 (UTC).
         state: in which it was seen.
         match: whom it shows.
+        head: which head saw it; "" where these have no names.
     """
 
     time: float
     state: State
     match: EventMatch
+    head: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadShown:
+    """A head at a moment.
+
+    Attributes:
+        name: of it; "" of the one head of a node without names for them.
+        verdicts: one for each of its sensors, in the order to show.
+        frames: the last pixels of each sensor, whatever their verdict; nobody writes to them.
+        state: of the newest triplet; None if no sensor is healthy.
+        plan: names of the engines that run for it, in their order, with the precision of each.
+        tracks: who is followed now; None where nobody is.
+        lost: why nothing comes of it; "" otherwise.
+    """
+
+    name: str
+    verdicts: Mapping[Modality, Verdict]
+    frames: Mapping[Modality, Pixels] = field(default_factory=dict)
+    state: State | None = None
+    plan: Mapping[str, str] = field(default_factory=dict)
+    tracks: Sequence[TrackInView] | None = None
+    lost: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,30 +59,22 @@ class StatusSnapshot:
     Attributes:
         node: its name.
         time: seconds since 1970 (UTC).
-        verdicts: one for each sensor of the node, in the order to show.
-        frames: the last pixels of each sensor, whatever their verdict; nobody writes to them.
-        state: of the newest triplet; None if no sensor is healthy.
-        plan: names of the engines that run for it, in their order, with the precision of each.
+        heads: at least one.
         latency_p50, latency_p99: milliseconds from capture to event; None before the first.
         matches: the newest first.
         counters: whatever is counted, by name, in the order to show.
         bundle: what runs, for a person.
         backend: where it runs.
-        tracks: who is followed now; None where nobody is.
         troubles: what is or was wrong with the node itself, for a person.
     """
 
     node: str
     time: float
-    verdicts: Mapping[Modality, Verdict]
-    frames: Mapping[Modality, Pixels] = field(default_factory=dict)
-    state: State | None = None
-    plan: Mapping[str, str] = field(default_factory=dict)
+    heads: Sequence[HeadShown]
     latency_p50: float | None = None
     latency_p99: float | None = None
     matches: Sequence[Seen] = ()
     counters: Mapping[str, float] = field(default_factory=dict)
     bundle: str = ""
     backend: str = ""
-    tracks: Sequence[TrackInView] | None = None
     troubles: Sequence[str] = ()

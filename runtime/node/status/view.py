@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from runtime.node.status.snapshot import StatusSnapshot
+from runtime.node.status.snapshot import HeadShown, StatusSnapshot
+from runtime.node.tracks.snapshot import TrackInView
 
 
 def view(snapshot: StatusSnapshot | None) -> bytes:
@@ -20,21 +21,12 @@ def _content(snapshot: StatusSnapshot) -> dict[str, Any]:
         "node": snapshot.node,
         "time": snapshot.time,
         "age": time.time() - snapshot.time,
-        "state": None if snapshot.state is None else snapshot.state.name,
-        "sensors": [
-            {
-                "modality": modality,
-                "fault": verdict.fault,
-                "reason": verdict.reason,
-                "pictured": modality in snapshot.frames,
-            }
-            for modality, verdict in snapshot.verdicts.items()
-        ],
-        "plan": [[engine, precision] for engine, precision in snapshot.plan.items()],
+        "heads": [_head(head) for head in snapshot.heads],
         "latency": {"p50": snapshot.latency_p50, "p99": snapshot.latency_p99},
         "matches": [
             {
                 "time": seen.time,
+                "head": seen.head,
                 "state": seen.state.name,
                 "identity": seen.match.identity,
                 "score": seen.match.score,
@@ -43,21 +35,38 @@ def _content(snapshot: StatusSnapshot) -> dict[str, Any]:
             }
             for seen in snapshot.matches
         ],
-        "tracks": None
-        if snapshot.tracks is None
-        else [
-            {
-                "id": track.id,
-                "person": track.person,
-                "identity": track.identity,
-                "seconds": track.seconds,
-                "state": track.state,
-                "embedded": track.embedded,
-            }
-            for track in snapshot.tracks
-        ],
         "counters": [[name, value] for name, value in snapshot.counters.items()],
         "bundle": snapshot.bundle,
         "backend": snapshot.backend,
         "troubles": list(snapshot.troubles),
+    }
+
+
+def _head(head: HeadShown) -> dict[str, Any]:
+    return {
+        "name": head.name,
+        "state": None if head.state is None else head.state.name,
+        "sensors": [
+            {
+                "modality": modality,
+                "fault": verdict.fault,
+                "reason": verdict.reason,
+                "pictured": modality in head.frames,
+            }
+            for modality, verdict in head.verdicts.items()
+        ],
+        "plan": [[engine, precision] for engine, precision in head.plan.items()],
+        "tracks": None if head.tracks is None else [_track(track) for track in head.tracks],
+        "lost": head.lost,
+    }
+
+
+def _track(track: TrackInView) -> dict[str, Any]:
+    return {
+        "id": track.id,
+        "person": track.person,
+        "identity": track.identity,
+        "seconds": track.seconds,
+        "state": track.state,
+        "embedded": track.embedded,
     }

@@ -1,14 +1,14 @@
-"""Whether people can be followed with what a node has."""
+"""Whether people can be followed with what a head has."""
 
 from __future__ import annotations
 
 from runtime.node.boxes.finder import Finder, whole_frames
 from runtime.node.errors import NodeError
-from runtime.node.settings import NodeSettings
+from runtime.node.head.settings import HeadSettings
 
 
-def check_followable(settings: NodeSettings, finder: Finder) -> None:
-    """See that a node that is to follow people finds them.
+def check_followable(settings: HeadSettings, finder: Finder) -> None:
+    """See that a head that is to follow people finds them.
 
     Args:
         settings: the configuration.
@@ -19,6 +19,6 @@ def check_followable(settings: NodeSettings, finder: Finder) -> None:
     """
     if settings.tracks is not None and finder is whole_frames:
         raise NodeError(
-            "tracks: needs boxes, and each frame is the crop of one person: set one of "
-            "boxes.detector, boxes.motion, boxes.file and boxes.call, or remove [tracks]"
+            f"{settings.key('tracks')}: needs boxes, and each frame is the crop of one person: set "
+            "one of boxes.detector, boxes.motion, boxes.file and boxes.call, or remove [tracks]"
         )

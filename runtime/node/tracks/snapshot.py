@@ -1,12 +1,12 @@
-"""The tracks of a node at a moment."""
+"""The tracks of a head at a moment."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.node.backlog import Account
+from runtime.node.backlog import Account, total
 from runtime.node.boxes.box import Box
 
 
@@ -73,3 +73,21 @@ class TracksSnapshot:
             "returned": self.returned,
             "recents": self.recents,
         }
+
+
+def all_tracks(snapshots: Iterable[TracksSnapshot]) -> TracksSnapshot | None:
+    """Those of several heads, or of the lives of one, as one; None of none."""
+    several = list(snapshots)
+    if not several:
+        return None
+    tracks = [track for each in several for track in each.tracks]
+    return TracksSnapshot(
+        account=total(each.account for each in several),
+        tracks=sorted(tracks, key=lambda track: -track.seconds),
+        embedded=sum(each.embedded for each in several),
+        identified=sum(each.identified for each in several),
+        resumed=sum(each.resumed for each in several),
+        exchanged=sum(each.exchanged for each in several),
+        returned=sum(each.returned for each in several),
+        recents=sum(each.recents for each in several),
+    )

@@ -55,16 +55,19 @@ class Tracker:
         tracklets: those that are alive.
         begun: how many there were.
         unconfirmed: how many of them were never confirmed, and are gone.
+        last: the id that was given last.
 
     Args:
         settings: the configuration.
+        last: the id that was given last before.
     """
 
-    def __init__(self, settings: TrackSettings) -> None:
+    def __init__(self, settings: TrackSettings, last: int = 0) -> None:
         self.tracklets: list[Tracklet] = []
         self._settings = settings
         self._time: float | None = None
         self.begun = self.unconfirmed = 0
+        self.last = last
 
     def update(self, time: float, found: Sequence[Detection]) -> list[Tracklet | None]:
         """The tracklet of each detection of a moment; None for one that has none.
@@ -110,7 +113,8 @@ class Tracker:
     def _begin(self, time: float, detection: Detection) -> Tracklet:
         box = detection.box
         self.begun += 1
-        begun = Tracklet(self.begun, detection.label, Motion(box), box, time, time, hits=0)
+        self.last += 1
+        begun = Tracklet(self.last, detection.label, Motion(box), box, time, time, hits=0)
         self.tracklets.append(begun)
         return begun
 

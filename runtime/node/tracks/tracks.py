@@ -40,7 +40,7 @@ CONTINUED = "continued"
 
 
 class Tracks:
-    """The tracks of a node. Two threads use it: that of the boxes and that of the engines.
+    """The tracks of a head. Two threads use it: that of the boxes and that of the engines.
 
     Args:
         settings: the configuration.
@@ -49,6 +49,7 @@ class Tracks:
         likeness: compares embeddings of the first bundle; None if they are not compared.
         kind: how embeddings are stored in events.
         notify_known: told of a track in which the gallery knows somebody, once for each identity.
+        before: of the same head, which have ended: people who left stay known.
         notify_corrected: told where boxes turn out to be of another track than was said.
     """
 
@@ -60,15 +61,18 @@ class Tracks:
         likeness: Likeness | None,
         kind: EmbeddingType,
         notify_known: Callable[[Sighting, EventMatch], None],
+        before: Tracks | None = None,
         notify_corrected: Callable[[Correction], None] = lambda _correction: None,
     ) -> None:
         self._settings, self._announcer, self._size = settings, announcer, size
         self._likeness, self._kind = likeness or Likeness(None, None), kind
         self._notify_known, self._notify_corrected = notify_known, notify_corrected
         self._lock = threading.Lock()
-        self._tracker = Tracker(settings)
+        self._tracker: Tracker = Tracker(settings, 0 if before is None else before._tracker.last)
         self._crossings = Crossings()
         self._recents = Recents(settings.recents, settings.remember)
+        if before is not None:
+            self._recents = before._recents
         self._tracks: dict[int, LiveTrack] = {}  # by tracklet
         self._held: dict[int, Pooled] = {}  # what waits for a crossing, by tracklet
         self._ended = 0

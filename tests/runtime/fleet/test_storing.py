@@ -12,11 +12,14 @@ import pytest
 
 pytest.importorskip("psycopg", reason="needs psycopg: pip install '.[central]'")
 
+from runtime.fleet.arrival import read_track_event
+from runtime.fleet.errors import FleetError
+from runtime.fleet.pooled_tracks import choose_cameras
 from runtime.fleet.storing import Refused, SpaceIds, store
 from runtime.node.events import Condition, EventIds, EventMatch, TrackEvent
 from runtime.postgres.address import Address
 from runtime.postgres.connecting import Connection, connect
-from tests.runtime.fleet.drawn import JPEG, NOON, SPACE, event, pooled, put, unit
+from tests.runtime.fleet.drawn import JPEG, NOON, SPACE, body, event, pooled, put, unit
 
 TABLES = {
     "tracks": "key, node, person, label, began, seen, boxes, embedded, states, match, ended, path",
@@ -47,6 +50,25 @@ def life(node: str, track: str, ids: EventIds, seed: int = 0) -> list[TrackEvent
         # As `ended` is of the last moment, which an `updated` may have told.
         event(ids, track, node=node, duration=20.0, embeddings=[three, tir], crops=2, match=match),
     ]
+
+
+def test_a_camera_is_a_node_or_one_of_its_heads(archive: Connection) -> None:
+    ids = EventIds("gate-1")
+    made = [event(ids, "track-1"), *(event(ids, "track-1", head=h) for h in ("east", "west"))]
+    assert put(archive, made) == 3
+    names = ["gate-1", "gate-1/east", "gate-1/west"]
+    tracks = sorted(row[:2] for row in contents(archive)["tracks"])
+    assert tracks == sorted((f"{n}/track-1", n) for n in names)
+    assert [n for (n,) in archive.execute("SELECT node FROM cameras ORDER BY node")] == names
+    assert {row[1].rpartition("/")[0] for row in contents(archive)["events"]} == set(names)
+    assert choose_cameras(archive, "gate-1/*") == ("gate-1/east", "gate-1/west")
+
+
+@pytest.mark.parametrize("head", ["", "a/b", "x" * 201])
+def test_a_head_that_has_no_name_is_refused(head: str) -> None:
+    assert read_track_event(body(event(head="east"))).camera == "gate-1/east"
+    with pytest.raises(FleetError, match="is empty or too long, or the name of a node or a head"):
+        read_track_event(body(event(head=head)))
 
 
 def test_a_track_is_what_was_told_last(archive: Connection) -> None:

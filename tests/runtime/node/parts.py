@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import numpy as np
 
 from denet.graph import RGB_NIR_TIR, Modality
 from runtime.node import Node, NodeSnapshot
+from runtime.node.announcer import Announcer, Sighting
 from runtime.node.events import Counters, Event
+from runtime.node.fair_queue import FairQueue
+from runtime.node.head.output import HeadOutput
 from runtime.node.health import Verdict
 from runtime.node.settings import NodeSettings, convert
 from runtime.node.stage import Stage
@@ -49,6 +53,21 @@ class Remembered:
 
     def notices(self) -> list[tuple[str | None, str]]:
         return [(e.notice, e.reason) for e in self.events if e.kind == "notice"]
+
+
+class OneLane(FairQueue[Crop]):
+    """The crops of a node whose one head has no name."""
+
+    def __init__(self, room: int, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__([""], room, clock)
+        self.put, self.close = self.lanes[""].put, self.lanes[""].close
+
+
+def outputs(
+    announcer: Announcer, seen: Callable[[Sighting], None] = lambda _: None
+) -> dict[str, HeadOutput]:
+    """Those of a node whose one head has no name."""
+    return {"": HeadOutput(announcer, seen)}
 
 
 def document(bundle: Path, recording: Path, **more: Any) -> dict[str, Any]:

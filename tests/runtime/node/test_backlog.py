@@ -97,30 +97,3 @@ def test_what_is_under_way_at_the_end_waits_for_room() -> None:
     assert backlog.snapshot() == Account(2, 0, {}, 2)
     backlog.put(3, patience=0.001)
     assert backlog.snapshot() == Account(3, 0, {OVERFLOW: 1}, 2)
-
-
-# Batches
-
-
-def test_gathering_ends_by_number_by_time_and_at_the_end() -> None:
-    now = 0.0
-    backlog: Backlog[int] = Backlog(10, lambda: now)
-    asked: list[tuple[int, int]] = []
-
-    def patience(oldest: int, count: int) -> float:
-        asked.append((oldest, count))
-        return -1.0 if len(asked) > 1 else 0.01
-
-    backlog.put(1)
-    backlog.put(2)
-    threading.Timer(0.02, backlog.close).start()
-    assert backlog.take(4, 5.0, patience) == [1, 2]
-    assert asked[0] == (1, 2)
-    backlog = Backlog(10)
-    for number in range(5):
-        backlog.put(number)
-    assert backlog.take(4, 5.0, lambda *_: 1e9) == [0, 1, 2, 3]
-    assert backlog.take(4, 0.0, lambda *_: 1e9) == []  # it waits for others
-    backlog.close()
-    assert backlog.take(4, 5.0, lambda *_: 1e9) == [4]
-    assert backlog.take(4, 5.0) is None

@@ -15,18 +15,19 @@ from denet.graph import RGB_NIR_TIR, Graph, State
 from runtime.gallery import GalleryError
 from runtime.node import embedder
 from runtime.node.announcer import Announcer, Sighting
-from runtime.node.backlog import Account, Backlog
+from runtime.node.backlog import Account
 from runtime.node.embedder import NOT_EMBEDDED, Embedder
 from runtime.node.serving import Serving
 from runtime.node.settings import BatchSettings
-from runtime.node.stage_items import Crop
 from runtime.runtime import Runtime
 from tests.runtime.node.parts import (
     MODALITIES,
     STATES,
+    OneLane,
     Remembered,
     crop,
     ignore,
+    outputs,
 )
 
 
@@ -76,37 +77,41 @@ class Embeds:
 
 
 def made(
-    runtime: Embeds, backlog: Backlog[Crop], sink: Remembered, said: list[str], **batches: Any
+    runtime: Embeds, backlog: OneLane, sink: Remembered, said: list[str], **batches: Any
 ) -> Embedder:
     serving = Serving(runtime, "d" * 64, None, "")
     announcer = Announcer("n", sink, "float16", ignore)
-    return Embedder(serving, backlog, BatchSettings(**batches), announcer, said.append, ignore)
+    return Embedder(
+        serving, backlog, BatchSettings(**batches), announcer, said.append, outputs(announcer)
+    )
 
 
 def test_a_batch_waits_only_as_long_as_its_oldest_crop_can(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock(monkeypatch)
-    backlog: Backlog[Crop] = Backlog(100)
+    backlog = OneLane(100)
     runtime = Embeds(lambda _n: setattr(clock, "now", clock.now + 0.03))
     stage = made(runtime, backlog, Remembered(), [], largest=4, deadline=0.1)
-    assert stage._patience(crop(99.99), 1) == pytest.approx(0.09)
+    assert stage._patience(crop(99.99)) == pytest.approx(0.09)
     backlog.put(crop(99.99))
     backlog.close()
     stage.run(ignore)
     # Now it is known how long a batch takes.
-    assert stage._patience(crop(clock.now), 1) == pytest.approx(0.07)
-    assert stage._patience(crop(clock.now - 0.2), 1) < 0
+    assert stage._patience(crop(clock.now)) == pytest.approx(0.07)
+    assert stage._patience(crop(clock.now - 0.2)) < 0
 
 
 def test_a_batch_mixes_states_and_tells_of_each(runtime: Runtime) -> None:
-    backlog: Backlog[Crop] = Backlog(100)
+    backlog = OneLane(100)
     sink, said = Remembered(), []
     serving = Serving(runtime, "d" * 64, None, "")
     announcer = Announcer("n", sink, "float32", ignore)
     seen: list[Sighting] = []
     settings_ = BatchSettings(largest=16, deadline=0.1)
-    stage = Embedder(serving, backlog, settings_, announcer, said.append, seen.append)
+    stage = Embedder(
+        serving, backlog, settings_, announcer, said.append, outputs(announcer, seen.append)
+    )
     crops = [crop(float(i), state.available) for i, state in enumerate(STATES)]
     for each in crops:
         backlog.put(each)
@@ -129,7 +134,7 @@ def test_a_batch_mixes_states_and_tells_of_each(runtime: Runtime) -> None:
 
 
 def test_engines_that_fail_cost_their_batch_and_are_no_progress() -> None:
-    backlog: Backlog[Crop] = Backlog(100)
+    backlog = OneLane(100)
     runtime, said, beats = Embeds(), [], []
     runtime.fail = "the device is gone"
     stage = made(runtime, backlog, Remembered(), said, largest=2)
@@ -143,7 +148,7 @@ def test_engines_that_fail_cost_their_batch_and_are_no_progress() -> None:
 
 
 def test_a_model_of_two_modalities_has_their_states() -> None:
-    backlog: Backlog[Crop] = Backlog(100)
+    backlog = OneLane(100)
     runtime, sink = Embeds(), Remembered()
     runtime.graph = Graph(("tir", "rgb"))
     runtime.forms.update(dict.fromkeys(runtime.graph.engines, 1))
@@ -164,7 +169,7 @@ def test_a_model_of_two_modalities_has_their_states() -> None:
 
 
 def test_a_gallery_that_cannot_be_read_costs_the_match_and_not_the_event() -> None:
-    backlog: Backlog[Crop] = Backlog(100)
+    backlog = OneLane(100)
     sink, said, broken = Remembered(), [], [True, True, False]
 
     def matcher(_embeddings: object, states: list[State]) -> list[None]:
@@ -178,7 +183,7 @@ def test_a_gallery_that_cannot_be_read_costs_the_match_and_not_the_event() -> No
     unmatched = []
     for i in range(3):
         backlog.put(crop(float(i)))
-        taken = backlog.take(1, 0.0)
+        taken = backlog.take(1, 0.0, lambda _: 0.0)
         assert taken is not None
         stage._embed(taken)
         unmatched.append(stage.unmatched)
@@ -194,7 +199,7 @@ def test_a_bundle_that_comes_too_late_or_too_soon_is_let_go() -> None:
 
     first = Embeds()
     sink = Remembered()
-    stage = made(first, Backlog(1), sink, [])
+    stage = made(first, OneLane(1), sink, [])
     (one, unwanted), (two, wanted), (three, unused), (four, late) = (offered() for _ in range(4))
     stage.offer(one)
     stage.offer(two)

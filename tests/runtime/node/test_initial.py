@@ -96,6 +96,35 @@ def test_the_rate_is_the_usual_one_or_the_least_that_can_be_told(
     assert type(scores)(table, "s.json").threshold(found) > 0
 
 
+def test_several_heads_have_sources_of_their_own(bundle_path: Path, tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    command = ("node", "init", config, "--bundle", bundle_path, "--heads", "east, west")
+    sources = ("east/tir=folder:t", "west/rgb=rtsp://camera/live", "east/rgb=folder:r")
+    options = [word for source in sources for word in ("--source", source)]
+    done = denet(*command, *options, "--rate", 5, "--boxes", "motion")
+    assert done.exit_code == 0, done.output
+    east, west = read_settings(config).heads
+    assert (east.name, west.name) == ("east", "west")
+    assert {m: s.url for m, s in east.sources.items()} == {"rgb": "folder:r", "tir": "folder:t"}
+    assert (east.sources["rgb"].rate, west.sources["rgb"].rate) == (5, None)
+    assert all(head.boxes.motion and head.tracks for head in (east, west))
+
+
+def test_questions_are_asked_for_each_head(bundle_path: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def ask(question: str, _usual: str) -> str:
+        asked.append(question)
+        return "rtsp://c/live" if question.startswith("Source of tir") else ""
+
+    given = Given("a", bundle_path, heads=["east", "west"], boxes="motion")
+    begin(tmp_path / "n.toml", given, ask)
+    heads = read_settings(tmp_path / "n.toml").heads
+    assert [list(head.sources) for head in heads] == [["tir"], ["tir"]]
+    assert sum(" of east, as " in question for question in asked) == 3
+    assert len([q for q in asked if q.startswith("Source of")]) == 6
+
+
 def test_questions_fill_in_what_is_missing(bundle_path: Path, known: Path, tmp_path: Path) -> None:
     asked: list[str] = []
     answers: Iterator[str] = iter(
@@ -133,6 +162,26 @@ def test_questions_fill_in_what_is_missing(bundle_path: Path, known: Path, tmp_p
         (
             (*GOOD, "--gallery", "g.db"),
             ["carries no scores", "--threshold"],
+        ),
+        ((*GOOD, "--heads", "a"), ["--source rgb=rtsp://x: write HEAD/rgb=URL"]),
+        ((*GOOD, "--source", "a/rgb=rtsp://x"), ["--source a/rgb=rtsp://x: write rgb=URL"]),
+        (
+            ("--bundle", "{bundle}", "--heads", "a,b", "--source", "a/rgb=rtsp://x"),
+            ["--source: is missing for b: give one at least, as --source b/rgb=URL"],
+        ),
+        ((*GOOD, "--heads", "a,a"), ["--heads: two are called a"]),
+        (
+            (
+                "--bundle",
+                "{bundle}",
+                "--heads",
+                "a b",
+                "--source",
+                "a b/rgb=rtsp://x",
+                "--boxes",
+                "motion",
+            ),
+            ["heads.a b.name: 'a b': take letters"],
         ),
         (
             (*GOOD, "--name", "a b"),

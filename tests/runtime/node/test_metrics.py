@@ -53,6 +53,7 @@ def test_metrics_and_page_say_what_the_facts_say(
     assert published >= facts.crops.left + 1
     assert shown is not None
     assert shown.counters["embeddings"] == facts.crops.left
-    assert set(shown.frames) == set(MODALITIES)
-    assert shown.state is not None
-    assert list(shown.plan) == list(RGB_NIR_TIR.plan(shown.state).engines)
+    (head,) = shown.heads
+    assert set(head.frames) == set(MODALITIES)
+    assert head.state is not None
+    assert list(head.plan) == list(RGB_NIR_TIR.plan(head.state).engines)

@@ -12,7 +12,7 @@ from runtime.gallery import Enrolment, GalleryError, Space, open_gallery
 from runtime.node import Node, NodeSnapshot
 from runtime.node.backlog import OVERFLOW, Account
 from runtime.node.faults import FaultSettings, Truth
-from runtime.node.intake import NOT_HEALTHY
+from runtime.node.head.intake import NOT_HEALTHY
 from runtime.runtime import Runtime
 from runtime.samples import ImageFiles, find_samples
 from tests.runtime.node.parts import (
@@ -53,6 +53,8 @@ def test_every_frame_of_a_recording_is_accounted_for(
     found = events(lines)
     assert len([e for e in found if e["kind"] == "embedding"]) == facts.crops.left
     assert len({e["id"] for e in found}) == len(found)
+    assert not any("head" in e for e in found), "the one head of a node without names has none"
+    assert "heads" not in facts.facts()
     assert (found[0]["notice"], found[-1]["notice"]) == ("started", "stopped")
     (counters,) = facts.events
     assert (counters.published, counters.delivered) == (len(found), len(found))

@@ -75,7 +75,9 @@ def test_a_defect_ends_the_node_and_is_told(
         raise ZeroDivisionError("a defect")
 
     node = Node(endless(bundle_path, data), notify=ignore)
-    monkeypatch.setattr(node._intake, "_judge", defect)
+    (head,) = node._heads
+    assert head._run is not None
+    monkeypatch.setattr(head._run._intake, "_judge", defect)
     facts = run_node(node, ignore)
     assert node.failure == "sources: ZeroDivisionError: a defect"
     assert facts.crops.held == 0

@@ -14,19 +14,20 @@ from runtime import Runtime
 from runtime.gallery import Enrolment, GalleryError, Space, open_gallery
 from runtime.node import Node, NodeSettings
 from runtime.node.announcer import Announcer
-from runtime.node.backlog import Account, Backlog
+from runtime.node.backlog import Account
 from runtime.node.check import check_node
 from runtime.node.embedder import NOT_EMBEDDED, Embedder
 from runtime.node.errors import NodeError
+from runtime.node.head.settings import HeadSettings
 from runtime.node.server_watch import ServerWatch
 from runtime.node.serving import first_serving, load_serving
 from runtime.node.settings import BatchSettings, convert
-from runtime.node.stage_items import Crop
 from runtime.node.status_snapshot import status_snapshot
 from runtime.serve import AwayError, ServeError
 from tests.command import denet, refused
 from tests.runtime.node.parts import (
     STATES,
+    OneLane,
     Remembered,
     another,
     balanced,
@@ -34,6 +35,7 @@ from tests.runtime.node.parts import (
     crop,
     document,
     ignore,
+    outputs,
     run,
 )
 from tests.runtime.node.waiting import until
@@ -75,7 +77,7 @@ class Watching:
 
     def __init__(self, settings: NodeSettings, gallery: str | None = None) -> None:
         self.sink, self.said = Remembered(), []
-        self.crops: Backlog[Crop] = Backlog(1000)
+        self.crops = OneLane(1000)
         opened = None if gallery is None else open_gallery(gallery)
         announcer = Announcer("n", self.sink, "float32", ignore)
         self.embedder = Embedder(
@@ -84,7 +86,7 @@ class Watching:
             BatchSettings(largest=4, deadline=0.001),
             announcer,
             self.said.append,
-            ignore,
+            outputs(announcer),
         )
         server = settings.model.server
         assert server is not None
@@ -95,7 +97,7 @@ class Watching:
         self.embedder._take_over()
         for i in range(4):
             self.crops.put(crop(float(i), STATES[i].available))
-        taken = self.crops.take(4, 0.0)
+        taken = self.crops.take(4, 0.0, lambda _: 0.0)
         assert taken is not None
         return self.embedder._embed(taken)
 
@@ -240,10 +242,13 @@ def test_what_does_not_fit_is_refused_at_the_start(
 
 def test_a_server_of_other_modalities(played: Played, data: Path) -> None:
     settings = configured(played, data / "test")
+    head = HeadSettings(name="east", sources=settings.sources)
     sources = {**settings.sources, "uv": settings.sources["rgb"]}
-    widened = msgspec.structs.replace(settings)
-    msgspec.structs.force_setattr(widened, "sources", sources)
-    with pytest.raises(NodeError, match=rf"sources\.uv: the model of {played.address} has no uv"):
+    msgspec.structs.force_setattr(head, "sources", sources)
+    widened = msgspec.structs.replace(settings, heads=(head,), sources={})
+    with pytest.raises(
+        NodeError, match=rf"heads\.east\.sources\.uv: the model of {played.address} has no uv"
+    ):
         load_serving(widened, None)
 
 
@@ -267,7 +272,7 @@ def test_a_node_goes_on_while_its_server_comes_and_goes(
         until(away)
         taken = node.snapshot()
         assert "server away" in taken.line(None)
-        shown = status_snapshot("n", taken, node._embedder.serving, {}, ())
+        shown = status_snapshot("n", taken, node._embedder.serving, ())
         assert shown.troubles[0].startswith("the server is away: ")
         played.start()
         until(lambda: not away())

@@ -22,11 +22,11 @@ from runtime.gallery import Enrolment, Space, open_gallery
 from runtime.node import NodeError, read_settings
 from runtime.node.boxes.homography import View
 from runtime.node.faults import EFFECTS, FaultSettings
+from runtime.node.head.thresholds import limits
 from runtime.node.health import Limits
 from runtime.node.injection import read_faults
 from runtime.node.serving import load_serving
 from runtime.node.settings import convert
-from runtime.node.thresholds import limits
 from runtime.runtime import Runtime
 from tests.command import denet, refused
 from tests.paths import DOCS

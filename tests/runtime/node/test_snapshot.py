@@ -8,27 +8,26 @@ from runtime.node.backlog import Account
 from runtime.node.health import Assessment, Verdict
 from runtime.node.latency import Latencies
 from runtime.node.watchdog import StageSnapshot
-from tests.runtime.node.snapshots import QUIET
+from tests.runtime.node.snapshots import quiet
 
 
 def test_a_line_tells_what_happened_since_the_last() -> None:
     none = Latencies().snapshot()
     some = replace(none, p50=0.02, p99=0.05)
     dark = Assessment(0.0, {"rgb": Verdict("rgb", "black", "dark")}, None)
-    before = replace(
-        QUIET,
+    before = quiet(
         triplets=Account(10, 10),
         crops=Account(10, 10),
         batches=1,
         latency=none,
         stages={"boxes": StageSnapshot(False, 0, "")},
     )
-    now = replace(
-        before,
+    now = quiet(
         running=3,
         assessment=dark,
         triplets=Account(60, 56, {"overflow": 4}),
         crops=Account(40, 40),
+        batches=1,
         latency=some,
         unmatched="another model",
         stages={"boxes": StageSnapshot(True, 0, "")},

@@ -19,7 +19,7 @@ from runtime.bundle.signature import sign
 from runtime.gallery import Enrolment, Space, open_gallery
 from runtime.node import Node, NodeSettings, NodeSnapshot
 from runtime.node.announcer import Announcer
-from runtime.node.backlog import Account, Backlog
+from runtime.node.backlog import Account
 from runtime.node.embedder import Embedder
 from runtime.node.running import Signals, run_node
 from runtime.node.serving import Serving, load_serving
@@ -28,7 +28,16 @@ from runtime.node.stage_items import Crop
 from runtime.node.swap import Swapper, fingerprint
 from tests.runtime.bundle.damage import edit_manifest
 from tests.runtime.bundle.keys import made_key, needs_openssh
-from tests.runtime.node.parts import STATES, Remembered, another, crop, document, settings
+from tests.runtime.node.parts import (
+    STATES,
+    OneLane,
+    Remembered,
+    another,
+    crop,
+    document,
+    outputs,
+    settings,
+)
 
 
 class Watched:
@@ -38,7 +47,7 @@ class Watched:
         self.settings = made
         self.gallery = None if gallery is None else open_gallery(gallery)
         self.sink = Remembered()
-        self.crops: Backlog[Crop] = Backlog(10_000)
+        self.crops = OneLane(10_000)
         announcer = Announcer("n", self.sink, "float16", lambda _text: None)
         self.embedder = Embedder(
             self.load(),
@@ -46,7 +55,7 @@ class Watched:
             BatchSettings(largest=4, deadline=0.001),
             announcer,
             lambda _text: None,
-            lambda _sighting: None,
+            outputs(announcer),
         )
         path = Path(made.model.bundle)
         self.swapper = Swapper(path, self.load, self.embedder.offer, announcer, 0.001)
@@ -269,7 +278,7 @@ def test_embeddings_that_cannot_be_compared_are_not_matched(
 
 def watched_crops(watched: Watched, shown: Crop) -> list[Crop]:
     watched.crops.put(shown)
-    taken = watched.crops.take(1, 1.0)
+    taken = watched.crops.take(1, 1.0, lambda _: 0.0)
     assert taken is not None
     return taken
 

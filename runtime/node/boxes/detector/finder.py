@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from denet.graph import Modality
 from denet.pixels import FULL, Range
 from runtime.node.boxes.box import Box
 from runtime.node.boxes.chosen import check_modalities, chosen_modalities
 from runtime.node.boxes.detection import Detection
 from runtime.node.boxes.detector.model import DetectorModel
-from runtime.node.boxes.detector.settings import DetectorSettings
+from runtime.node.boxes.detector.settings import DetectorSettings, NetworkSettings
 from runtime.node.boxes.fusion import fuse
 from runtime.node.boxes.homography import Views
 from runtime.node.errors import NodeError
@@ -28,6 +30,7 @@ class DetectorFinder:
         views: how they see the RGB frame; None if all show the same.
         ranges: the values of black and white of 16-bit pixels by modality.
         threads: CPU threads of the process's pool; None for the cores that may be used.
+        models: those that are open already, which heads share, each called in threads of several.
 
     Raises:
         NodeError: a model cannot be used, or a modality is not there; names the section.
@@ -40,16 +43,25 @@ class DetectorFinder:
         views: Views | None,
         ranges: Mapping[Modality, Range],
         threads: int | None,
+        models: dict[bytes, DetectorModel] | None = None,
     ) -> None:
+        known = {} if models is None else models
+
+        def opened(wanted: NetworkSettings, key: str) -> DetectorModel:
+            named = msgspec.json.encode((key, wanted))
+            if named not in known:
+                known[named] = DetectorModel(wanted, threads, key)
+            return known[named]
+
         self._settings, self._views, self._ranges = settings, views, ranges
         chosen = chosen_modalities(settings.modalities, modalities, KEY)
         check_modalities(settings.own, chosen, f"{KEY}.own")
         self._models: dict[Modality, DetectorModel] = {
-            m: DetectorModel(own, threads, f"{KEY}.own.{m}") for m, own in settings.own.items()
+            m: opened(own, f"{KEY}.own.{m}") for m, own in settings.own.items()
         }
         others = [m for m in chosen if m not in self._models]
         if others:
-            shared = DetectorModel(settings, threads, KEY)
+            shared = opened(settings, KEY)
             self._models |= dict.fromkeys(others, shared)
         self._turn = 0
 

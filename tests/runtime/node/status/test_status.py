@@ -22,7 +22,14 @@ from PIL import Image
 from denet.graph import RGB_NIR_TIR
 from runtime.node.events import EventMatch
 from runtime.node.health import Verdict
-from runtime.node.status import Seen, StatusError, StatusPage, StatusSettings, StatusSnapshot
+from runtime.node.status import (
+    HeadShown,
+    Seen,
+    StatusError,
+    StatusPage,
+    StatusSettings,
+    StatusSnapshot,
+)
 from runtime.node.status import page as page_module
 from runtime.node.status.thumbnail import SIDE, thumbnail
 
@@ -43,10 +50,9 @@ def picture(value: int = 90) -> NDArray[np.uint8]:
     return np.full((256, 128, 3), value, np.uint8)
 
 
-def snapshot(**changes: Any) -> StatusSnapshot:
-    values = {
-        "node": "gate-3",
-        "time": time.time(),
+def head(**changes: Any) -> HeadShown:
+    values: dict[str, Any] = {
+        "name": "",
         "verdicts": {
             "rgb": Verdict("rgb", None, ""),
             "nir": Verdict("nir", "frozen", "the same picture for 5 frames"),
@@ -55,9 +61,18 @@ def snapshot(**changes: Any) -> StatusSnapshot:
         "frames": {"rgb": picture(), "tir": np.full((64, 32), 30_000, np.uint16)},
         "state": RGB_NIR_TIR.parse("rgb+tir"),
         "plan": {"branch_rgb": "int8", "branch_tir": "int8", "cmft_rgb2nir": "fp16"},
-        "latency_p50": 12.34,
-        "latency_p99": 20.5,
-        "matches": [
+    }
+    return HeadShown(**(values | changes))
+
+
+def snapshot(*heads: HeadShown) -> StatusSnapshot:
+    return StatusSnapshot(
+        node="gate-3",
+        time=time.time(),
+        heads=heads or [head()],
+        latency_p50=12.34,
+        latency_p99=20.5,
+        matches=[
             Seen(time.time(), STATES[0], EventMatch(identity=HOSTILE, score=3.2, cosine=0.7)),
             Seen(
                 time.time(),
@@ -65,11 +80,10 @@ def snapshot(**changes: Any) -> StatusSnapshot:
                 EventMatch(identity="bob", score=4.0, cosine=0.8, false_match_rate=1e-4),
             ),
         ],
-        "counters": {"frames": 12345, "events waiting": 0},
-        "bundle": "model.denet",
-        "backend": "ort-cpu, int8",
-    }
-    return StatusSnapshot(**(values | changes))
+        counters={"frames": 12345, "events waiting": 0},
+        bundle="model.denet",
+        backend="ort-cpu, int8",
+    )
 
 
 def ask(page: StatusPage, path: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
@@ -90,19 +104,20 @@ def test_it_gives_what_it_was_given(page: StatusPage) -> None:
     status, headers, content = ask(page, "/snapshot")
     assert (status, headers["Content-Type"]) == (200, "application/json")
     shown = json.loads(content)
-    assert shown["state"] == "rgb+tir"
-    assert [(s["modality"], s["fault"], s["pictured"]) for s in shown["sensors"]] == [
+    (first,) = shown["heads"]
+    assert (first["name"], first["state"]) == ("", "rgb+tir")
+    assert [(s["modality"], s["fault"], s["pictured"]) for s in first["sensors"]] == [
         ("rgb", None, True),
         ("nir", "frozen", False),
         ("tir", None, True),
     ]
-    assert shown["plan"][2] == ["cmft_rgb2nir", "fp16"]
+    assert first["plan"][2] == ["cmft_rgb2nir", "fp16"]
     assert shown["latency"] == {"p50": 12.34, "p99": 20.5}
     assert shown["matches"][0]["identity"] == HOSTILE
     assert shown["counters"] == [["frames", 12345], ["events waiting", 0]]
     assert -1 < shown["age"] < 60
-    page.update(snapshot(state=None, plan={}))
-    assert json.loads(ask(page, "/snapshot")[2])["state"] is None
+    page.update(snapshot(head(state=None, plan={})))
+    assert json.loads(ask(page, "/snapshot")[2])["heads"][0]["state"] is None
 
 
 def test_pictures_are_small_jpegs_of_what_is_seen(page: StatusPage) -> None:
@@ -215,15 +230,12 @@ def test_it_closes_and_its_port_is_free() -> None:
 CHROMIUM = shutil.which("chromium")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_browser_shows_it(page: StatusPage, tmp_path: Path, scheme: str) -> None:
+def browsed(url: str, folder: Path, *options: str) -> tuple[str, list[str]]:
+    """The document that a browser makes of a page, and what it has to say about it."""
     assert CHROMIUM is not None
-    page.update(snapshot())
     quiet = ["--disable-gpu", "--no-first-run", "--disable-background-networking"]
     more = ["--disable-component-update", "--disable-sync", "--disable-quic"]
     root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
     done = subprocess.run(
         [
             CHROMIUM,
@@ -231,24 +243,46 @@ def test_a_browser_shows_it(page: StatusPage, tmp_path: Path, scheme: str) -> No
             *root,
             *quiet,
             *more,
-            *dark,
-            f"--user-data-dir={tmp_path}",
+            *options,
+            f"--user-data-dir={folder}",
             "--enable-logging=stderr",
             "--virtual-time-budget=3000",
             "--dump-dom",
-            page.url,
+            url,
         ],
         capture_output=True,
         text=True,
         timeout=100,
         check=True,
     )
-    dom = done.stdout
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_it(page: StatusPage, tmp_path: Path, scheme: str) -> None:
+    page.update(snapshot())
+    dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
+    dom, console = browsed(page.url, tmp_path, *dark)
     assert "<title>gate-3: rgb+tir</title>" in dom  # nobody has taken it
     assert "&lt;img src=x onerror=" in dom
     assert "<img src=x" not in dom
     for text in ("frozen", "the same picture for 5 frames", "cmft_rgb2nir", "12.3 ms", "12,345"):
         assert text in dom, text
     assert dom.count('src="http://127.0.0.1') == 2  # pictures of two sensors were loaded
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert console == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+def test_a_browser_shows_several_heads(page: StatusPage, tmp_path: Path) -> None:
+    lost = head(name="west", verdicts={}, frames={}, state=None, plan={}, lost="the model is gone")
+    page.update(snapshot(head(name="east"), lost))
+    assert ask(page, "/east/rgb.jpg")[0] == 200
+    for path in ("/rgb.jpg", "/west/rgb.jpg", "/east/nir.jpg", "/east/east/rgb.jpg"):
+        assert ask(page, path)[0] == 404, path
+    dom, console = browsed(page.url, tmp_path)
+    assert "<title>gate-3: east rgb+tir, west lost</title>" in dom
+    assert dom.count('src="http://127.0.0.1') == dom.count("/east/") == 2
+    for text in ("east", "west", "the model is gone", "nothing runs", "3 engines"):
+        assert text in dom, text
     assert console == []

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from runtime.node.backlog import Account
 from runtime.node.metrics import _Collector
-from runtime.node.status import StatusSnapshot
+from runtime.node.status import HeadShown, StatusSnapshot
 from runtime.node.status.view import view
 from runtime.node.tracks.snapshot import TrackInView, TracksSnapshot
-from tests.runtime.node.snapshots import QUIET
+from tests.runtime.node.snapshots import quiet
 
 TRACKS = TracksSnapshot(
     account=Account(9, 4, {"unconfirmed": 2, "continued": 1}, 2),
@@ -27,31 +27,35 @@ TRACKS = TracksSnapshot(
     returned=3,
     recents=4,
 )
-PLAIN = replace(
-    QUIET,
-    triplets=Account(10, 10),
-    crops=Account(100, 11, {"adds nothing": 80, "unconfirmed": 9}),
-    batches=1,
-)
+COUNTED: dict[str, Any] = {
+    "triplets": Account(10, 10),
+    "crops": Account(100, 11, {"adds nothing": 80, "unconfirmed": 9}),
+}
+PLAIN = quiet(**COUNTED)
+FOLLOWING = quiet(**COUNTED, tracks=TRACKS)
 
 
 def test_a_line_tells_how_many_there_are_and_not_what_added_nothing() -> None:
-    parts = replace(PLAIN, tracks=TRACKS).line(None).split(" | ")
+    parts = FOLLOWING.line(None).split(" | ")
     assert "2 tracks" in parts
     assert parts[-1] == "dropped track: continued 1"
     assert "tracks" not in PLAIN.line(None)
 
 
 def test_the_page_lists_those_in_view() -> None:
-    shown = json.loads(view(StatusSnapshot("n", 0.0, {}, tracks=TRACKS.tracks)))
+    def on_page(head: HeadShown) -> Any:
+        (shown,) = json.loads(view(StatusSnapshot("n", 0.0, [head])))["heads"]
+        return shown
+
+    shown = on_page(HeadShown("", {}, tracks=TRACKS.tracks))
     assert [t["identity"] for t in shown["tracks"]] == ["Alice", None]
     assert shown["tracks"][0]["embedded"] == 3
-    assert json.loads(view(StatusSnapshot("n", 0.0, {})))["tracks"] is None
+    assert on_page(HeadShown("", {}))["tracks"] is None
 
 
 def test_prometheus_is_told_the_account_and_the_counts() -> None:
     pytest.importorskip("prometheus_client")
-    families = _Collector(lambda: replace(PLAIN, tracks=TRACKS)).collect()
+    families = _Collector(lambda: FOLLOWING).collect()
     samples = {
         (s.name, s.labels.get("what"), s.labels.get("reason")): s.value
         for family in families

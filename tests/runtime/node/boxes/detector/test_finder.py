@@ -13,6 +13,7 @@ from denet.graph import Modality
 from runtime.node import NodeError
 from runtime.node.boxes.box import Box
 from runtime.node.boxes.detector.finder import DetectorFinder
+from runtime.node.boxes.detector.model import DetectorModel
 from runtime.node.boxes.detector.settings import DetectorSettings
 from runtime.node.boxes.finder import Surroundings, open_finder
 from runtime.node.boxes.homography import View
@@ -60,6 +61,21 @@ def test_one_detector_serves_whatever_is_healthy(tmp_path: Path) -> None:
     both = found.detect(frames("rgb", "nir", "tir"))
     assert [each.modalities for each in both] == [("rgb", "nir", "tir")] * 2
     assert [each.box for each in both] == in_rgb
+
+
+def test_heads_share_a_model_that_is_set_alike(tmp_path: Path) -> None:
+    path = detector(tmp_path / "d.onnx", ANNA)
+    known: dict[bytes, DetectorModel] = {}
+
+    def opened(**more: Any) -> DetectorFinder:
+        return DetectorFinder(DetectorSettings(model=path, **more), ALL, None, {}, None, known)
+
+    one, other, third = opened(), opened(), opened(score=0.6)
+    assert one._models["rgb"] is other._models["rgb"]
+    assert one._models["rgb"] is not third._models["rgb"]
+    assert len(known) == 2
+    assert one(frames("rgb"), 0) == other(frames("rgb"), 0)
+    assert list(third(frames("rgb"), 0)) == []
 
 
 def test_each_sensor_may_have_a_detector_of_its_own(tmp_path: Path) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from denet.graph import Modality
+from denet.pixels import Range
 from runtime.node.backlog import Backlog
 from runtime.node.boxes.box import Box
-from runtime.node.boxes.cropping import crops
+from runtime.node.boxes.cropping import brought_to_8_bits, crops
 from runtime.node.boxes.detection import Detection
 from runtime.node.boxes.finder import Finder, look
 from runtime.node.boxes.homography import Views, frame_size
-from runtime.node.notify import Notify
+from runtime.node.sources.frame import Pixels
 from runtime.node.stage import POLL
-from runtime.node.stage_items import Crop, Moment
+from runtime.node.stage_items import Crop, Moment, Wanted
 from runtime.node.tracks.tracks import Tracks
 
 NO_BOXES = "no boxes"
@@ -28,9 +30,11 @@ class Cutter:
         found: where crops go.
         finder: tells where persons are.
         views: where a place of the RGB frame is in other modalities.
-        notify: told of a finder that fails, and of one that works again.
+        notify_failing: told why the finder fails when it begins to, and "" when it works again.
         drain: seconds that it may wait for room in `found` at the end.
         tracks: follows who is found; None where each crop stands alone.
+        head: its name.
+        ranges: the values of black and white of sensors whose crops are brought to 8 bits here.
     """
 
     def __init__(
@@ -39,13 +43,17 @@ class Cutter:
         found: Backlog[Crop],
         finder: Finder,
         views: Views | None,
-        notify: Notify,
+        notify_failing: Callable[[str], None],
         drain: float,
         tracks: Tracks | None = None,
+        *,
+        head: str = "",
+        ranges: Mapping[Modality, Range] | None = None,
     ) -> None:
         self._moments, self._found = moments, found
         self._finder, self._views = finder, views
-        self._notify, self._drain, self._tracks = notify, drain, tracks
+        self._notify_failing, self._drain, self._tracks = notify_failing, drain, tracks
+        self._head, self._ranges = head, ranges or {}
         self._failing = False
 
     def run(self, beat: Callable[[], None]) -> None:
@@ -56,7 +64,6 @@ class Cutter:
                 self._cut(moment)
             if not moments and self._tracks is not None:
                 self._tracks.wait(time.monotonic())
-        self._found.close()
 
     def cut(self, moment: Moment) -> None:
         """Find and cut who is in a moment that was taken, in the caller's thread."""
@@ -67,12 +74,12 @@ class Cutter:
             put = self._find(moment)
         except Exception as error:  # an application's, of any kind
             if not self._failing:
-                self._notify(f"no boxes: {type(error).__name__}: {error}")
+                self._notify_failing(f"no boxes: {type(error).__name__}: {error}")
             self._failing = True
             self._moments.drop(NO_BOXES)
             return
         if self._failing:
-            self._notify("boxes are found again")
+            self._notify_failing("")
             self._failing = False
         put()
         self._moments.leave()
@@ -96,7 +103,7 @@ class Cutter:
             if isinstance(images, str):
                 self._found.refuse(images)
                 continue
-            self._found.put(Crop(moment.time, images, box, moment.verdicts), self._patience)
+            self._put(moment, images, box)
 
     def _follow(self, tracks: Tracks, moment: Moment, found: Sequence[Detection]) -> None:
         pixels = {m: frame.image for m, frame in moment.frames.items()}
@@ -107,10 +114,17 @@ class Cutter:
             if isinstance(answer, str) or isinstance(cut, str):
                 self._found.refuse(str(answer))
                 continue
-            crop = Crop(moment.time, cut, detection.box, moment.verdicts, answer)
-            self._found.put(crop, self._patience)
+            self._put(moment, cut, detection.box, answer)
 
-    @property
-    def _patience(self) -> float:
-        """Once nothing more comes, what is under way is finished rather than pushed out."""
-        return self._drain if self._moments.closed else 0.0
+    def _put(
+        self,
+        moment: Moment,
+        images: Mapping[Modality, Pixels],
+        box: Box | None,
+        wanted: Wanted | None = None,
+    ) -> None:
+        shown = brought_to_8_bits(images, self._ranges)
+        # Once nothing more comes, what is under way is finished rather than pushed out.
+        patience = self._drain if self._moments.closed else 0.0
+        crop = Crop(moment.time, shown, box, moment.verdicts, wanted, self._head)
+        self._found.put(crop, patience)

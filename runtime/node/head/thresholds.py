@@ -1,4 +1,4 @@
-"""The thresholds of a node's sensors, completed from what is known elsewhere."""
+"""The thresholds of a head's sensors, completed from what is known elsewhere."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from msgspec.structs import replace
 from denet.graph import Modality
 from runtime.bundle.manifest import Manifest
 from runtime.node.boxes.homography import Views
+from runtime.node.head.settings import HeadSettings
 from runtime.node.health import Limits
-from runtime.node.settings import NodeSettings
 
 
 def limits(
-    settings: NodeSettings, views: Views | None, manifest: Manifest
+    settings: HeadSettings, views: Views | None, manifest: Manifest
 ) -> dict[Modality, Limits]:
     """The thresholds of each modality. What is not set is taken from where it is known: the size
     of frames from the calibration, black and white of 16-bit pixels from source or bundle."""
