@@ -159,7 +159,7 @@ def follow(
         serving.likeness,
         "float32",
         _ignore,
-        found.correct,
+        notify_corrected=found.correct,
     )
     batches = msgspec.structs.replace(settings.batches, overload="drop", floor=None)
     embedder = Embedder(
