@@ -316,7 +316,7 @@ def test_corrections_are_told() -> None:
         scene.likeness,
         "float32",
         lambda _sighting, _match: None,
-        told.append,
+        notify_corrected=told.append,
     )
     for i in range(4):
         scene.moment(i / 10, {"alice": 100})
