@@ -51,6 +51,7 @@ class Tracks:
         notify_known: told of a track in which the gallery knows somebody, once for each identity.
         before: of the same head, which have ended: people who left stay known.
         notify_corrected: told where boxes turn out to be of another track than was said.
+        notify_pictured: told of each embedding: id of the track, weight, and the crop.
     """
 
     def __init__(
@@ -63,10 +64,12 @@ class Tracks:
         notify_known: Callable[[Sighting, EventMatch], None],
         before: Tracks | None = None,
         notify_corrected: Callable[[Correction], None] = lambda _correction: None,
+        notify_pictured: Callable[[str, float, Crop], None] = lambda *_: None,
     ) -> None:
         self._settings, self._announcer, self._size = settings, announcer, size
         self._likeness, self._kind = likeness or Likeness(None, None), kind
         self._notify_known, self._notify_corrected = notify_known, notify_corrected
+        self._notify_pictured = notify_pictured
         self._lock = threading.Lock()
         self._tracker: Tracker = Tracker(settings, 0 if before is None else before._tracker.last)
         self._crossings = Crossings()
@@ -241,6 +244,7 @@ class Tracks:
         else:
             _pool(track, single)
         track.last = sighting
+        self._notify_pictured(track.id, weight, crop)
         if self._settings.crops:
             full = len(track.crops) == self._settings.crops
             if not full or weight > track.crops[-1].weight:
