@@ -27,8 +27,9 @@ SIGMAS = (1.5, 2.5)
 SCALES = (1, 2, 4)
 """Pixels put together: boards are near or far."""
 
-FLAT = 0.08
-"""Of a step between two spots: by how much they may be off those of a flat board."""
+FLAT = 0.03
+"""Of a step between two spots: by how much they may be off those of a flat board. What chance makes
+of noise is off by more."""
 
 SPARE = 4
 """Times as many spots as the board has are looked at: a scene has corners of its own."""
@@ -158,6 +159,6 @@ def _in_full(grey: Grey, grid: Grid, shape: Shape, sigma: float) -> Grid:
         if len(spots.places):
             places = spots.places + np.array([left, top])
             nearest = int(np.hypot(*(places - (x, y)).T).argmin())
-            if np.hypot(*(places[nearest] - (x, y))) <= 2 * sigma:
+            if np.hypot(*(places[nearest] - (x, y))) <= 0.5 * sigma:
                 refined[row, column] = places[nearest]
     return refined

@@ -86,7 +86,9 @@ def find_spots(image: Grey, shape: Shape, sigma: float, most: int) -> Spots:
     y, x = np.nonzero(peak)
     strength = response[y, x].astype(float)
     order = np.argsort(-strength, kind="stable")[: 2 * most]
-    order = order[_symmetric(smooth, x[order], y[order], reach)][:most]
+    if shape == "corner":
+        order = order[_symmetric(smooth, x[order], y[order], reach)]
+    order = order[:most]
     if not len(order):
         return Spots(np.zeros((0, 2)), np.zeros(0))
     # A lamp may be stronger than all of a board.
@@ -117,7 +119,7 @@ def _symmetric(
     smooth: Grey, x: NDArray[np.int64], y: NDArray[np.int64], reach: int
 ) -> NDArray[np.bool_]:
     """Whether what surrounds pixels is the same when it is turned by half. That of a corner between
-    four fields and of a circle is; that of a field's corner before a plain ground is not."""
+    four fields is; that of a field's corner before a plain ground is not."""
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     radius = reach + 0.5
     around = smooth[
@@ -126,9 +128,7 @@ def _symmetric(
     ].astype(float)
     around -= around.mean(axis=1, keepdims=True)
     opposite = (around * np.roll(around, 8, axis=1)).sum(axis=1)
-    step = np.abs(smooth[y, x] - smooth.mean())  # a circle's surroundings are all alike
-    even = (around**2).mean(axis=1) < (0.3 * step) ** 2
-    symmetric: NDArray[np.bool_] = (opposite > SYMMETRY * (around**2).sum(axis=1)) | even
+    symmetric: NDArray[np.bool_] = opposite > SYMMETRY * (around**2).sum(axis=1)
     return symmetric
 
 

@@ -115,3 +115,28 @@ def test_sixteen_bits_are_read_as_they_are() -> None:
 def test_what_is_no_board_is_refused(text: str) -> None:
     with pytest.raises(NodeError, match="write COLUMNSxROWS"):
         parse_board(text, circles=False, option="--board")
+
+
+@pytest.mark.parametrize("circles", [False, True], ids=["chessboard", "circles"])
+def test_boards_are_found_wherever_they_are_held(circles: bool) -> None:
+    """At random places, sizes, turns, tilts and sharpness, as long as the frame has all of them."""
+    chance = np.random.default_rng(0)
+    tried = 0
+    while tried < 10:
+        scale, turn, tilts = chance.uniform(14, 40), chance.uniform(-0.5, 0.5), (-0.012, 0.02)
+        c, s, (px, py) = scale * np.cos(turn), scale * np.sin(turn), chance.uniform(*tilts, 2)
+        x, y = chance.uniform((60, 60), (300, 200))
+        place = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]]) @ [[c, -s, 0], [s, c, 0], [px, py, 1]]
+        outer = boards.spots(place @ [[1, 0, -1.6], [0, 1, -1.6], [0, 0, 1]], 11, 8)
+        truth = boards.spots(place, 7, 5)
+        steps = np.hypot(*np.diff(truth, axis=1).reshape(-1, 2).T)
+        if not ((outer > 5) & (outer < (475, 355))).all() or steps.min() < 10:
+            continue
+        tried += 1
+        blur = chance.uniform(0, 1.2)
+        image = boards.draw(
+            place, (480, 360), 7, 5, circles=circles, blur=blur, noise=3, seed=tried
+        )
+        found = find_board(image.astype(np.float32), Board(7, 5, circles))
+        assert found is not None
+        assert np.hypot(*(found - truth).reshape(-1, 2).T).max() < 0.5
