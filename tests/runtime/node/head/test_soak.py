@@ -26,6 +26,8 @@ from tests.paths import ROOT
 from tests.runtime.node.head.test_heads import head_balanced
 from tests.runtime.node.parts import events, ignore
 
+pytestmark = pytest.mark.slow
+
 HEADS = ("north", "east", "south", "west")
 
 GROWTH = 4.0
@@ -114,10 +116,7 @@ def numbers_by_run(told: list[dict[str, Any]]) -> dict[str, list[int]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "seconds",
-    [pytest.param(40, marks=pytest.mark.slow), pytest.param(1800, marks=pytest.mark.long)],
-)
+@pytest.mark.parametrize("seconds", [40, pytest.param(1800, marks=pytest.mark.long)])
 def test_accounts_balance_and_memory_is_flat(street: Path, tmp_path: Path, seconds: float) -> None:
     chance = random.Random(0)
     node = Node(
@@ -168,9 +167,7 @@ def test_accounts_balance_and_memory_is_flat(street: Path, tmp_path: Path, secon
     assert last.mean() - middle.mean() < GROWTH * (3 if seconds < 100 else 1)
 
 
-@pytest.mark.parametrize(
-    "kills", [pytest.param(4, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.long)])
 def test_kills_cost_nothing_that_was_acknowledged(street: Path, tmp_path: Path, kills: int) -> None:
     chance = random.Random(1)
     path = config(tmp_path, street)
