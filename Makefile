@@ -15,7 +15,7 @@ demo: $(VENV)/.train
 	test -d demo/synthetic || $(DENET) synth demo/synthetic --identities 200 --shots 2
 	$(DENET) init demo/untrained.safetensors --preset small --force
 	$(DENET) train demo/synthetic --out demo/run --preset small --resume
-	$(DENET) export demo/run/best.safetensors --out demo/best.denet --force
+	$(DENET) export demo/run/best.safetensors --out demo/best.denet --test-data demo/synthetic --force
 	$(DENET) inspect demo/best.denet --state rgb+tir
 	$(DENET) embed demo/best.denet docs/samples --every-state --out demo/embeddings.npz
 	$(DENET) report demo/synthetic demo/untrained.safetensors demo/run/best.safetensors demo/best.denet --out demo/report.html --force

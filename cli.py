@@ -4,8 +4,8 @@ which do not know each other."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,10 +27,9 @@ from denet.commands.data import data, synth
 from denet.commands.experiment import experiment
 from denet.commands.init import init
 from denet.commands.train import train
-from denet.console import out, print_json, progress, reported, say
+from denet.console import progress, reported, say
 from denet.entry import EntryGroup
 from denet.options import (
-    BundleArg,
     DataArg,
     JsonOpt,
     RuntimeOptions,
@@ -39,10 +38,11 @@ from denet.options import (
     grouped,
 )
 from denet.progress import stepwise
-from export.graphs.commands import check_bundle_alone, run_graphs
+from export.commands import CardOptions, verify
+from export.graphs.commands import bundle_of_graphs, check_bundle_alone, run_graphs
 from export.tensorrt.commands import BuilderOptions, build_command, run_build
 from runtime.benchmark.commands import bench_commands
-from runtime.commands import doctor, embed, inspect, print_choice, sign, slim
+from runtime.commands import doctor, embed, inspect, sign, slim
 from runtime.fleet.commands import fleet
 from runtime.gallery.commands import gallery
 from runtime.loading import loaded
@@ -103,6 +103,8 @@ def opened(model: Path, running: RuntimeOptions, batch: int, workers: int) -> Su
     from denet.subject import Subject, SubjectError, checkpoint_subject, manifest_config
 
     if model.is_dir():
+        from runtime.bundle.describe_card import card_rows
+
         runtime = loaded(model, running, batch)
         return Subject(
             model,
@@ -110,6 +112,7 @@ def opened(model: Path, running: RuntimeOptions, batch: int, workers: int) -> Su
             manifest_config(model, runtime.bundle.manifest.model),
             f"{runtime.backend}, {runtime.precision}",
             exported_from=runtime.bundle.manifest.checkpoint_sha256,
+            card=card_rows(runtime.bundle.manifest),
         )
     if (running.backend, running.precision, running.key) != ("auto", "auto", None):
         raise SubjectError(
@@ -165,6 +168,7 @@ def export(
         ),
     ] = False,
     *,
+    carded: CardOptions,
     builder: BuilderOptions,
 ) -> None:
     """Export a checkpoint to ONNX engines, one for each component, checked against PyTorch."""
@@ -172,7 +176,9 @@ def export(
 
     options = builder.parsed()
     if monolithic and checkpoint.is_dir():
-        check_bundle_alone(checkpoint, calibration_data, embedding_dim, budget)
+        check_bundle_alone(
+            checkpoint, calibration_data, embedding_dim, budget, carded.card, carded.test_data
+        )
         run_graphs(checkpoint, to, precision, target, options if trt else None, force=force)
         return
     if trt:
@@ -181,7 +187,7 @@ def export(
     else:
         check_unused(options)
 
-    from denet.checkpoint import load_checkpoint
+    from denet.checkpoint import open_checkpoint
     from denet.files import file_digest
     from export.bundle import check_out, export_bundle, export_steps
 
@@ -194,7 +200,8 @@ def export(
         check_graphs(to, replace=force)
     else:
         check_out(to, force)
-    model = load_checkpoint(checkpoint)
+    opened = open_checkpoint(checkpoint)
+    model, card = opened.model, carded.begun(opened)
     if shorter is not None:
         from calibration.project import check_dim
 
@@ -209,15 +216,16 @@ def export(
             run_calibration(root, request)
         elif precision == "fp16":
             half.append(run_fp16(root, threads=threads))
+        carded.measure(root, threads)
 
     steps = export_steps(model.graph)
-    with TemporaryDirectory(prefix="denet-export-") as temporary:
-        place = Path(temporary) / "model.denet" if monolithic else to
+    with bundle_of_graphs(to) if monolithic else nullcontext(to) as place:
         with progress("exporting", steps) as notify:
             bundle = export_bundle(
                 model,
                 place,
                 checkpoint_sha256=file_digest(checkpoint),
+                card=card,
                 replace=force and not monolithic,
                 threads=threads,
                 finish=finish,
@@ -236,56 +244,6 @@ def export(
     )
     if trt:
         run_build(to, "auto", options)
-
-
-@reported(extra="train")
-@grouped
-def verify(
-    bundle: BundleArg,
-    against: Annotated[
-        Path | None,
-        typer.Option(help="Compare with this checkpoint, too, engine by engine."),
-    ] = None,
-    *,
-    running: RuntimeOptions,
-    as_json: JsonOpt = False,
-) -> None:
-    """Check a bundle's files, and its golden inputs on this machine."""
-    from runtime.bundle.bundle import Bundle
-    from runtime.describe import canary_table
-
-    opened = Bundle.open(bundle)
-    opened.verify()
-    with loaded(opened, running, states=()) as runtime:
-        canary = runtime.check()
-        facts: dict[str, Any] = {
-            "bundle": str(bundle),
-            "backend": runtime.backend,
-            "precision": runtime.precision,
-            "signed_by": None if running.key is None else str(running.key),
-            "canary": canary.cosines,
-        }
-        if against is not None:
-            from export.parity import check_against, parity_steps
-
-            steps = parity_steps(runtime.graph)
-            with progress("comparing", steps) as notify:
-                worst = check_against(against, runtime, notify=stepwise(notify, steps))
-            facts["against"] = {"checkpoint": str(against)} | worst
-        if as_json:
-            print_json(facts)
-            return
-        say(f"{bundle}: all files are intact")
-        if running.key is not None:
-            say(f"{bundle}: is signed by {running.key}")
-        print_choice(runtime)
-        out.print(canary_table(canary))
-        if against is not None:
-            say(
-                f"{against}: {worst['comparisons']} comparisons of engines and states agree; "
-                f"least cosine {worst['min_cosine']:.8f}, "
-                f"largest relative error {worst['max_relative']:.1e}"
-            )
 
 
 def export_graphs(

@@ -253,6 +253,7 @@ def report_facts(report: Report) -> dict[str, Any]:
             "image_size": list(subject.config.image_size),
             "runs_on": subject.runs_on,
             "checkpoint_sha256": report.digests[name],
+            "card": dict(subject.card),
             **report.examined[name].facts(),
             "means": {row.name: means[row.name] for row in rows if row.mean},
         }

@@ -39,6 +39,7 @@ from denet.files import file_digest, sync_file, sync_folder, written_whole
 from denet.graph import Graph
 from denet.model import DENet
 from denet.outputs import SIZE, check_room, writing
+from denet.provenance import Provenance
 from denet.recipe import Recipe
 from denet.temporary import is_temporary, settle, settle_within
 
@@ -209,13 +210,20 @@ class Run:
                 with written_whole(self.path / RECIPE) as temporary:
                     temporary.write_bytes(msgspec.json.format(encoded, indent=2))
 
-    def save(self, model: DENet, rest: Mapping[str, Any], history: Sequence[EpochReport]) -> None:
+    def save(
+        self,
+        model: DENet,
+        rest: Mapping[str, Any],
+        history: Sequence[EpochReport],
+        provenance: Provenance | None = None,
+    ) -> None:
         """Replace checkpoints, state and log by those after the last epoch of `history`.
 
         Args:
             model: the network.
             rest: tensors and plain values in dicts and lists.
             history: of all finished epochs.
+            provenance: what the checkpoints tell of the training, but for the epochs.
 
         Raises:
             TrainingError: they cannot be written; the run is what it was, or `begin` finishes it.
@@ -223,7 +231,9 @@ class Run:
         folder = self.path / SAVING
         try:
             folder.mkdir()
-            save_checkpoint(model, folder / LAST)
+            if provenance is not None:
+                provenance = msgspec.structs.replace(provenance, epochs=len(history))
+            save_checkpoint(model, folder / LAST, provenance=provenance)
             if _is_best(history):
                 _link(folder / LAST, folder / BEST)
             rows = [asdict(report) for report in history]

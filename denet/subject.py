@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import torch
 
-from denet.checkpoint import load_checkpoint
+from denet.checkpoint import open_checkpoint
 from denet.config import ModelConfig
 from denet.embed import TorchEmbedder
 from denet.errors import DenetError
@@ -36,6 +36,7 @@ class Subject:
         runs_on: on what it runs, for a person.
         model: the network, where the subject is a checkpoint.
         exported_from: sha256 of the checkpoint that a bundle was made of; None for a checkpoint.
+        card: the model card in rows of a label and a text; empty where nothing is known.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Subject:
     runs_on: str
     model: DENet | None = None
     exported_from: str | None = None
+    card: Sequence[tuple[str, str]] = ()
 
     @property
     def kind(self) -> str:
@@ -85,9 +87,11 @@ def checkpoint_subject(path: Path, *, batch: int = 32, workers: int = 0) -> Subj
         CheckpointError: it cannot be read.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_checkpoint(path).to(device)
+    checkpoint = open_checkpoint(path)
+    model, provenance = checkpoint.model.to(device), checkpoint.provenance
     embed = TorchEmbedder(model, device, batch=batch, workers=workers)
-    return Subject(path, embed, model.config, f"PyTorch, {device}", model=model)
+    card = () if provenance is None else provenance.rows()
+    return Subject(path, embed, model.config, f"PyTorch, {device}", model=model, card=card)
 
 
 def manifest_config(bundle: Path, model: Mapping[str, Any]) -> ModelConfig:

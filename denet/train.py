@@ -39,6 +39,7 @@ from denet.interrupt import begin_worker
 from denet.losses import Losses, Objective, Weights
 from denet.optimizer import build_optimizer
 from denet.processes import in_first, open_fabric
+from denet.provenance import provenance_of
 from denet.recipe import Recipe, TrainConfig
 from denet.run import BEST, EpochReport, Origin, Run, Snapshot, TrainingError, data_digest
 from denet.schedule import learning_rate, phase_of
@@ -145,6 +146,14 @@ def train(
         seed=config.seed,
     )
     batches = ProcessBatches(sampler, fabric.global_rank, fabric.world_size)
+    provenance = provenance_of(
+        data.root.absolute().name,
+        data.name,
+        origin.data,
+        msgspec.to_builtins(recipe),
+        identities=len(labels),
+        samples=len(fitted),
+    )
 
     model = initial_model(
         recipe.model,
@@ -206,7 +215,10 @@ def train(
                 mean = float(np.mean([r.map for r in rankings.values()])) if rankings else math.nan
                 report = EpochReport(**asdict(report) | {"map": mean})
             history.append(report)
-            in_first(fabric, lambda: run.save(model, _rest(step, optimizer, fabric), history))
+            in_first(
+                fabric,
+                lambda: run.save(model, _rest(step, optimizer, fabric), history, provenance),
+            )
             if fabric.is_global_zero:
                 on_epoch(report)
     return out / BEST

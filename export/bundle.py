@@ -23,6 +23,7 @@ from export.golden import make_canary
 from export.onnx import Traced, to_onnx
 from export.parity import ParityError, check_parity, parity_steps
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.card import ModelCard
 from runtime.bundle.contents import check_out as check_bundle_out
 from runtime.bundle.contents import check_replaced
 from runtime.bundle.manifest import (
@@ -59,6 +60,7 @@ def export_bundle(
     out: Path,
     *,
     checkpoint_sha256: str,
+    card: ModelCard | None = None,
     replace: bool = False,
     threads: int | None = None,
     finish: Callable[[Path], object] | None = None,
@@ -73,6 +75,7 @@ def export_bundle(
         model: in evaluation mode, on the CPU.
         out: the directory to make, by custom `NAME.denet`.
         checkpoint_sha256: of the checkpoint that `model` came from.
+        card: what is told of the model.
         replace: replace a bundle that is at `out`; anything else there is never touched.
         threads: CPU threads of ONNX Runtime in the comparison.
         finish: done with the checked bundle before it gets its name, such as a calibration.
@@ -94,7 +97,7 @@ def export_bundle(
     replaceable = partial(check_replaced, out, ExportError, replace=replace)
     try:
         with writing(out, ExportError), replaced_folder(out, replaceable) as root:
-            _write(model, root, checkpoint_sha256, notify)
+            _write(model, root, checkpoint_sha256, card, notify)
             with Runtime.load(root, "ort-cpu", "fp32", threads=threads) as runtime:
                 check_parity(model, runtime, notify=notify)
                 notify("canary")
@@ -127,7 +130,13 @@ def check_out(out: Path, replace: bool, size: int = SIZE) -> None:
     check_bundle_out(out, ExportError, replace=replace, size=size)
 
 
-def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[str], None]) -> None:
+def _write(
+    model: DENet,
+    root: Path,
+    checkpoint_sha256: str,
+    card: ModelCard | None,
+    notify: Callable[[str], None],
+) -> None:
     engines: dict[str, Engine] = {}
     traced: Traced = {}
     for graph in engine_graphs(model):
@@ -162,6 +171,7 @@ def _write(model: DENet, root: Path, checkpoint_sha256: str, notify: Callable[[s
             file=store(root, "canary.npz", make_canary(model, Preprocessor(preprocessing))),
             min_cosine={"fp32": MIN_COSINE_FP32},
         ),
+        card=msgspec.UNSET if card is None else card,
     )
     store_manifest(root, manifest)
 

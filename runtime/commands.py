@@ -133,6 +133,14 @@ def embed(
     ranges: RangesOpt = None,
     running: RuntimeOptions,
     check: Annotated[bool, typer.Option("--check", help="Run the whole canary first.")] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep what ONNX Runtime makes of the engines for this CPU, so that they open "
+            "faster the next time.",
+        ),
+    ] = None,
     as_json: JsonOpt = False,
 ) -> None:
     """Embed images with a bundle, each in the missing state it is in."""
@@ -149,7 +157,9 @@ def embed(
     known = read_ranges(ranges, opened.graph)
     check_output(to)
     states = {opened.graph.state(sample.files) for sample in samples}
-    with loaded(opened, running, batch, states=states, check=check, ranges=known) as runtime:
+    with loaded(
+        opened, running, batch, states=states, check=check, ranges=known, cache=cache
+    ) as runtime:
         with progress("embedding", len(samples)) as notify:
             more = counted(notify, "embedding", len(samples))
             result = embed_files(runtime, samples, notify=more)

@@ -28,6 +28,7 @@ def loaded(
     states: Iterable[State] | None = None,
     check: bool = False,
     ranges: Mapping[Modality, Range] | None = None,
+    cache: Path | None = None,
 ) -> Runtime:
     """A bundle that is loaded as the options say.
 
@@ -39,6 +40,7 @@ def loaded(
             is embedded in each before anything else is.
         check: run the whole canary instead.
         ranges: of sensors of more than 8 bits, the values that are black and white.
+        cache: a folder where optimized graphs are kept.
 
     Raises:
         CanaryError: a golden input does not give the expected embedding.
@@ -54,6 +56,7 @@ def loaded(
         threads=running.threads,
         max_batch=batch,
         key=running.key,
+        cache=cache,
         ranges=ranges,
     )
     try:

@@ -90,6 +90,7 @@ class Runtime(Closing):
         key: Path | str | None = None,
         ranges: Mapping[Modality, Range] | None = None,
         own_pool: bool = False,
+        cache: Path | str | None = None,
     ) -> Runtime:
         """Load a bundle.
 
@@ -119,6 +120,8 @@ class Runtime(Closing):
                 those of the sensors that the bundle was trained for.
             own_pool: of ONNX Runtime: give each engine CPU threads of its own, instead of making
                 the process's shared pool, which sessions of others must take, too.
+            cache: a folder where the graphs are kept that ONNX Runtime optimized for this CPU, so
+                that the next start is faster; it may grow to the size of the bundle.
 
         Raises:
             BundleError: the bundle is damaged, foreign, of a future schema, or not signed as
@@ -143,6 +146,7 @@ class Runtime(Closing):
             cuda_context=cuda_context,
             key=trusted,
             own_pool=own_pool,
+            cache=None if cache is None else Path(cache),
         )
         runtime = cls(opened, choice, max_batch, ranges)
         if preload or check:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -81,6 +82,17 @@ MODALITIES = ("rgb", "nir", "tir")
 
 class CheckError(Exception):
     """A command failed, or gave something else than it should."""
+
+
+class Installed(Protocol):
+    """The package, somewhere, in whose place a program runs."""
+
+    @property
+    def folder(self) -> Path:
+        """To work in."""
+
+    def __call__(self, *command: object) -> str:
+        """Run `denet` or `python`; what it printed."""
 
 
 @dataclass(frozen=True)
@@ -202,13 +214,14 @@ def runs_a_node(denet: Environment, shared: Path) -> None:
         denet("python", "-c", ARRAYS, out, *EMBEDDED)
     short = ("--only", "states", "--rounds", 2, "--report", "bench.html", "--out", "bench.json")
     denet("denet", "bench", bundle, *short)
-    _node(denet, bundle, dict.fromkeys(MODALITIES, f"folder:{samples}"))
+    node_runs(denet, bundle, dict.fromkeys(MODALITIES, f"folder:{samples}"))
     films = {m: f"{m}.mp4" for m in MODALITIES}
     denet("python", "-c", FILMS, *films.values())
-    _node(denet, bundle, {m: f"file:{denet.folder / film}" for m, film in films.items()})
+    node_runs(denet, bundle, {m: f"file:{denet.folder / film}" for m, film in films.items()})
 
 
-def _node(denet: Environment, bundle: Path, urls: dict[str, str]) -> None:
+def node_runs(denet: Installed, bundle: Path, urls: dict[str, str]) -> None:
+    """A node of these sources goes through its check, runs to the end, and counts all it saw."""
     sources = "".join(f'[sources.{m}]\nurl = "{url}"\nrate = 10\n' for m, url in urls.items())
     rest = '[events.lines]\npath = "events.jsonl"\n[metrics]\nport = 0\n[status]\nport = 0\n'
     text = f'name = "a"\n[model]\nbundle = "{bundle}"\n{sources}{rest}'

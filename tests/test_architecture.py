@@ -38,6 +38,7 @@ SHARED = (
     "denet.packages",
     "denet.pixels",
     "denet.progress",
+    "denet.provenance",
     "denet.reading",
     "denet.secrets",
     "denet.temporary",
@@ -127,6 +128,10 @@ def product() -> list[Path]:
 
 def inside(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
+
+
+def test_the_command_line_assembles_commands_and_little_else() -> None:
+    assert len((ROOT / "cli.py").read_text().splitlines()) <= 350
 
 
 @pytest.mark.parametrize("package", PACKAGES)

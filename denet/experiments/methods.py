@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from denet.experiments.catalog import Block, Experiment, ExperimentError
-from denet.experiments.rivals import RivalVariant
+from denet.experiments.rivals import RivalVariant, rival_variant
 from denet.experiments.study import Job
 from denet.experiments.tables import ResultTable
 from denet.experiments.variants import TrainingVariant
@@ -30,15 +30,6 @@ OF_TABLE: Mapping[str, tuple[str, ...]] = {
     "table4": ("dmml", "circle", "hamnet"),
 }
 """The methods that the paper's tables have, by their numbers."""
-
-
-def rival_variant(name: str) -> RivalVariant:
-    """The row of the rival called `name`.
-
-    Raises:
-        RivalError: there is none.
-    """
-    return RivalVariant(f"rival-{name}", method(name).label, rival=name)
 
 
 def chosen_methods(text: str | None, tables: Sequence[str]) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure as Picture
 
 from denet.data.records import DataSet
 from denet.embedding_cache import EmbeddingCache
-from denet.evaluate import Split
-from denet.experiments.catalog import ExperimentError
+from denet.evaluate import Embed, Split
+from denet.experiments.catalog import CAL, ExperimentError
 from denet.experiments.figure import RATES, Figure, at_rate, in_state, means
+from denet.experiments.rivals import RivalVariant, trained
 from denet.experiments.study import Job, results
-from denet.experiments.variants import BASELINES, CONCAT, DENET, GANS, TrainingVariant, swept
+from denet.experiments.variants import BASELINES, DENET, GANS, TrainingVariant, swept
 from denet.figures.choice import choose_queries
 from denet.figures.clusters import choose_identities
 from denet.figures.modalities import modalities_figure, modality_features
@@ -128,7 +129,7 @@ def _fig8(jobs: Sequence[Job], data: DataSet) -> Picture:
     seen = [state for state in graph.states if first in state.available]
     alone = graph.state([first])
     example, *more = choose_queries(split, 3, SEED)
-    rows = {"DENet": denet.embed, "concat": _subject(jobs, CONCAT).embed}
+    rows = {"DENet": denet.embed, CAL.label: _rival(jobs, CAL, data)}
     lists = ranked_lists(denet.embed, split, [example], seen)
     labels = [f"(a) {'complete' if s == graph.complete else s.name}" for s in seen]
     for query in more:
@@ -142,6 +143,12 @@ def _subject(jobs: Sequence[Job], variant: TrainingVariant) -> Subject:
     """The network of a variant's first seed."""
     job = next(job for job in jobs if job.variant.key == variant.key)
     return checkpoint_subject(job.checkpoint)
+
+
+def _rival(jobs: Sequence[Job], variant: RivalVariant, data: DataSet) -> Embed:
+    """What embeds with a rival's network of the first seed."""
+    job = next(job for job in jobs if job.variant.key == variant.key)
+    return trained(variant.rival, job.recipe, job.training(data), job.run, lambda _: None)[1]
 
 
 def _split(data: DataSet, subject: Subject) -> Split:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from denet.data.records import DataSet
 from denet.experiments.figure import RATES
 from denet.experiments.variants import TrainingVariant
 from denet.recipe import Recipe
+from denet.rivals.catalog import method
+
+if TYPE_CHECKING:
+    from denet.embed import TorchEmbedder
+    from denet.rivals.rival import Rival
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,30 @@ class RivalVariant(TrainingVariant):
     """
 
     rival: str = ""
+
+
+def rival_variant(name: str) -> RivalVariant:
+    """The row of the rival called `name`.
+
+    Raises:
+        RivalError: there is none.
+    """
+    return RivalVariant(f"rival-{name}", method(name).label, rival=name)
+
+
+def trained(
+    rival: str, recipe: Recipe, data: DataSet, run: Path, on_batch: Callable[[object], None]
+) -> tuple[Rival, TorchEmbedder]:
+    """A rival that is trained to its end, if it is not yet, and what embeds with it.
+
+    Raises:
+        DenetError: as `denet.rivals.training.train_rival`.
+    """
+    from denet.embed import TorchEmbedder
+    from denet.rivals.training import train_rival
+
+    network, device = train_rival(rival, recipe, data, run, on_batch=on_batch)
+    return network, TorchEmbedder(network, device)
 
 
 def rival_facts(
@@ -42,16 +71,14 @@ def rival_facts(
     Raises:
         DenetError: as `denet.rivals.training.train_rival`.
     """
-    from denet.embed import TorchEmbedder
     from denet.embedding_cache import EmbeddingCache
     from denet.evaluate import evaluate_own, evaluate_rates, state_matrix
     from denet.examine import Examination
-    from denet.rivals.training import train_rival
     from denet.testset import open_split
 
-    network, device = train_rival(name, recipe, data, run, on_batch=on_batch)
+    network, embedder = trained(name, recipe, data, run, on_batch)
     split = open_split(data).seen_by(network.graph)
-    embed = EmbeddingCache(TorchEmbedder(network, device))
+    embed = EmbeddingCache(embedder)
     matrix = state_matrix(embed, split)
     return Examination(
         split=split,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,25 @@ def check_bundle_alone(bundle: Path, *others: object) -> None:
             f"{bundle}: is a bundle: --calibration-data, --embedding-dim and --budget are for a "
             "checkpoint: run `denet calibrate` or `denet project` on it first"
         )
+
+
+@contextmanager
+def bundle_of_graphs(to: Path) -> Iterator[Path]:
+    """Where the bundle is made whose graphs will be at `to`. It is gone at the end, or at the next
+    start where a kill comes first.
+
+    Raises:
+        GraphsError: it cannot be written.
+    """
+    from denet.outputs import writing
+    from denet.temporary import NEW, followed, temporary
+    from export.graphs.errors import GraphsError
+
+    with ExitStack() as stack:
+        with writing(to, GraphsError):
+            to.absolute().parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(temporary(followed(to)))
+        yield folder / NEW
 
 
 def run_graphs(

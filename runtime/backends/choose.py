@@ -55,6 +55,7 @@ class _Wish:
     cuda_context: Any
     key: Path | None
     own_pool: bool
+    cache: Path | None
 
     def note(self, backend: str, chosen: Precision) -> str:
         """What to say where "auto" did not come to the bundle's default."""
@@ -74,6 +75,7 @@ def choose(
     cuda_context: Any = "own",
     key: Path | None = None,
     own_pool: bool = False,
+    cache: Path | None = None,
 ) -> Choice:
     """Make the backend called `backend` for `bundle`.
 
@@ -91,13 +93,15 @@ def choose(
         key: a file of public keys; TensorRT engines that others built are taken if one has signed
             for them.
         own_pool: of ONNX Runtime: threads for each engine instead of the process-wide pool.
+        cache: a folder where ONNX Runtime's optimized graphs for this CPU are kept; None for no
+            such thing.
 
     Raises:
         BackendError: it cannot be had here, or the bundle lacks the precision.
     """
     if backend not in BACKENDS:
         raise BackendError(f"unknown backend {backend!r}: choose from {', '.join(BACKENDS)}")
-    wish = _Wish(bundle, precision, threads, max_batch, cuda_context, key, own_pool)
+    wish = _Wish(bundle, precision, threads, max_batch, cuda_context, key, own_pool, cache)
     if backend != "auto":
         return _make(wish, backend, "asked for by name")
     *on_a_gpu, last = AUTO
@@ -130,6 +134,7 @@ def _ort(wish: _Wish, name: str, reason: str) -> Choice:
         threads=wish.threads,
         max_batch=wish.max_batch,
         own_pool=wish.own_pool,
+        cache=wish.cache,
     )
     reason += wish.note(name, chosen)
     return Choice(backend, chosen, variant(chosen, platform), forms, reason)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from denet.graph import KIND_NAMES, KINDS, Graph, State, image_value, kind_of
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.describe_card import card_facts, card_table
 from runtime.bundle.forms import FORMS, Form
 from runtime.bundle.manifest import Engine, File
 
@@ -28,6 +29,7 @@ def bundle_facts(bundle: Bundle, states: Iterable[State]) -> dict[str, Any]:
         "precisions": list(manifest.variants),
         "default_precision": manifest.default_precision,
         "scores": isinstance(manifest.scores, File),
+        "card": card_facts(manifest),
         "engines": {
             name: {
                 "flops": manifest.engines[name].flops,
@@ -60,7 +62,15 @@ def describe_bundle(bundle: Bundle, states: Iterable[State]) -> Group:
         f"{', with scores for matches' if isinstance(manifest.scores, File) else ''}\n"
     )
     compositions = [Text("\n").append_text(composition(bundle.graph, state)) for state in states]
-    return Group(head, _engine_table(bundle), Text(), _state_table(bundle, states), *compositions)
+    return Group(
+        head,
+        card_table(manifest),
+        Text(),
+        _engine_table(bundle),
+        Text(),
+        _state_table(bundle, states),
+        *compositions,
+    )
 
 
 def _engine_table(bundle: Bundle) -> Table:

@@ -15,6 +15,7 @@ import msgspec
 from denet.errors import DenetError
 from denet.graph import Graph, Modality
 from denet.reading import reading
+from runtime.bundle.card import ModelCard
 from runtime.bundle.forms import (
     INT8,
     PLATFORMS,
@@ -220,7 +221,7 @@ class Manifest(_Strict, frozen=True):
     that earlier versions read such a bundle.
 
     `scores` is the file that turns cosines of its embeddings into false-match rates, as
-    `runtime.gallery.scores` reads it.
+    `runtime.gallery.scores` reads it. `card` is for people: nothing that runs looks at it.
     """
 
     format: Literal["denet-bundle"]
@@ -238,9 +239,10 @@ class Manifest(_Strict, frozen=True):
     calibration: Calibration | None = None
     mixed: dict[Platform, Mixed] = {}
     judged: dict[str, Evidence] | msgspec.UnsetType = msgspec.UNSET
-    # Left out where there is none: such a manifest is the same, to the byte, as before there were
-    # any, and whoever does not know of scores reads it.
+    # These are left out where there are none: such a manifest is the same, to the byte, as before
+    # there were any, and whoever does not know of them reads it.
     scores: File | msgspec.UnsetType = msgspec.UNSET
+    card: ModelCard | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def graph(self) -> Graph:
@@ -285,6 +287,11 @@ class Manifest(_Strict, frozen=True):
             found = next(iter(judged.values()), {})
             return {s: each.map_fp32 for s, each in found.items() if each.map_fp32 is not None}
         return {s: each.map for s, each in judged.get(name, {}).items() if each.map is not None}
+
+    @property
+    def model_card(self) -> ModelCard:
+        """Its card; one that knows of nothing where an earlier version wrote the bundle."""
+        return ModelCard() if isinstance(self.card, msgspec.UnsetType) else self.card
 
     @property
     def projection_digest(self) -> str:

@@ -12,6 +12,7 @@ from runtime.fleet.counting import PeopleCount
 from runtime.fleet.describe import moment, span
 from runtime.fleet.estimate import LEVEL
 from runtime.fleet.following import Way
+from runtime.fleet.identities.naming import PREFIX
 from runtime.fleet.pooled_tracks import KeptTrack
 from runtime.fleet.searching import FoundTrack
 from runtime.fleet.wording import by_chance, strangers, verdict
@@ -48,9 +49,10 @@ def way_table(way: Way, probably: float) -> Table:
     """A row for each sighting, the earliest first, with how long it is after the one before."""
     table = Table("camera", "from", "to", "after", "track", "states", "how sure", "known as")
     rows: list[tuple[KeptTrack, str, str]] = [
-        (way.start, "asked about", ""),
-        *((each.track, verdict(each.rate, probably), _known(each)) for each in way.found),
+        (each.track, verdict(each.rate, probably), _known(each)) for each in way.found
     ]
+    if way.start is not None:
+        rows.append((way.start, "asked about", ""))
     rows.sort(key=lambda row: row[0].began)
     before: float | None = None
     for track, words, known in rows:
@@ -59,6 +61,24 @@ def way_table(way: Way, probably: float) -> Table:
         before = track.seen if before is None else max(before, track.seen)
         table.add_row(camera, began, seen, after, key, states, words, known)
     return table
+
+
+def way_lines(way: Way, asked: str) -> list[str]:
+    """What is to be said below the table of an identity.
+
+    Args:
+        way: of it.
+        asked: what a person named.
+    """
+    if way.identity is None:
+        return []
+    lines = [
+        f"{way.identity}: joined by looks, times and ways; how sure a track is of the same person "
+        "as the others is told by looks alone"
+    ]
+    if asked.startswith(PREFIX) and asked != way.identity:
+        lines.append(f"{asked} is {way.identity} now: more was seen since")
+    return lines
 
 
 def count_lines(counted: PeopleCount) -> list[str]:
@@ -72,6 +92,9 @@ def count_lines(counted: PeopleCount) -> list[str]:
         f"two tracks look alike where {strangers(counted.rate)}; by the scores "
         f"{counted.found:.0%} of pairs of one person do",
     ]
+    if counted.identities:
+        text = f"identities: {counted.identities}"
+        lines.append(text + (f", and {counted.alone} tracks without one" if counted.alone else ""))
     if counted.blind:
         lines.append(f"not counted: {counted.blind} tracks that were not embedded by this model")
     return lines

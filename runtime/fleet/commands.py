@@ -12,7 +12,9 @@ import typer
 
 from denet.console import print_json, print_whole, reported, say, say_aside
 from denet.options import DurationOpt, JsonLinesOpt, JsonOpt
+from runtime.fleet.identities.commands import identify, topology
 from runtime.fleet.installed import read_installed
+from runtime.fleet.page.commands import page
 from runtime.fleet.questions import count, follow, search
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def run(
 ) -> None:
     """Take the tracks of all nodes from the broker and keep them, until a signal comes."""
     settings = read_installed(config)
+    from runtime.fleet.metrics import served_metrics
     from runtime.fleet.running import Fleet, run_fleet
     from runtime.node.printer import LinePrinter
     from runtime.node.running import Signals
@@ -61,7 +64,8 @@ def run(
 
     with signals.caught(), closing(LinePrinter(say_aside)) as printer:
         workers = Fleet(settings, printer, draining=drain)
-        end = run_fleet(workers, notify, signals, seconds)
+        with served_metrics(settings, workers.snapshot):
+            end = run_fleet(workers, notify, signals, seconds)
     notify(end)
     if end.failures:
         raise typer.Exit(1)
@@ -145,22 +149,34 @@ def aside(
 @reported()
 def forget(
     config: FleetArg,
-    track: Annotated[str | None, typer.Argument(help="Track to forget, as CAMERA/TRACK.")] = None,
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TRACK", help="Track to forget, as CAMERA/TRACK; or all of an identity."
+        ),
+    ] = None,
 ) -> None:
-    """Forget one track, or all that is older or more than the configuration keeps."""
+    """Forget a track or an identity, or all that is older or more than the configuration keeps."""
     settings = read_installed(config)
     from runtime.fleet.errors import FleetError
+    from runtime.fleet.identities.naming import PREFIX
+    from runtime.fleet.identities.ways import forget_identity
     from runtime.fleet.opening import opened_archive
     from runtime.fleet.retention import forget_old, forget_track
 
     with opened_archive(settings) as connection:
-        if track is None:
+        if what is None:
             gone = forget_old(connection, settings.archive)
-        elif not (gone := forget_track(connection, track)):
-            raise FleetError(f"{track}: there is no such track: see `denet fleet search`")
+        elif what.startswith(PREFIX):
+            gone = forget_identity(connection, what)
+        elif not (gone := forget_track(connection, what)):
+            raise FleetError(f"{what}: there is no such track: see `denet fleet search`")
     say(f"tracks forgotten: {gone}")
 
 
+fleet.command("identify")(identify)
+fleet.command("page")(page)
+fleet.command("topology")(topology)
 fleet.command("search")(search)
 fleet.command("follow")(follow)
 fleet.command("count")(count)

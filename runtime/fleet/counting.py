@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from denet.graph import State
 from runtime.fleet.errors import FleetError
 from runtime.fleet.estimate import Alike, Estimate, estimate_people
-from runtime.fleet.pooled_tracks import KeptTrack, Which, read_pooled, read_tracks
+from runtime.fleet.identities.evidence import apart
+from runtime.fleet.identities.keeping import owners_of
+from runtime.fleet.identities.topology import Topology
+from runtime.fleet.pooled_tracks import KeptTrack, Which, read_pooled, read_tracks, state_means
+from runtime.fleet.settings import IdentitySettings
 from runtime.fleet.standing import known_spaces
 from runtime.gallery.scores import Scores, read_scores
 from runtime.gallery.space import GalleryError, Space
@@ -48,6 +51,9 @@ class PeopleCount:
         cameras: that saw the tracks.
         rate: false-match rate at which two tracks are taken for one person.
         found: share of pairs of one person that looks alike at that rate, by the scores.
+        identities: of the tracks that were compared and have one; 0 if `denet fleet identify` is
+            not in use.
+        alone: tracks that were compared and have none.
     """
 
     people: Estimate
@@ -56,10 +62,21 @@ class PeopleCount:
     cameras: int
     rate: float
     found: float
+    identities: int
+    alone: int
 
 
-def count_people(connection: Connection, which: Which, scores_file: Path) -> PeopleCount:
+def count_people(
+    connection: Connection, which: Which, scores_file: Path, settings: IdentitySettings
+) -> PeopleCount:
     """Count the people in some tracks; of the model of the scores.
+
+    Args:
+        connection: to the archive.
+        which: tracks are looked at.
+        scores_file: by which they are compared.
+        settings: with the ways between cameras, if they are known: those who cannot have come from
+            one to the other are not compared.
 
     Raises:
         FleetError: there are too many tracks, or the scores tell no rate that is low enough.
@@ -79,9 +96,13 @@ def count_people(connection: Connection, which: Which, scores_file: Path) -> Peo
             )
         pooled = read_pooled(connection, space, number, [row[0] for row in rows])
         tracks = read_tracks(connection, pooled)
+        owners = owners_of(connection, list(pooled))
     kept = sorted(tracks.values(), key=lambda track: (track.began, track.key))
     rate = _rate(len(kept), scores)
-    alike = compare_all([pooled[track.key] for track in kept], kept, scores, rate)
+    topology = None
+    if settings.transits:
+        topology = Topology(settings, list({track.camera: None for track in kept}))
+    alike = compare_all([pooled[track.key] for track in kept], kept, scores, rate, topology)
     return PeopleCount(
         people=estimate_people(alike),
         tracks=len(kept),
@@ -89,6 +110,8 @@ def count_people(connection: Connection, which: Which, scores_file: Path) -> Peo
         cameras=len({track.camera for track in kept}),
         rate=rate,
         found=alike.found,
+        identities=len(set(owners.values())),
+        alone=len(kept) - len(owners),
     )
 
 
@@ -112,7 +135,11 @@ def read_fitting(connection: Connection, file: Path) -> tuple[Space, int, Scores
 
 
 def compare_all(
-    pooled: Sequence[Pooled], tracks: Sequence[KeptTrack], scores: Scores, rate: float
+    pooled: Sequence[Pooled],
+    tracks: Sequence[KeptTrack],
+    scores: Scores,
+    rate: float,
+    topology: Topology | None = None,
 ) -> Alike:
     """Which of N tracks look alike; two that one camera saw at one time are not compared.
 
@@ -121,6 +148,7 @@ def compare_all(
         tracks: when and where each was, in the order of their beginnings.
         scores: by which they are compared.
         rate: the greatest false-match rate at which two look alike.
+        topology: by which some of them cannot be one person; None if it is not known.
 
     Raises:
         FleetError: no two states of them were measured, or nothing is found at this rate.
@@ -130,7 +158,7 @@ def compare_all(
     shares = scores.found(rate * 10**-AVERAGED)
     least = scores.threshold(rate) + AVERAGED
     states = list(dict.fromkeys(state for each in pooled for state in each.sums))
-    sides = {state: _side(pooled, state) for state in states}
+    sides = {state: state_means(pooled, state) for state in states}
     began = np.array([track.began for track in tracks])
     seen = np.array([track.seen for track in tracks])
     _, camera = np.unique([track.camera for track in tracks], return_inverse=True)
@@ -153,6 +181,8 @@ def compare_all(
         together = (camera[rows, None] == camera) & (
             (began[rows, None] < seen) & (began < seen[rows, None])
         )
+        if topology is not None:
+            together |= apart(tracks, np.arange(rows.start, rows.stop), topology)
         allowed = ~together & (weight > 0)
         allowed[np.arange(size), np.arange(rows.start, rows.stop)] = False
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -183,18 +213,3 @@ def _rate(count: int, scores: Scores) -> float:
             "more people (`denet gallery calibrate`)"
         )
     return rate
-
-
-def _side(
-    pooled: Sequence[Pooled], state: State
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """(N, dim) means of the sightings of each track in a state, zeros where there are none; and
-    (N,) their weights."""
-    dim = pooled[0].space.dim
-    means = np.zeros((len(pooled), dim), np.float32)
-    weights = np.zeros(len(pooled))
-    for n, each in enumerate(pooled):
-        if state in each.sums:
-            weights[n] = each.weights[state]
-            means[n] = each.sums[state] / np.float32(each.weights[state])
-    return means, weights

@@ -40,4 +40,6 @@ def standing_lines(found: ArchiveStanding) -> list[str]:
         f"events {found.events}, tracks {found.tracks}, embeddings {found.sightings}, pictures "
         f"{found.pictures}: {found.bytes / 1e6:.1f} MB"
     ]
+    if found.identities:
+        lines.append(f"identities {found.identities}")
     return lines + [f"embeddings are {space.describe()}" for space in found.spaces]

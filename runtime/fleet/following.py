@@ -21,23 +21,22 @@ class Way:
     """What is known of a person's way.
 
     Attributes:
-        start: the track that was asked about.
+        start: the track that was asked about; None where it was asked about an identity.
         found: the others, the earliest first; no two of them, and none with `start`, were in view
             of one camera at one time.
-        person: what is known of whom `start` shows.
+        identity: id of the identity that they are of; None where each was compared with `start`.
     """
 
-    start: KeptTrack
+    start: KeptTrack | None
     found: tuple[FoundTrack, ...]
-    person: SoughtPerson
+    identity: str | None = None
 
 
-def find_start(connection: Connection, name: str, scores: Path) -> tuple[KeptTrack, SoughtPerson]:
-    """The track that a person names, as CAMERA/TRACK or by its id alone, and whom it shows.
+def find_key(connection: Connection, name: str) -> str:
+    """The key of the track that a person names, as CAMERA/TRACK or by its id alone.
 
     Raises:
-        FleetError: there is no such track, there are several, or it was never embedded.
-        GalleryError: the scores cannot be read, or are of another model.
+        FleetError: there is no such track, or there are several.
     """
     keys = [
         row[0]
@@ -50,12 +49,22 @@ def find_start(connection: Connection, name: str, scores: Path) -> tuple[KeptTra
         raise FleetError(f"{name}: there is no such track: `denet fleet search` shows some")
     if len(keys) > 1:
         raise FleetError(f"{name}: several cameras have it: write one of {', '.join(keys)}")
-    track = read_tracks(connection, keys)[keys[0]]
+    return str(keys[0])
+
+
+def find_start(connection: Connection, key: str, scores: Path) -> tuple[KeptTrack, SoughtPerson]:
+    """A track, and whom it shows.
+
+    Raises:
+        FleetError: it was never embedded.
+        GalleryError: the scores cannot be read, or are of another model.
+    """
+    track = read_tracks(connection, [key])[key]
     for space, number in known_spaces(connection).items():
-        pooled = read_pooled(connection, space, number, keys)
+        pooled = read_pooled(connection, space, number, [key])
         if pooled:
             known: Scores = read_scores(scores, space)
-            return track, SoughtPerson(pooled[keys[0]], number, known)
+            return track, SoughtPerson(pooled[key], number, known)
     raise FleetError(f"{track.key}: was never embedded: there is nothing to compare")
 
 
@@ -84,4 +93,4 @@ def follow(
         if not any(each.track.meets(other) for other in (start, *(k.track for k in kept))):
             kept.append(each)
     kept.sort(key=lambda each: each.track.began)
-    return Way(start, tuple(kept), person)
+    return Way(start, tuple(kept))

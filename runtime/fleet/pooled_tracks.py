@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from denet.graph import State
 from runtime.fleet.errors import FleetError
 from runtime.fleet.standing import known_spaces
 from runtime.fleet.times import ALWAYS, Interval
@@ -152,6 +153,21 @@ def read_pooled(
             pooled.weights[name] = weight
             pooled.counts[name] = count
     return found
+
+
+def state_means(
+    pooled: Sequence[Pooled], state: State
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """(N, dim) means of the sightings of each track in a state, zeros where there are none; and
+    (N,) their weights."""
+    dim = pooled[0].space.dim
+    means = np.zeros((len(pooled), dim), np.float32)
+    weights = np.zeros(len(pooled))
+    for n, each in enumerate(pooled):
+        if state in each.sums:
+            weights[n] = each.weights[state]
+            means[n] = each.sums[state] / np.float32(each.weights[state])
+    return means, weights
 
 
 def numbers(halfvec: bytes) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -121,21 +121,29 @@ def search(
 @reported()
 @grouped
 def follow(
-    track: Annotated[str, typer.Argument(metavar="TRACK", help="As CAMERA/TRACK, or its id.")],
+    track: Annotated[
+        str,
+        typer.Argument(metavar="TRACK", help="As CAMERA/TRACK, or its id; or that of an identity."),
+    ],
     *,
     which: WhichOptions,
     fmr: Annotated[
         float,
         typer.Option(min=1e-12, max=1, help="The greatest false-match rate of a sighting."),
     ] = PROBABLY,
+    looks: Annotated[
+        bool,
+        typer.Option("--looks", help="Compare with this track alone, whatever identity it has."),
+    ] = False,
     pictures: PicturesOpt = None,
     config: ConfigOpt = USUAL,
     as_json: JsonOpt = False,
 ) -> None:
     """Show where else the person of a track was, from camera to camera."""
-    from runtime.fleet.answers import found_facts, way_table
+    from runtime.fleet.answers import found_facts, way_lines, way_table
     from runtime.fleet.following import find_start
     from runtime.fleet.following import follow as find_way
+    from runtime.fleet.identities.ways import find_identity, identity_way
     from runtime.fleet.opening import opened_archive
     from runtime.fleet.pictures import check_folder, write_pictures
     from runtime.fleet.searching import compared_tracks
@@ -144,20 +152,35 @@ def follow(
     settings = read_installed(config)
     check_folder(pictures)
     scores = scores_of(settings.questions.scores)
+    compared = 0
     with opened_archive(settings) as connection:
         asked = which.read(connection)
-        start, person = find_start(connection, track, scores)
-        way = find_way(connection, start, person, asked, fmr)
-        compared = compared_tracks(connection, person.number, asked)
+        key, identity = find_identity(connection, track, alone=looks)
+        if identity is not None:
+            way = identity_way(connection, identity, key, asked, scores)
+        else:
+            start, person = find_start(connection, key, scores)
+            way = find_way(connection, start, person, asked, fmr)
+            compared = compared_tracks(connection, person.number, asked)
+        keys = [each.track.key for each in way.found]
+        if way.start is not None:
+            keys.insert(0, way.start.key)
         if pictures is not None:
-            keys = [start.key, *(each.track.key for each in way.found)]
             written = write_pictures(connection, keys, pictures)
     if as_json:
-        facts = {"start": asdict(start), "compared": compared, "found": found_facts(way.found)}
+        facts: dict[str, Any] = {
+            "identity": way.identity,
+            "start": None if way.start is None else asdict(way.start),
+            "compared": compared,
+            "found": found_facts(way.found),
+        }
         print_json(facts)
         return
     print_whole(way_table(way, fmr))
-    say(f"{compared:,} tracks were compared: {by_chance(compared, fmr)}")
+    for line in way_lines(way, track):
+        say(line)
+    if way.identity is None:
+        say(f"{compared:,} tracks were compared: {by_chance(compared, fmr)}")
     if pictures is not None:
         say(f"{pictures}: pictures: {written}")
 
@@ -178,7 +201,8 @@ def count(
     settings = read_installed(config)
     scores = scores_of(settings.questions.scores)
     with opened_archive(settings) as connection:
-        counted = count_people(connection, which.read(connection), scores)
+        asked = which.read(connection)
+        counted = count_people(connection, asked, scores, settings.identities)
     if as_json:
         print_json(asdict(counted))
         return

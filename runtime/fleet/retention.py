@@ -13,6 +13,9 @@ LOCK = 0x444E4653
 
 DAY = 86400.0
 
+BELONGING = ("events", "sightings", "pictures", "members", "former_members")
+"""Tables of what goes with a track."""
+
 
 def forget_old(connection: Connection, settings: ArchiveSettings) -> int:
     """Forget what `settings` do not keep.
@@ -116,6 +119,6 @@ def _remove(connection: Connection, which: str, values: list[object]) -> int:
         ).fetchall()
         keys = [row[0] for row in rows]
         if keys:
-            for table in ("events", "sightings", "pictures"):
+            for table in BELONGING:
                 connection.execute(f"DELETE FROM {table} WHERE track = ANY(%s)", (keys,))
     return len(keys)

@@ -113,6 +113,15 @@ def find_tracks(
     return found[:top]
 
 
+def compared_score(likeness: Likeness, one: Pooled, other: Pooled) -> float | None:
+    """-log10 of the false-match rate of two, at most; a mean over several sightings is lowered.
+    None where nothing of them can be compared."""
+    score = likeness.score(one, other)
+    if score is not None and (one.count > 1 or other.count > 1):
+        return max(0.0, score - AVERAGED)
+    return score
+
+
 def compared_tracks(connection: Connection, number: int, which: Which) -> int:
     """How many tracks there are to be compared.
 
@@ -143,10 +152,9 @@ def _scored(
         seen.update(new)
         pooled = read_pooled(connection, person.pooled.space, person.number, new)
         for key, other in pooled.items():
-            score = likeness.score(person.pooled, other)
+            score = compared_score(likeness, person.pooled, other)
             if score is not None:
-                several = person.pooled.count > 1 or other.count > 1
-                scores[key] = max(0.0, score - AVERAGED) if several else score
+                scores[key] = score
         kept = sorted(scores.values(), reverse=True)[:top]
         enough = max(least, kept[-1] if len(kept) == top else -np.inf)
         counts = np.bincount([row[0] for row in rows], minlength=len(parts))

@@ -22,6 +22,8 @@ Section = TypeVar("Section")
 SCHEMA = "denet_fleet"
 """Of the database, where none is named: not that of galleries, which other roles may read."""
 
+DAY = 86400.0
+
 Above = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -79,6 +81,76 @@ class QuestionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     bundle: str | None = None
 
 
+class TransitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A way from one camera to another that people take, with no camera between.
+
+    Attributes:
+        origin: the camera that they leave; `from` in the file.
+        to: the camera that they come to.
+        seconds: the least and the most from out of view of the one to in view of the other. A
+            negative least is of cameras that see the same place.
+    """
+
+    origin: str = msgspec.field(name="from")
+    to: str
+    seconds: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        least, most = self.seconds
+        if not -DAY < least < most < DAY:
+            raise FleetError(
+                f"from {self.origin} to {self.to}: seconds = [{least:g}, {most:g}]: give the least "
+                "and a greater most, of a day at most"
+            )
+
+
+class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How tracks of several cameras are joined into identities.
+
+    Attributes:
+        window: seconds after which nobody is expected to be seen again.
+        every: seconds between two looks at what has come.
+        transits: from which camera one comes to which; none if nothing is known of that.
+    """
+
+    window: Annotated[float, msgspec.Meta(ge=10, le=DAY)] = 3600.0
+    every: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 10.0
+    transits: tuple[TransitSettings, ...] = ()
+
+    def __post_init__(self) -> None:
+        for each in self.transits:
+            if each.seconds[1] > self.window:
+                raise FleetError(
+                    f"identities.transits: from {each.origin} to {each.to} in up to "
+                    f"{each.seconds[1]:g} s, but nobody is expected after identities.window = "
+                    f"{self.window:g}: raise it"
+                )
+        ways = [(each.origin, each.to) for each in self.transits]
+        for one, other in ways:
+            if ways.count((one, other)) > 1:
+                raise FleetError(f"identities.transits: two are from {one} to {other}: write one")
+
+
+class PageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A page for a person, on this machine alone unless `host` says otherwise.
+
+    Attributes:
+        port: of it; 0 for any that is free.
+        host: the address that it listens on, or a name. It shows people and asks nobody for a
+            password: from elsewhere, put a proxy with a login before it.
+    """
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8322
+    host: str = "127.0.0.1"
+
+
+class FleetMetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where Prometheus finds the metrics of `denet fleet run`. Port 0 is any that is free."""
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 9322
+    host: str = "127.0.0.1"
+
+
 class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of a fleet.
 
@@ -89,6 +161,9 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         broker: where they come from; None where questions alone are asked.
         workers: threads that receive and store.
         questions: what answers need.
+        identities: how tracks of several cameras are joined.
+        page: where a person sees all that.
+        metrics: where Prometheus finds what the workers do; None for nowhere.
     """
 
     archive: ArchiveSettings
@@ -96,6 +171,9 @@ class FleetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     broker: FleetBrokerSettings | None = None
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     questions: QuestionSettings = QuestionSettings()
+    identities: IdentitySettings = IdentitySettings()
+    page: PageSettings = PageSettings()
+    metrics: FleetMetricsSettings | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):

@@ -33,6 +33,7 @@ class ArchiveStanding:
     Attributes:
         cameras: by name.
         events, tracks, sightings, pictures: how many.
+        identities: of those tracks that `denet fleet identify` has decided on.
         bytes: of all that, as retention counts them.
         spaces: what the sightings can be compared with.
     """
@@ -42,6 +43,7 @@ class ArchiveStanding:
     tracks: int
     sightings: int
     pictures: int
+    identities: int
     bytes: int
     spaces: tuple[Space, ...]
 
@@ -62,6 +64,7 @@ def archive_standing(connection: Connection) -> ArchiveStanding:
         tracks=_count(connection, "tracks"),
         sightings=_count(connection, "sightings"),
         pictures=_count(connection, "pictures"),
+        identities=_count(connection, "(SELECT DISTINCT identity FROM members) AS known"),
         bytes=track_bytes(connection),
         spaces=tuple(known_spaces(connection)),
     )

@@ -11,8 +11,8 @@ from runtime.postgres.address import Address
 from runtime.postgres.connecting import Connection
 from runtime.postgres.tables import TableKind, divide, grant, prepare
 
-VERSION = 1
-"""Of the tables."""
+VERSION = 2
+"""Of the tables. Those of version 1 know no identities."""
 
 KIND = TableKind("archive", "an archive", VERSION, FleetError, "knows")
 
@@ -119,24 +119,48 @@ CREATE TABLE aside (
 # MAIN: an embedding beside what else is in its row, wherever a page has room for it; out of line,
 # an exact search takes twice as long.
 
+_IDENTITIES = """
+CREATE TABLE members (
+    track text PRIMARY KEY,
+    identity text NOT NULL,
+    space integer NOT NULL,
+    ended boolean NOT NULL,
+    told double precision NOT NULL,
+    number bigint NOT NULL,
+    decided timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX ON members (identity);
+CREATE TABLE former_members (
+    track text NOT NULL,
+    identity text NOT NULL,
+    until timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (track, identity)
+);
+CREATE INDEX ON former_members (identity)
+"""
+
 
 def make_tables(connection: Connection, address: Address) -> None:
-    """Make an archive, where there is none.
+    """Make an archive, where there is none; bring one of before up to date.
 
     Raises:
         FleetError: there is something else in its place, or PostgreSQL has no pgvector.
         psycopg.Error: it cannot be made.
     """
-    if found(connection, address):
+    if _whole(connection, address):
         return
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        if found(connection, address):  # another was faster
+        if _whole(connection, address):  # another was faster
             return
-        prepare(connection, address, KIND)
-        connection.execute(sql.SQL(_TABLES).format(other=sql.Identifier(OTHER)))
-        divide(connection, "sightings", PARTITIONS)
-        connection.execute("INSERT INTO archive VALUES (1, %s)", (VERSION,))
+        if tables.found_version(connection, address, KIND) is None:
+            prepare(connection, address, KIND)
+            connection.execute(sql.SQL(_TABLES).format(other=sql.Identifier(OTHER)))
+            divide(connection, "sightings", PARTITIONS)
+            connection.execute("INSERT INTO archive VALUES (1, %s)", (VERSION,))
+        connection.execute(_IDENTITIES)
+        _let_the_same(connection, address)
+        connection.execute("UPDATE archive SET version = %s", (VERSION,))
 
 
 def found(connection: Connection, address: Address) -> bool:
@@ -145,7 +169,37 @@ def found(connection: Connection, address: Address) -> bool:
     Raises:
         FleetError: there is something else.
     """
+    if tables.found_version(connection, address, KIND) == 1:
+        raise FleetError(
+            f"{address.name}: an archive without identities, of an earlier denet: bring it up to "
+            "date with `denet fleet roles`, as the owner of its tables"
+        )
     return tables.found(connection, address, KIND)
+
+
+def _let_the_same(connection: Connection, address: Address) -> None:
+    """Let who may use tracks use their identities in the same way."""
+    rights = connection.execute(
+        "SELECT grantee, privilege_type FROM information_schema.role_table_grants "
+        "WHERE table_schema = %s AND table_name = 'tracks' AND grantee <> current_user "
+        "AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')",
+        (address.schema,),
+    ).fetchall()
+    for role, right in rights:
+        connection.execute(
+            sql.SQL("GRANT {} ON members, former_members TO {}").format(
+                sql.SQL(right), sql.Identifier(role)
+            )
+        )
+
+
+def _whole(connection: Connection, address: Address) -> bool:
+    """Whether there is nothing to be made.
+
+    Raises:
+        FleetError: there is something else, or an archive of a later version.
+    """
+    return tables.found_version(connection, address, KIND) != 1 and found(connection, address)
 
 
 def require(connection: Connection, address: Address) -> None:

@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from denet.packages import absent, broken
 from runtime.node.errors import NodeError
 from runtime.node.head.snapshot import HeadSnapshot
 from runtime.node.health.verdict import FAULTS
 from runtime.node.latency import BOUNDS
+from runtime.node.metrics_server import MetricsServer
 from runtime.node.settings import MetricsSettings
 from runtime.node.snapshot import NodeSnapshot
-from runtime.node.stage import Stage
-from runtime.node.web import NOT_HERE, Answer, WebServer
 
 
-class Metrics:
+class Metrics(MetricsServer):
     """Serves what a node is doing over HTTP, at /metrics, until it is closed.
-
-    Attributes:
-        port: where.
-        stages: its thread.
 
     Args:
         settings: where.
@@ -32,32 +26,7 @@ class Metrics:
     """
 
     def __init__(self, settings: MetricsSettings, take: Callable[[], NodeSnapshot]) -> None:
-        try:
-            from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-        except ImportError as error:
-            if not absent(error, "prometheus_client"):
-                raise NodeError(f"[metrics]: {broken('prometheus-client', error)}") from error
-            raise NodeError("[metrics] needs prometheus-client: pip install '.[node]'") from None
-        registry = CollectorRegistry()
-        registry.register(_Collector(take))
-
-        def answer(path: str) -> Answer:
-            if path not in ("/", "/metrics"):
-                return NOT_HERE
-            return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
-
-        host, port = settings.host, settings.port
-        try:
-            self._server = WebServer("metrics", host, port, answer)
-        except OSError as error:
-            raise NodeError(f"metrics: {host}:{port}: {error.strerror or error}") from None
-        self.port = self._server.port
-        self.stages: list[Stage] = [self._server.stage]
-        self._server.start()
-
-    def close(self) -> None:
-        """Let go of the address."""
-        self._server.close()
+        super().__init__(settings.host, settings.port, _Collector(take), NodeError)
 
 
 class _Collector:

@@ -217,6 +217,7 @@ def load_bundle(settings: NodeSettings, path: str, gallery: Gallery | None) -> S
         check=True,
         key=model.key,
         ranges=settings.ranges,
+        cache=model.cache,
     )
     try:
         _warm(runtime)

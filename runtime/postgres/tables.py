@@ -38,10 +38,25 @@ def found(connection: Connection, address: Address, kind: TableKind) -> bool:
     Raises:
         kind.error: there is something else in their place.
     """
+    version = found_version(connection, address, kind)
+    if version not in (None, kind.version):
+        raise kind.error(
+            f"{address.name}: tables of version {version}, but this version of denet "
+            f"{kind.verb} {kind.version}: install the denet that made them"
+        )
+    return version is not None
+
+
+def found_version(connection: Connection, address: Address, kind: TableKind) -> int | None:
+    """The version of the tables of this kind, whatever it is; None if there are none.
+
+    Raises:
+        kind.error: there is something else in their place.
+    """
     table = f'"{address.schema}".{kind.table}'
     row = connection.execute("SELECT to_regclass(%s)", (table,)).fetchone()
     if row is None or row[0] is None:
-        return False
+        return None
     query = sql.SQL("SELECT version FROM {}").format(sql.Identifier(kind.table))
     try:
         with connection.transaction():
@@ -53,12 +68,7 @@ def found(connection: Connection, address: Address, kind: TableKind) -> bool:
             f"{address.name}: the table {address.schema}.{kind.table} is not {kind.what} of denet, "
             "or is damaged: give another schema with the option schema, or restore a backup"
         )
-    if version[0] != kind.version:
-        raise kind.error(
-            f"{address.name}: tables of version {version[0]}, but this version of denet "
-            f"{kind.verb} {kind.version}: install the denet that made them"
-        )
-    return True
+    return int(version[0])
 
 
 def prepare(connection: Connection, address: Address, kind: TableKind) -> None:

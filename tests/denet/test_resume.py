@@ -34,23 +34,9 @@ from denet.run import (
     STATE,
     Run,
 )
-from tests.command import tiny_recipe
+from tests.denet.launching import quiet_environment, several, toml
 
 FILES = {RECIPE, LAST, BEST, STATE, LOG}
-
-
-def toml(epochs: int = 1) -> str:
-    """A recipe with so many epochs of the branches, and then one of the graph."""
-    return tiny_recipe(
-        epochs=epochs,
-        graph_epochs=1,
-        optimizer="sgd",
-        lr=1e-3,
-        dropout=0.5,
-        validation=2,
-        evaluate_every=1,
-        workers=1,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -169,10 +155,6 @@ def denet(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "cli", *(str(a) for a in arguments)]
 
 
-def quiet_environment(**more: str) -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | more
-
-
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
@@ -212,19 +194,6 @@ def test_a_signal_ends_a_run_with_one_line_that_says_how_to_go_on(
 
 
 # Two processes
-
-
-def several(root: Path, out: Path, recipe: Path) -> subprocess.Popen[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "cli"]
-    arguments = ["train", root, "--out", out, "--preset", "small", "--config", recipe, "--resume"]
-    return subprocess.Popen(
-        [*launcher, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=quiet_environment(),
-        start_new_session=True,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from denet.recipe import read_recipe
+from runtime.bundle.card import read_card
 from runtime.fleet.settings import read_fleet_settings
 from runtime.node import NodeError, read_settings
 from runtime.node.events import Event
@@ -137,4 +138,5 @@ READERS: dict[str, Callable[[Path], object]] = {
     "event": read_event,
     "boxes": read_boxes,
     "fleet settings": read_fleet,
+    "model card": read_card,
 }

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
+from tests.fuzz.bundles import card, graph
 from tests.fuzz.fleet import fleet, track_events
 from tests.fuzz.running import Reader, in_file
 from tests.paths import SAMPLES
@@ -365,5 +366,7 @@ READERS: dict[str, Made] = {
     "requests": requests,
     "fleet.toml": fleet,
     "track events": track_events,
+    "model card": card,
+    "optimized graph": graph,
 }
 """Every kind of file, by name."""

@@ -24,6 +24,7 @@ from runtime.backends.base import (
     Span,
     Trace,
 )
+from runtime.backends.onnxruntime.graph_cache import GraphCache
 from runtime.backends.onnxruntime.layers import read_layers
 from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.memory import CudaMemory, DeviceMemory, HostMemory
@@ -111,10 +112,11 @@ class OnnxRuntimeBackend(Backend):
             process may use.
         own_pool: threads for each engine instead of the shared pool.
         max_batch: the largest batch that a provider which compiles engines has to take.
+        cache: a folder where optimized graphs are kept, for the CPU.
 
     Raises:
-        BackendError: the provider or the number of threads cannot be had, or this ONNX Runtime
-            is too old for a form.
+        BackendError: the provider or the number of threads cannot be had, this ONNX Runtime
+            is too old for a form, or nothing can be written to `cache`.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class OnnxRuntimeBackend(Backend):
         threads: int | None,
         max_batch: int,
         own_pool: bool = False,
+        cache: Path | None = None,
     ) -> None:
         self.name = provider.backend
         self._bundle = bundle
@@ -135,6 +138,8 @@ class OnnxRuntimeBackend(Backend):
         self._device = "cpu" if provider.is_cpu else "cuda"
         self._sessions: dict[str, ort.InferenceSession] = {}
         self._notes: TemporaryDirectory[str] | None = None
+        # Other providers take parts of a graph over that such a file cannot hold.
+        self._cache = GraphCache(cache) if cache is not None and provider.is_cpu else None
         provider.check()
         if provider.is_cpu and any(form.startswith("int8") for form in forms.values()):
             reason = why_no_int8(ort.__version__)
@@ -145,13 +150,35 @@ class OnnxRuntimeBackend(Backend):
 
     def load(self, engine: str) -> None:
         if engine not in self._sessions:
-            form = self._forms[engine]
-            model = self._bundle.read_engine(engine, form)
-            provider = self._provider.for_engine(self._bundle, engine, form, self._max_batch)
-            notes = None if self._notes is None else Path(self._notes.name) / engine
-            session = open_session(model, provider, engine, profile=notes)
+            session = self._open(engine) if self._cache is None else self._kept(engine, self._cache)
             check_tensors(session, engine, self._bundle.manifest.engines[engine])
             self._sessions[engine] = session
+
+    def _open(self, engine: str, optimized_to: Path | None = None) -> ort.InferenceSession:
+        form = self._forms[engine]
+        model = self._bundle.read_engine(engine, form)
+        provider = self._provider.for_engine(self._bundle, engine, form, self._max_batch)
+        return open_session(
+            model, provider, engine, profile=self._profile_of(engine), optimized_to=optimized_to
+        )
+
+    def _kept(self, engine: str, cache: GraphCache) -> ort.InferenceSession:
+        """The same from the graph that is kept, or keeping it."""
+        digest = self._bundle.manifest.engines[engine].files[self._forms[engine]].sha256
+        graph = cache.find(digest)
+        if graph is not None:
+            notes = self._profile_of(engine)
+            return open_session(graph, self._provider, engine, profile=notes, optimized=True)
+        with cache.keeping(digest) as written:
+            try:
+                return self._open(engine, written)
+            except BackendError:
+                if written is None:
+                    raise
+                return self._open(engine)  # a disk that is full by now is no reason not to run
+
+    def _profile_of(self, engine: str) -> Path | None:
+        return None if self._notes is None else Path(self._notes.name) / engine
 
     def allocate(self, shape: tuple[int, ...]) -> Buffer:
         return self._memory.allocate(shape)

@@ -81,6 +81,8 @@ def open_session(
     literal: bool = False,
     whole: bool = True,
     profile: Path | None = None,
+    optimized: bool = False,
+    optimized_to: Path | None = None,
 ) -> ort.InferenceSession:
     """A session on the provider called "cpu", "cuda" or otherwise, in the shared pool, which must
     have been made.
@@ -93,11 +95,17 @@ def open_session(
             of computing in int8: what another device would make of it, slowly.
         whole: the provider has to run all of it; otherwise operators that it lacks run on the CPU.
         profile: how the name of a file begins in which it notes what it runs, and when.
+        optimized: the model is what ONNX Runtime made of one here, and is run as it is.
+        optimized_to: a file to write the graph to that it makes of the model.
 
     Raises:
         BackendError: it cannot be loaded there.
     """
     options = ort.SessionOptions()
+    if optimized:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if optimized_to is not None:
+        options.optimized_model_filepath = str(optimized_to)
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     # On the CPU what goes wrong is raised as well; on a GPU the log alone says why there is none.

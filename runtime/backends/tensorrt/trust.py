@@ -9,9 +9,6 @@ has signed for it.
 from __future__ import annotations
 
 import hashlib
-import hmac
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -30,13 +27,10 @@ from runtime.backends.tensorrt.files import (
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import BUILT, Sha256
 from runtime.bundle.signature import check_signature, write_signature
+from runtime.machine.key import code_of, is_code, made_key, own_key
 
 SIGNED = "engines.json"
 """In the folder of the engines: what is signed, with the signature beside it."""
-
-KEY = "build.key"
-
-_BYTES = 32
 
 
 class SignedEngines(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,22 +40,13 @@ class SignedEngines(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     engines: tuple[Sha256, ...]
 
 
-def key_path() -> Path:
-    """Where this user's key is: in the folder that systemd gives a service for its state, else in
-    that of the user."""
-    if given := os.environ.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0]) / KEY
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "denet" / KEY
-
-
 def with_code(facts: EngineFacts) -> EngineFacts:
     """Facts of an engine that was built here just now, with the code that says so.
 
     Raises:
         EngineFileError: the key cannot be read or made.
     """
-    return msgspec.structs.replace(facts, code=_code(_own_key() or _new_key(), facts))
+    return msgspec.structs.replace(facts, code=code_of(made_key(EngineFileError), _plain(facts)))
 
 
 def built_here() -> Callable[[EngineFacts], bool]:
@@ -70,8 +55,8 @@ def built_here() -> Callable[[EngineFacts], bool]:
     Raises:
         EngineFileError: the key of this machine cannot be read.
     """
-    key = _own_key()
-    return lambda facts: key is not None and hmac.compare_digest(_code(key, facts), facts.code)
+    key = own_key(EngineFileError)
+    return lambda facts: is_code(key, _plain(facts), facts.code)
 
 
 def trusted_by(bundle: Bundle, key: Path | None) -> Callable[[EngineFacts], bool]:
@@ -90,39 +75,12 @@ def trusted_by(bundle: Bundle, key: Path | None) -> Callable[[EngineFacts], bool
     return lambda facts: own(facts) or _digest(facts) in signed
 
 
-def _code(key: bytes, facts: EngineFacts) -> str:
-    return hmac.new(key, _plain(facts), hashlib.sha256).hexdigest()
-
-
 def _digest(facts: EngineFacts) -> str:
     return hashlib.sha256(_plain(facts)).hexdigest()
 
 
 def _plain(facts: EngineFacts) -> bytes:
     return msgspec.json.encode(msgspec.structs.replace(facts, code=""), order="deterministic")
-
-
-def _own_key() -> bytes | None:
-    path = key_path()
-    try:
-        if not path.exists():
-            return None
-    except OSError:  # a folder that this user may not look into holds nothing of theirs
-        return None
-    key = read_file(path, EngineFileError, _BYTES)
-    if len(key) != _BYTES:
-        raise EngineFileError(f"{path}: damaged: remove it, and build the engines again")
-    return key
-
-
-def _new_key() -> bytes:
-    """A key, kept for this user alone."""
-    path, key = key_path(), secrets.token_bytes(_BYTES)
-    with writing(path, EngineFileError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path, private=True) as temporary:
-            temporary.write_bytes(key)
-    return key
 
 
 def sign_engines(bundle: Bundle, key: Path) -> int:

@@ -22,7 +22,7 @@ from runtime.node.align.points import PointFile
 from runtime.node.boxes.homography import REFERENCE
 from runtime.node.errors import NodeError
 from runtime.node.sources.frame import Pixels
-from runtime.node.web import NOT_HERE, Answer, Request, WebServer
+from runtime.node.web import NOT_HERE, Answer, WebServer
 
 HOST = "127.0.0.1"
 """Frames show people, and a calibration decides what a node sees: both are for nobody elsewhere."""
@@ -51,6 +51,11 @@ FAREWELL = 0.5
 """Seconds in which the last answer reaches the browser."""
 
 JSON = "application/json"
+
+LARGEST = 1 << 20
+"""Bytes of points that are told."""
+
+NOT_YOURS = Answer(403, "text/plain; charset=utf-8", b"the token is missing, or another\n")
 
 
 class ClickPage:
@@ -83,9 +88,7 @@ class ClickPage:
                 f"no moment shows {' and '.join(cameras)} at once: see `denet node check`"
             )
         try:
-            self._server = WebServer(
-                "align", HOST, port, lambda _path: NOT_HERE, HEADERS, self._handle
-            )
+            self._server = WebServer("align", HOST, port, self._given, HEADERS, self._take, LARGEST)
         except OSError as error:
             raise NodeError(f"--port {port}: {error.strerror or error}: take another") from None
 
@@ -106,20 +109,30 @@ class ClickPage:
         assert self._points is not None
         return self._points, self._seen
 
-    def _handle(self, request: Request) -> Answer:
-        if request.method == "GET" and request.path in ASSETS:
-            name, kind = ASSETS[request.path]
+    def _given(self, path: str) -> Answer:
+        """What is at a path. All but the page itself stands behind the token."""
+        if path in ASSETS:
+            name, kind = ASSETS[path]
             return Answer(200, kind, files(f"{__package__}.page").joinpath(name).read_bytes())
-        given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            return Answer(403, "text/plain; charset=utf-8", b"the token is missing, or another\n")
-        if request.method == "GET":
-            return self._shown(request.path)
-        if request.path == "/next":
+        inside = self._inside(path)
+        return NOT_YOURS if inside is None else self._shown(inside)
+
+    def _take(self, path: str, body: bytes) -> Answer:
+        """What is told."""
+        inside = self._inside(path)
+        if inside is None:
+            return NOT_YOURS
+        if inside == "/next":
             return _json({} if self._advance() else {"error": "there is no other moment"})
-        if request.path in ("/check", "/done"):
-            return self._fitted(request.body, last=request.path == "/done")
+        if inside in ("/check", "/done"):
+            return self._fitted(body, last=inside == "/done")
         return NOT_HERE
+
+    def _inside(self, path: str) -> str | None:
+        """What follows the token in a path; None if that is another."""
+        given, slash, rest = path.removeprefix("/").partition("/")
+        is_right = hmac.compare_digest(given.encode(), self._token.encode())
+        return f"/{rest}" if is_right and slash else None
 
     def _shown(self, path: str) -> Answer:
         if path == "/sizes":

@@ -9,7 +9,7 @@ server.close()
 
 from __future__ import annotations
 
-from runtime.node.web.request import NOT_HERE, Answer, Request
+from runtime.node.web.request import NOT_HERE, Answer, Take
 from runtime.node.web.server import WebServer
 
-__all__ = ["NOT_HERE", "Answer", "Request", "WebServer"]
+__all__ = ["NOT_HERE", "Answer", "Take", "WebServer"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,22 +29,10 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked.
+Take = Callable[[str, bytes], Answer]
+"""Answers the body that is sent to a path (POST)."""
 
-    Attributes:
-        method: GET or POST.
-        path: without what follows a question mark.
-        headers: by name in lower case.
-        body: of a POST.
-    """
-
-    method: str
-    path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
+LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 
 NOT_HERE = Answer(404, "text/plain; charset=utf-8", b"not here\n")
 
@@ -53,23 +42,35 @@ def names_of(host: str) -> frozenset[str]:
     return frozenset({"localhost", socket.gethostname().lower(), host.lower()})
 
 
+def body_length(head: bytes) -> int:
+    """Bytes of the body that a request says it has; 0 if it says nothing, -1 if that is no number.
+
+    Args:
+        head: the lines of the request up to the empty one.
+    """
+    found = LENGTH.search(head)
+    if found is None:
+        return 0
+    return int(found[1]) if found[1].isdigit() and len(found[1]) < 16 else -1
+
+
 def answered(
     request: bytes,
     names: frozenset[str],
     headers: Mapping[str, str],
     answer: Callable[[str], Answer],
-    handle: Callable[[Request], Answer] | None = None,
+    take: Take | None = None,
 ) -> bytes:
     """The answer to a request, as it goes over the line.
 
     Args:
-        request: its lines up to the empty one, and the body.
+        request: its lines up to the empty one, and its body.
         names: of the server; a request that calls it otherwise is refused.
         headers: of every answer, errors included.
         answer: gives what is at a path.
-        handle: goes before it, and takes POST, too; None where there is nothing but to be read.
+        take: answers what is sent to a path; None to take nothing.
     """
-    return _Handler(request, names, headers, answer, handle).answer
+    return _Handler(request, names, headers, answer, take).answer
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -83,39 +84,42 @@ class _Handler(BaseHTTPRequestHandler):
         names: frozenset[str],
         headers: Mapping[str, str],
         answer: Callable[[str], Answer],
-        handle: Callable[[Request], Answer] | None,
+        take: Take | None,
     ) -> None:
-        self._names, self._headers, self._content = names, headers, answer
-        self._handle = handle
+        self._names, self._headers, self._content, self._take = names, headers, answer, take
+        self.raw = request
         self.rfile, self.wfile = BytesIO(request), BytesIO()
         self.client_address = ("", 0)
         self.close_connection = True
         self.handle_one_request()
         self.answer = self.wfile.getvalue()
 
-    def do_POST(self) -> None:
-        """Answer, where something is to be told."""
-        if self._handle is None:
-            self.send_error(501, "Unsupported method ('POST')")
-        else:
-            self.do_GET()
-
     def do_GET(self) -> None:
         """Answer."""
+        if self._is_called_rightly():
+            self._send(self._content(urlsplit(self.path).path))
+
+    def do_POST(self) -> None:
+        """Answer what is sent, by a page of this server."""
+        if self._take is None:
+            self.send_error(501, "Unsupported method ('POST')")
+        elif self._is_called_rightly():
+            origin, host = self.headers.get("Origin"), self.headers.get("Host", "")
+            if origin is not None and urlsplit(origin).netloc != host:
+                self._send(Answer(403, "text/plain; charset=utf-8", b"of another site\n"))
+                return
+            body = self.rfile.read(max(0, body_length(self.raw)))
+            self._send(self._take(urlsplit(self.path).path, body))
+
+    def _is_called_rightly(self) -> bool:
         # A site whose name is made to lead here would be of one origin with this server, and could
         # read it: a browser tells which name it went to. No site has an address for a name.
         host = _name(self.headers.get("Host", ""))
         if not (host in self._names or _is_address(host)):
             text = b"not a name of this node: ask for it by its address, or set host to the name\n"
             self._send(Answer(421, "text/plain; charset=utf-8", text))
-            return
-        path = urlsplit(self.path).path
-        if self._handle is None:
-            self._send(self._content(path))
-            return
-        told = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read() if self.command == "POST" else b""
-        self._send(self._handle(Request(self.command, path, told, body)))
+            return False
+        return True
 
     def log_message(self, *_: object) -> None:
         """Nothing: requests are no news."""

@@ -7,14 +7,13 @@ for the next. So who opens many and lets them drip takes the places from each ot
 
 from __future__ import annotations
 
-import re
 import selectors
 import socket
 import time
 from collections.abc import Callable, Mapping
 
 from runtime.node.stage import POLL, Beat, Stage
-from runtime.node.web.request import Answer, Request, answered, names_of
+from runtime.node.web.request import Answer, Take, answered, body_length, names_of
 
 CONNECTIONS = 32
 """That are open at once."""
@@ -25,12 +24,7 @@ LIFETIME = 5.0
 LARGEST = 16_384
 """Bytes of a request."""
 
-LARGEST_BODY = 1 << 20
-"""Bytes of what is told in a POST."""
-
 END = b"\r\n\r\n"
-
-LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -40,18 +34,15 @@ HEADERS = {
 }
 """Of every answer: what a node shows is for nobody else."""
 
+TOO_MUCH = b"HTTP/1.0 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
+
 FAILED = b"HTTP/1.0 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 
 TOO_LARGE = b"HTTP/1.0 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n"
 
 
-TOO_LONG = b"HTTP/1.0 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
-
-NO_LENGTH = b"HTTP/1.0 411 Length Required\r\nContent-Length: 0\r\n\r\n"
-
-
 class WebServer:
-    """Answers GET requests until it is closed; POST, too, if something takes them.
+    """Answers GET requests until it is closed, and what is sent to it if that is wanted.
 
     Attributes:
         port: where.
@@ -63,7 +54,8 @@ class WebServer:
         port: 0 for any that is free.
         answer: gives what is at a path, in this server's thread.
         headers: of every answer, beside `HEADERS`.
-        handle: goes before `answer`, and takes POST, too; None where nothing is to be told.
+        take: answers what is sent to a path (POST), in this server's thread; None to take nothing.
+        largest_body: bytes of what is sent, at most.
 
     Raises:
         OSError: the address cannot be had.
@@ -76,9 +68,11 @@ class WebServer:
         port: int,
         answer: Callable[[str], Answer],
         headers: Mapping[str, str] | None = None,
-        handle: Callable[[Request], Answer] | None = None,
+        take: Take | None = None,
+        largest_body: int = 0,
     ) -> None:
-        self._answer, self._names, self._handle = answer, names_of(host), handle
+        self._answer, self._names = answer, names_of(host)
+        self._take, self._largest_body = take, largest_body
         self._headers = HEADERS | dict(headers or {})
         self._listener = _listener(host, port)
         self.port = int(self._listener.getsockname()[1])
@@ -154,10 +148,16 @@ class WebServer:
         connection.request += part
         end = connection.request.find(END)
         if end >= 0:
-            answer = self._complete(bytes(connection.request), end + len(END))
-            if answer is None:
+            whole = end + 4 + self._body_length(bytes(connection.request[: end + 4]))
+            if whole > end + 4 + self._largest_body:
+                connection.answer = memoryview(TOO_MUCH)
+            elif len(connection.request) < whole:
                 return not part
-            connection.answer = memoryview(answer)
+            else:
+                connection.answer = memoryview(self._answered(bytes(connection.request[:whole])))
+                # What it took to find the answer is not the client's to make up for.
+                connection.end = time.monotonic() + LIFETIME
+                self._open[stream] = self._open.pop(stream)
         elif len(connection.request) > LARGEST:
             connection.answer = memoryview(TOO_LARGE)
         else:
@@ -165,22 +165,16 @@ class WebServer:
         self._selector.modify(stream, selectors.EVENT_WRITE)
         return False
 
-    def _complete(self, request: bytes, head: int) -> bytes | None:
-        """The answer to a request whose first `head` bytes are there; None while its body is not
-        as a whole."""
-        if self._handle is None or not request.startswith(b"POST "):
-            return self._answered(request[:head])
-        length = LENGTH.search(request, 0, head)
-        if length is None:
-            return NO_LENGTH
-        size = int(length[1])
-        if size > LARGEST_BODY:
-            return TOO_LONG
-        return self._answered(request[: head + size]) if len(request) >= head + size else None
+    def _body_length(self, head: bytes) -> int:
+        """Of a request; more than is taken if it is told wrongly."""
+        if self._take is None:
+            return 0
+        length = body_length(head)
+        return self._largest_body + 1 if length < 0 else length
 
     def _answered(self, request: bytes) -> bytes:
         try:
-            return answered(request, self._names, self._headers, self._answer, self._handle)
+            return answered(request, self._names, self._headers, self._answer, self._take)
         except Exception as error:  # one page may fail while others do not
             self.stage.note(error)
             return FAILED

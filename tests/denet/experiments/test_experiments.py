@@ -27,6 +27,7 @@ from denet.experiments.catalog import (
 from denet.experiments.catalog import experiment as named
 from denet.experiments.gaps import GapVariant
 from denet.experiments.pictures import _DRAWERS, draw
+from denet.experiments.rivals import RivalVariant
 from denet.experiments.study import jobs_of, run_jobs, varied_recipe
 from denet.experiments.tables import mean_and_spread
 from denet.graph import RGB_NIR_TIR, State
@@ -69,6 +70,8 @@ def test_equal_keys_are_equal_changes_and_other_keys_are_others() -> None:
             recipe = json.dumps(msgspec.to_builtins(varied_recipe(SMALL, variant.changes, 0)))
             if isinstance(variant, GapVariant):  # the same recipe, on other data
                 recipe += f" {variant.share} {variant.whole} {variant.repeated}"
+            if isinstance(variant, RivalVariant):  # the same recipe, of another network
+                recipe += f" {variant.rival}"
             assert found.setdefault(variant.key, recipe) == recipe, variant.key
     assert len(set(found.values())) == len(found)
 
@@ -260,14 +263,24 @@ def snapshot(out: Path) -> dict[str, tuple[int, bytes]]:
 def test_finished_runs_are_kept(done: Path, root: Path) -> None:
     before = snapshot(done)
     tables = (done / "table1.md").read_bytes()
-    result = experiment("fig5-eta,fig6,fig8,table1", root, done)
+    result = experiment("fig5-eta,fig6,table1", root, done)
     assert result.exit_code == 0, result.output
     assert snapshot(done) == before
     assert (done / "table1.md").read_bytes() == tables
     assert (done / "fig5-eta.md").is_file()
-    for name in ("fig6", "fig8"):
-        shows_something((done / f"{name}.png").read_bytes())
-        assert not (done / f"{name}.md").exists()
+    shows_something((done / "fig6.png").read_bytes())
+    assert not (done / "fig6.md").exists()
+
+
+def test_ranking_lists_are_of_denet_and_of_cal(done: Path, root: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(done, tmp_path / "out"))
+    before = snapshot(out)
+    result = experiment("fig8", root, out, seeds=1)
+    assert result.exit_code == 0, result.output
+    after = snapshot(out)
+    assert {path: after[path] for path in before} == before
+    assert {Path(path).parts[-2] for path in set(after) - set(before)} == {"rival-cal-seed0"}
+    shows_something((out / "fig8.png").read_bytes())
 
 
 def shows_something(png: bytes) -> None:

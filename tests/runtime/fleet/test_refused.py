@@ -125,7 +125,7 @@ def test_tables_of_a_future_version(archive: Connection, url: str, tmp_path: Pat
     archive.execute("UPDATE archive SET version = 7")
     path = config(tmp_path, url, free_port())
     for command in ("run", "status", "aside"):
-        refused(denet("fleet", command, path), "version 7", "knows 1", "install the denet")
+        refused(denet("fleet", command, path), "version 7", "knows 2", "install the denet")
     assert archive.execute("SELECT count(*) FROM events").fetchone() == (1,)
 
 

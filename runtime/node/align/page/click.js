@@ -1,5 +1,5 @@
 // Two frames, pairs of points, and what the command makes of them. The token is behind the # of the
-// address, which no request carries; it goes as a header, so that no other site can send it.
+// address of the page, and at the beginning of the path of all that is asked for.
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -13,9 +13,8 @@ let points = []; // {rgb: [x, y], tir: [x, y]}, the last perhaps of one frame al
 let found = new Map(); // by number of a pair, of the last check
 
 async function ask(path, method = "GET", body = undefined) {
-  const headers = { Authorization: `Bearer ${token}` };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await fetch(path, { method, headers, body });
+  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  const answer = await fetch(`${encodeURIComponent(token) || "none"}/${path}`, { method, headers, body });
   if (answer.status === 403) throw new Error("open the address that the command printed, as a whole");
   return answer;
 }

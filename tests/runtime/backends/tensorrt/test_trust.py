@@ -22,8 +22,9 @@ from runtime.backends.tensorrt.files import (
     open_engine,
 )
 from runtime.backends.tensorrt.machine import BuildOptions
-from runtime.backends.tensorrt.trust import built_here, key_path, sign_engines, trusted_by
+from runtime.backends.tensorrt.trust import built_here, sign_engines, trusted_by
 from runtime.bundle.forms import Forms
+from runtime.machine.key import key_path
 from tests.runtime.backends.tensorrt.machines import HERE, write_engines
 from tests.runtime.bundle.keys import made_key, needs_openssh
 

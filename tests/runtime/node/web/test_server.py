@@ -164,3 +164,54 @@ def test_it_lets_go_of_its_address() -> None:
     first.close()
     again = WebServer("test", "127.0.0.1", first.port, answer)
     again.close()
+
+
+def echo(path: str, body: bytes) -> Answer:
+    return Answer(200, "application/octet-stream", path.encode() + b" " + body)
+
+
+@pytest.fixture
+def taking() -> Iterator[WebServer]:
+    made = WebServer("test", "127.0.0.1", 0, answer, take=echo, largest_body=100_000)
+    made.start()
+    yield made
+    made.close()
+
+
+def send(web: WebServer, body: bytes, **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=10)
+    try:
+        connection.request("POST", "/in", body, headers)
+        got = connection.getresponse()
+        return got.status, got.read()
+    finally:
+        connection.close()
+
+
+def test_what_is_sent_is_taken_whole(taking: WebServer) -> None:
+    body = bytes(range(256)) * 300 + b"\r\n\r\n"
+    assert send(taking, body) == (200, b"/in " + body)
+    assert send(taking, b"") == (200, b"/in ")
+    assert ask(taking) == (200, b"here")
+    dripping = connected(
+        taking, b"POST /in HTTP/1.0\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n12"
+    )
+    dripping.sendall(b"3456789")
+    got = b"".join(iter(lambda: dripping.recv(1000), b""))
+    assert got.endswith(b"/in 123456789")
+
+
+def test_what_is_sent_is_bounded(taking: WebServer, web: WebServer) -> None:
+    head = b"POST /in HTTP/1.0\r\nHost: localhost\r\nContent-Length: %s\r\n\r\n"
+    for length in (b"100001", b"9" * 40, b"-1", b"x"):
+        with connected(taking, head % length) as stream:
+            assert stream.recv(100).startswith(b"HTTP/1.0 413"), length
+    assert send(web, b"abc")[0] == 501
+
+
+def test_other_sites_send_nothing(taking: WebServer) -> None:
+    own = f"127.0.0.1:{taking.port}"
+    assert send(taking, b"a", Origin=f"http://{own}")[0] == 200
+    assert send(taking, b"a", Origin="https://elsewhere.example")[0] == 403
+    assert send(taking, b"a", Origin="null")[0] == 403
+    assert send(taking, b"a", Host="elsewhere.example")[0] == 421

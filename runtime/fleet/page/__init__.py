@@ -1,0 +1,1 @@
+"""A page on which a person sees cameras, searches with pictures and follows people: read-only."""
