@@ -47,6 +47,7 @@ from runtime.fleet.commands import fleet
 from runtime.gallery.commands import gallery
 from runtime.loading import loaded
 from runtime.node.commands import node
+from runtime.node.recorded.commands import track
 from runtime.profile.commands import FindErrors, profile_command
 from runtime.serve.commands import probe, serve
 
@@ -295,6 +296,7 @@ COMMANDS: dict[str, Callable[..., None] | typer.Typer] = {
     "build": build,
     "gallery": gallery,
     "node": node,
+    "track": track,
     "fleet": fleet,
     "serve": serve,
     "probe": probe,

@@ -129,6 +129,28 @@ class ImageOptions:
         return dict(vars(self))
 
 
+def _recording_option(modality: str) -> Any:
+    return typer.Option(
+        metavar="RECORDING",
+        help=f"{modality} recording: a video, or a folder with RGB/, NI/ and TI/.",
+        rich_help_panel="Recordings",
+    )
+
+
+@dataclass(frozen=True)
+class RecordingOptions:
+    """The recordings of one place; a modality that is not given is missing."""
+
+    rgb: Annotated[Path | None, _recording_option("Visible")] = None
+    nir: Annotated[Path | None, _recording_option("Near infrared")] = None
+    tir: Annotated[Path | None, _recording_option("Thermal")] = None
+
+    @property
+    def paths(self) -> dict[Modality, Path]:
+        """By modality, of those that are given."""
+        return {m: path for m, path in vars(self).items() if path is not None}
+
+
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take each of its parameters that is a dataclass as one value.
 

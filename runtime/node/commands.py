@@ -11,6 +11,7 @@ import typer
 
 from denet.console import progress, reported, say, say_aside, say_error
 from denet.options import DurationOpt, JsonLinesOpt
+from runtime.node.align.commands import align
 
 if TYPE_CHECKING:
     from runtime.node.faults import FaultSettings
@@ -227,3 +228,6 @@ def aside(
         return
     for line in list_aside(settings):
         say(line)
+
+
+node.command("align")(align)

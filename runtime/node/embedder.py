@@ -188,6 +188,11 @@ class Embedder:
             found.append(crop if len(images) == len(crop.images) else replace(crop, images=images))
         return found
 
+    def embed(self, crops: Sequence[Crop]) -> bool:
+        """Embed crops that were taken, and tell of them, in the caller's thread; whether it could
+        be done."""
+        return self._embed(crops)
+
     def _embed(self, crops: Sequence[Crop]) -> bool:
         crops = self._cheaper(crops)
         began = time.monotonic()

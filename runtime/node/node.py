@@ -27,6 +27,7 @@ from runtime.node.snapshot import NodeSnapshot
 from runtime.node.stage import POLL, Beat, Stage
 from runtime.node.stage_items import Crop
 from runtime.node.status import StatusPage
+from runtime.node.status.strip import PeopleStrip
 from runtime.node.status_snapshot import status_snapshot
 from runtime.node.swap import Swapper
 from runtime.node.watchdog import Watchdog
@@ -79,6 +80,7 @@ class Node(Closing):
         self._servers: list[StatusPage | Metrics] = []
         notify = _shown(notify)
         self._page: StatusPage | None = None
+        self._strip: PeopleStrip | None = None
         with ExitStack() as opened:
             looked = look_at_heads(settings)
             gallery = None
@@ -95,6 +97,8 @@ class Node(Closing):
             opener = HeadOpener(
                 settings, serving, announcer, self._crops, self._matches, notify, self._failed
             )
+            if settings.status is not None and settings.status.people:
+                opener.strip = self._strip = PeopleStrip(settings.status.people)
             opener.faults, opener.notify_truth, opener.persons = faults, notify_truth, persons
             try:
                 self._heads = [opener.open(each) for each in looked]
@@ -198,7 +202,8 @@ class Node(Closing):
         self._announcer.counted(taken.events)
         if self._page is not None:
             serving, last = self._embedder.serving, self._matches.last
-            self._page.update(status_snapshot(self.settings.name, taken, serving, last))
+            name, strip = self.settings.name, self._strip
+            self._page.update(status_snapshot(name, taken, serving, last, strip))
         return taken
 
     def _snapshot(self) -> NodeSnapshot:

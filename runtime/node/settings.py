@@ -169,6 +169,9 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             if head.tracks is not None:
                 named = self.scores_of_tracks(head.tracks) is not None
                 _check_tracks(head.tracks, head.key("tracks"), named=named)
+        followed = any(head.tracks is not None for head in self.camera_heads)
+        if self.status is not None and self.status.people and not followed:
+            raise NodeError("status.people: are who is followed, and nobody is: add [tracks]")
         for section, server in (("status", self.status), ("metrics", self.metrics)):
             if server is not None and not server.host.strip():
                 raise NodeError(f"{section}.host: is empty: write 127.0.0.1, or 0.0.0.0 for all")

@@ -8,6 +8,7 @@ from runtime.node.head.snapshot import HeadSnapshot
 from runtime.node.serving import Serving
 from runtime.node.snapshot import NodeSnapshot
 from runtime.node.status import HeadShown, Seen, StatusSnapshot
+from runtime.node.status.strip import PeopleStrip
 from runtime.node.tracks.snapshot import TracksSnapshot
 
 
@@ -16,6 +17,7 @@ def status_snapshot(
     snapshot: NodeSnapshot,
     serving: Serving,
     matches: Sequence[Seen],
+    strip: PeopleStrip | None = None,
 ) -> StatusSnapshot:
     """A node at a moment.
 
@@ -24,8 +26,12 @@ def status_snapshot(
         snapshot: what it is doing.
         serving: what embeds.
         matches: the newest first.
+        strip: pictures of who was seen; None for none.
     """
     tracks = snapshot.tracks
+    for head in snapshot.heads if strip is not None else ():
+        if strip is not None and head.tracks is not None:
+            strip.name(head.name, head.tracks.tracks)
     return StatusSnapshot(
         node=node,
         time=snapshot.time,
@@ -33,6 +39,7 @@ def status_snapshot(
         latency_p50=_milliseconds(snapshot.latency.p50),
         latency_p99=_milliseconds(snapshot.latency.p99),
         matches=matches,
+        people=None if strip is None else strip.people,
         counters={
             "triplets": snapshot.triplets.entered,
             "embeddings": snapshot.crops.left,
@@ -61,6 +68,7 @@ def _head(head: HeadSnapshot, serving: Serving) -> HeadShown:
         name=head.name,
         verdicts={} if last is None else last.verdicts,
         frames=head.pixels,
+        views=head.views,
         state=state,
         plan={} if state is None else serving.precisions[graph.state(state.available)],
         tracks=None if head.tracks is None else head.tracks.tracks,

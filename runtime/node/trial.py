@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from heapq import merge
 from queue import Full, Queue
-from threading import Event, Thread
+from threading import Thread
 from typing import Union
 
 from denet.graph import Modality, State
@@ -25,14 +24,13 @@ from runtime.node.sources import (
     Feed,
     Frame,
     Inbox,
-    Item,
     Notice,
     Source,
-    SourceError,
     Synchronizer,
     Triplet,
 )
 from runtime.node.sources.frame import Pixels
+from runtime.node.sources.replay import replayed
 from runtime.node.sources.track import TrackTiming
 from runtime.node.stage import POLL
 
@@ -160,30 +158,16 @@ class _Running:
     def _replay(self, seconds: float) -> None:
         """Recordings: every frame, at the pace of this machine, as if there were no other clock
         than theirs."""
-        stop, first, now = _Hurry(), None, 0.0
-        with ExitStack() as opened:
-            streams = [
-                opened.enter_context(closing(self._read(source, stop)))
-                for source in self._parts.sources.values()
-            ]
-            for item in merge(*streams, key=lambda item: item.time):
-                now = item.time
+        first, now = None, 0.0
+        ended = self._trial.reasons.__setitem__
+        found = replayed(self._parts.sources, self._synchronizer, ended)
+        with closing(found):
+            for triplet, now in found:
                 first = now if first is None else first
                 if now > first + seconds or self._good >= ENOUGH:
                     break
-                self._synchronizer.push(item, now)
-                for triplet in self._synchronizer.poll(now):
-                    self._see(triplet, now, self._search)
-            else:
-                for triplet in self._synchronizer.flush(now):
-                    self._see(triplet, now, self._search)
+                self._see(triplet, now, self._search)
         self._trial.took = now - (first or now)
-
-    def _read(self, source: Source, stop: Event) -> Generator[Item, None, None]:
-        try:
-            yield from source.frames(stop)
-        except SourceError as error:
-            self._trial.reasons[source.modality] = str(error)
 
     def _watch(self, seconds: float) -> None:
         inbox = Inbox(self._parts.sources, WAITING)
@@ -293,14 +277,6 @@ class _Running:
             else:
                 people.append(brought_to_8_bits(images, self._parts.ranges))
         return people
-
-
-class _Hurry(Event):
-    """Asks a recording never to wait."""
-
-    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - never taken
-        """Whether it is to end."""
-        return self.is_set()
 
 
 def _several(count: int, what: str) -> str:

@@ -172,6 +172,7 @@ class CameraHead:
             tracks=all_tracks(tracks),
             shed={(a.name, b.name): n for (a, b), n in output.shed.copy().items()},
             pixels={} if run is None else run.pixels,
+            views=self._parts.views,
             failures=self._failures,
             lost=redacted(lost),
         )

@@ -65,6 +65,10 @@ class Cutter:
             if not moments and self._tracks is not None:
                 self._tracks.wait(time.monotonic())
 
+    def cut(self, moment: Moment) -> None:
+        """Find and cut who is in a moment that was taken, in the caller's thread."""
+        self._cut(moment)
+
     def _cut(self, moment: Moment) -> None:
         try:
             put = self._find(moment)

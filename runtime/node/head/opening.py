@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -30,6 +31,7 @@ from runtime.node.serving import Serving
 from runtime.node.settings import NodeSettings
 from runtime.node.sources import Source, open_sources
 from runtime.node.stage_items import Crop
+from runtime.node.status.strip import PeopleStrip
 from runtime.node.tracks.followable import check_followable
 from runtime.node.tracks.tracks import Tracks
 
@@ -88,6 +90,7 @@ class HeadOpener:
         faults: to be made on purpose, of each head others; None for none.
         notify_truth: told of each fault that is made, and of each frame without one.
         persons: finds persons, or what does by the name of the head.
+        strip: keeps pictures of who was seen; None for none.
 
     Args:
         settings: of the node.
@@ -115,6 +118,7 @@ class HeadOpener:
         self._count = 0
         self.faults: FaultSettings | None = None
         self.notify_truth: Callable[[Truth], None] = lambda _truth: None
+        self.strip: PeopleStrip | None = None
         self.persons: Persons | Mapping[str, Persons] | None = None
 
     def open(self, looked: LookedAt) -> CameraHead:
@@ -200,6 +204,12 @@ class HeadOpener:
     def _tracks(self, head: HeadSettings, announcer: Announcer, before: Tracks | None) -> Tracks:
         assert head.tracks is not None
         size = self._serving.runtime.bundle.manifest.preprocessing
+        pictured: dict[str, Any] = {}
+        if self.strip is not None:
+            pictured = {
+                "notify_pictured": partial(self.strip.add, head.name),
+                "notify_corrected": partial(self.strip.correct, head.name),
+            }
         return Tracks(
             head.tracks,
             announcer,
@@ -208,6 +218,7 @@ class HeadOpener:
             self._settings.events.embedding,
             partial(self._matches.add_track, head.name),
             before,
+            **pictured,
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from denet.graph import Modality
 from runtime.node.backlog import Account
+from runtime.node.boxes.homography import Views
 from runtime.node.health import Assessment
 from runtime.node.latency import Latency
 from runtime.node.sources.frame import Pixels
@@ -23,6 +24,7 @@ class HeadSnapshot:
         name: of it; "" of the one head of a node without names for them.
         assessment: the last; None before the first triplet.
         pixels: the last of each sensor, whatever their verdict.
+        views: where a place of the RGB frame is in other modalities; None if all show the same.
         frames: by modality; those that left are in triplets.
         triplets: those that left were searched for persons.
         crops: those that left were embedded.
@@ -45,6 +47,7 @@ class HeadSnapshot:
     tracks: TracksSnapshot | None = None
     shed: Mapping[tuple[str, str], int] = field(default_factory=dict)
     pixels: Mapping[Modality, Pixels] = field(default_factory=dict)
+    views: Views | None = None
     failures: int = 0
     lost: str = ""
 

@@ -75,6 +75,9 @@ class FilmSource(Source):
     """A video file, at its own pace or at a given rate.
 
     A machine that cannot keep up gives its frames late, and their capture times say so.
+
+    Attributes:
+        pace: frames a second, on average.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class FilmSource(Source):
         self._path, self._rate, self._loop = path, rate, loop
         self._start = start or Start()
         with self._opened() as container:
+            self.pace = self._pace(container)
             if next(decoded(container, live=True), None) is None:
                 raise self._without_pictures()
 
@@ -116,8 +120,7 @@ class FilmSource(Source):
         while True:
             last: float | None = None
             with self._opened() as container:
-                stream = video_of(container)
-                period = 1 / float(self._rate or (stream and stream.average_rate) or 25)
+                period = 1 / self._pace(container)
                 timeline = Timeline(period)
                 for position, (stamp, picture) in enumerate(decoded(container, live=False)):
                     if self._rate is not None:
@@ -138,6 +141,10 @@ class FilmSource(Source):
             if not self._loop:
                 return
             begin = last + period
+
+    def _pace(self, container: InputContainer) -> float:
+        stream = video_of(container)
+        return float(self._rate or (stream and stream.average_rate) or 25)
 
     def _opened(self) -> AbstractContextManager[InputContainer]:
         # Whatever the file says that it is: nothing but it is opened, on this machine or another.

@@ -62,9 +62,65 @@ function card({ cards, find }, modality) {
   caption.append(head, reason);
   figure.append(view, caption);
   find("sensors").append(figure);
-  const found = { figure, view, picture, verdict, reason };
+  const boxes = made("div", undefined, "boxes");
+  const found = { figure, view, picture, boxes, verdict, reason };
   cards.set(modality, found);
   return found;
+}
+
+// The same hue for a track in every picture, whatever its id.
+function hue(id) {
+  let sum = 0;
+  for (const letter of id) sum = (sum * 31 + letter.codePointAt(0)) % 360;
+  return `hsl(${sum} 90% 60%)`;
+}
+
+// The layer lies on the picture, which is as large as it can be within the view.
+function showBoxes(view, layer, picture, found) {
+  const scale = Math.min(
+    view.clientWidth / picture.naturalWidth,
+    view.clientHeight / picture.naturalHeight,
+  );
+  const width = picture.naturalWidth * scale;
+  const height = picture.naturalHeight * scale;
+  layer.style.width = `${width}px`;
+  layer.style.height = `${height}px`;
+  layer.replaceChildren(
+    ...found.map((each) => {
+      const box = made("div", undefined, "box");
+      box.style.left = `${100 * each.left}%`;
+      box.style.top = `${100 * each.top}%`;
+      box.style.width = `${100 * (each.right - each.left)}%`;
+      box.style.height = `${100 * (each.bottom - each.top)}%`;
+      box.style.borderColor = hue(each.track);
+      const who = made("span", each.who || "?");
+      who.style.background = hue(each.track);
+      box.append(who);
+      return box;
+    }),
+  );
+}
+
+function showPerson(person) {
+  const figure = made("figure", undefined, "person");
+  const picture = made("img");
+  picture.alt = "";
+  picture.src = `person/${person.number}.jpg`;
+  const head = person.head && `${person.head}, `;
+  figure.append(picture, made("figcaption", person.name), made("p", `${head}${clock(person.time)}`));
+  return figure;
+}
+
+// Pictures that stay are not loaded again.
+let peopleShown = "";
+
+function showPeople(people) {
+  at("people").hidden = people === null;
+  const now = JSON.stringify(people);
+  if (now === peopleShown) return;
+  peopleShown = now;
+  const figures = (people ?? []).map(showPerson);
+  at("strip").replaceChildren(...(figures.length ? figures : [made("p", "nobody yet", "reason")]));
 }
 
 function showSensor(head, name, sensor, time) {
@@ -76,10 +132,12 @@ function showSensor(head, name, sensor, time) {
     view.replaceChildren("no picture");
     return;
   }
+  const { boxes } = card(head, sensor.modality);
   const next = new Image();
   next.onload = () => {
     picture.src = next.src;
-    if (picture.parentNode !== view) view.replaceChildren(picture);
+    if (picture.parentNode !== view) view.replaceChildren(picture, boxes);
+    showBoxes(view, boxes, next, sensor.boxes);
   };
   next.src = `${name && `${encodeURIComponent(name)}/`}${sensor.modality}.jpg?${time}`;
 }
@@ -159,6 +217,7 @@ function show(snapshot) {
   for (const head of snapshot.heads) showHead(head, snapshot.time);
   at("p50").textContent = milliseconds(snapshot.latency.p50);
   at("p99").textContent = milliseconds(snapshot.latency.p99);
+  showPeople(snapshot.people);
   const matches = snapshot.matches.map(showMatch);
   at("matches").replaceChildren(...(matches.length ? matches : [nobody()]));
   at("counters").replaceChildren(

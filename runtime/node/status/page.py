@@ -72,3 +72,8 @@ class StatusPage:
         if drawn is None or drawn[0] is not frame:
             drawn = self._drawn[head, modality] = frame, thumbnail(frame)
         return drawn[1]
+
+    def person(self, number: int) -> bytes | None:
+        """The picture of that number of somebody who was seen, as long as it is kept."""
+        people = (self.snapshot and self.snapshot.people) or ()
+        return next((each.picture for each in people if each.number == number), None)

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from denet.graph import Modality, State
+from runtime.node.boxes.homography import Views
 from runtime.node.events.event import EventMatch
 from runtime.node.health import Verdict
 from runtime.node.sources.frame import Pixels
+from runtime.node.status.strip import PersonShown
 from runtime.node.tracks.snapshot import TrackInView
 
 
@@ -37,6 +39,7 @@ class HeadShown:
         name: of it; "" of the one head of a node without names for them.
         verdicts: one for each of its sensors, in the order to show.
         frames: the last pixels of each sensor, whatever their verdict; nobody writes to them.
+        views: where a place of the RGB frame is in them; None if all show the same.
         state: of the newest triplet; None if no sensor is healthy.
         plan: names of the engines that run for it, in their order, with the precision of each.
         tracks: who is followed now; None where nobody is.
@@ -46,6 +49,7 @@ class HeadShown:
     name: str
     verdicts: Mapping[Modality, Verdict]
     frames: Mapping[Modality, Pixels] = field(default_factory=dict)
+    views: Views | None = None
     state: State | None = None
     plan: Mapping[str, str] = field(default_factory=dict)
     tracks: Sequence[TrackInView] | None = None
@@ -62,6 +66,7 @@ class StatusSnapshot:
         heads: at least one.
         latency_p50, latency_p99: milliseconds from capture to event; None before the first.
         matches: the newest first.
+        people: pictures of who was seen last, the newest first; None where none are kept.
         counters: whatever is counted, by name, in the order to show.
         bundle: what runs, for a person.
         backend: where it runs.
@@ -74,6 +79,7 @@ class StatusSnapshot:
     latency_p50: float | None = None
     latency_p99: float | None = None
     matches: Sequence[Seen] = ()
+    people: Sequence[PersonShown] | None = None
     counters: Mapping[str, float] = field(default_factory=dict)
     bundle: str = ""
     backend: str = ""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from denet.graph import Modality
 from runtime.node.status.snapshot import HeadShown, StatusSnapshot
 from runtime.node.tracks.snapshot import TrackInView
 
@@ -35,6 +36,12 @@ def _content(snapshot: StatusSnapshot) -> dict[str, Any]:
             }
             for seen in snapshot.matches
         ],
+        "people": None
+        if snapshot.people is None
+        else [
+            {"number": p.number, "head": p.head, "name": p.name or p.track, "time": p.time}
+            for p in snapshot.people
+        ],
         "counters": [[name, value] for name, value in snapshot.counters.items()],
         "bundle": snapshot.bundle,
         "backend": snapshot.backend,
@@ -52,6 +59,7 @@ def _head(head: HeadShown) -> dict[str, Any]:
                 "fault": verdict.fault,
                 "reason": verdict.reason,
                 "pictured": modality in head.frames,
+                "boxes": _boxes(head, modality),
             }
             for modality, verdict in head.verdicts.items()
         ],
@@ -70,3 +78,22 @@ def _track(track: TrackInView) -> dict[str, Any]:
         "state": track.state,
         "embedded": track.embedded,
     }
+
+
+def _boxes(head: HeadShown, modality: Modality) -> list[dict[str, Any]]:
+    """Who is where in the frame of a sensor: in shares of its width and height, cut to it."""
+    frame = head.frames.get(modality)
+    view = None if head.views is None else head.views.get(modality)
+    found = []
+    for track in head.tracks or ():
+        if frame is None or track.box is None or not track.present:
+            continue
+        box = track.box if view is None else view.place(track.box)
+        height, width = frame.shape[:2]
+        left, right = (min(max(x / width, 0.0), 1.0) for x in (box.left, box.right))
+        top, bottom = (min(max(y / height, 0.0), 1.0) for y in (box.top, box.bottom))
+        if left < right and top < bottom:
+            who = track.identity or track.person or ""
+            sides = {"left": left, "top": top, "right": right, "bottom": bottom}
+            found.append({"track": track.id, "who": who, **sides})
+    return found

@@ -68,6 +68,7 @@ class LiveTrack:
         pooled: embeddings; None before the first.
         last: the last sighting that was embedded.
         states: of all boxes, in the order they came, as modalities.
+        state: of the last box, as modalities; empty before it is known.
         sought: by state: what was asked to be embedded.
         crops: the best, the best first.
         told: time of the last event; None before `started`.
@@ -86,6 +87,7 @@ class LiveTrack:
     pooled: Pooled | None = None
     last: Sighting | None = None
     states: dict[Available, None] = field(default_factory=dict)
+    state: Available = ()
     sought: dict[Available, Sought] = field(default_factory=dict)
     crops: list[BestCrop] = field(default_factory=list)
     told: float | None = None
@@ -117,6 +119,7 @@ class LiveTrack:
         self.boxes += rest.boxes
         self.path.extend(rest.path.places)
         self.states |= rest.states
+        self.state = rest.state
         if self.pooled is not None and rest.pooled is not None:
             self.pooled.merge(rest.pooled)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.node.backlog import Account, total
+from runtime.node.boxes.box import Box
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class TrackInView:
         seconds: since its first box.
         state: of its last box.
         boxes, embedded: how many.
+        box: the last, in the RGB frame.
+        present: whether it is of the last moment.
     """
 
     id: str
@@ -28,6 +31,8 @@ class TrackInView:
     state: str
     boxes: int
     embedded: int
+    box: Box | None = None
+    present: bool = True
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from runtime.node.events.event import EmbeddingType
 from runtime.node.sources.frame import Pixels
 from runtime.node.stage_items import Crop, Moment, Wanted
 from runtime.node.status.thumbnail import thumbnail
+from runtime.node.tracks.correction import Correction
 from runtime.node.tracks.crossings import Crossings, exchanged
 from runtime.node.tracks.likeness import LEAST_WEIGHT, Likeness
 from runtime.node.tracks.live_track import BestCrop, LiveTrack, new_id
@@ -49,6 +50,8 @@ class Tracks:
         kind: how embeddings are stored in events.
         notify_known: told of a track in which the gallery knows somebody, once for each identity.
         before: of the same head, which have ended: people who left stay known.
+        notify_corrected: told where boxes turn out to be of another track than was said.
+        notify_pictured: told of each embedding: id of the track, weight, and the crop.
     """
 
     def __init__(
@@ -60,10 +63,13 @@ class Tracks:
         kind: EmbeddingType,
         notify_known: Callable[[Sighting, EventMatch], None],
         before: Tracks | None = None,
+        notify_corrected: Callable[[Correction], None] = lambda _correction: None,
+        notify_pictured: Callable[[str, float, Crop], None] = lambda *_: None,
     ) -> None:
         self._settings, self._announcer, self._size = settings, announcer, size
         self._likeness, self._kind = likeness or Likeness(None, None), kind
-        self._notify_known = notify_known
+        self._notify_known, self._notify_corrected = notify_known, notify_corrected
+        self._notify_pictured = notify_pictured
         self._lock = threading.Lock()
         self._tracker: Tracker = Tracker(settings, 0 if before is None else before._tracker.last)
         self._crossings = Crossings()
@@ -192,7 +198,7 @@ class Tracks:
         if isinstance(images, str) or track is None:
             return images if isinstance(images, str) else UNCONFIRMED
         id_, available = track.tracklet.id, tuple(images)
-        track.states[available] = None
+        track.states[available], track.state = None, available
         decides = self._crossings.wants(id_)
         if self._crossings.holds(id_) and not decides:  # nobody can tell whom it shows
             return NOTHING_NEW
@@ -238,6 +244,7 @@ class Tracks:
         else:
             _pool(track, single)
         track.last = sighting
+        self._notify_pictured(track.id, weight, crop)
         if self._settings.crops:
             full = len(track.crops) == self._settings.crops
             if not full or weight > track.crops[-1].weight:
@@ -291,6 +298,7 @@ class Tracks:
         self._tracker.remove(lost.tracklet)
         self._held.pop(lost.tracklet.id, None)
         del self._tracks[lost.tracklet.id]
+        self._notify_corrected(Correction(rest.id, lost.id))
         lost.take_over(rest)
         self._tracks[rest.tracklet.id] = lost
 
@@ -317,6 +325,7 @@ class Tracks:
     def _exchange(self, one: LiveTrack, other: LiveTrack, since: float) -> None:
         """Each was the other since they met."""
         self._counts["exchanged"] += 1
+        self._notify_corrected(Correction(one.id, other.id, exchanged_since=since))
         one.tracklet, other.tracklet = other.tracklet, one.tracklet
         for track in (one, other):
             self._tracks[track.tracklet.id] = track
@@ -360,7 +369,7 @@ class Tracks:
         self._announcer.tracked(
             track_facts(track, change, self._kind),
             time=track.began if change == "started" else track.tracklet.seen,
-            state="+".join(next(reversed(track.states))) if track.states else None,
+            state="+".join(track.state) or None,
             verdicts=track.verdicts,
             box=track.tracklet.box,
             match=track.match,
@@ -381,7 +390,9 @@ def _in_view(track: LiveTrack) -> TrackInView:
         person=track.person,
         identity=track.identity,
         seconds=track.tracklet.seen - track.began,
-        state="+".join(next(reversed(track.states))) if track.states else "",
+        state="+".join(track.state),
         boxes=track.boxes,
         embedded=0 if track.pooled is None else track.pooled.count,
+        box=track.tracklet.box,
+        present=track.tracklet.present,
     )

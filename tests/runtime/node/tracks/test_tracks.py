@@ -19,6 +19,7 @@ from denet.graph import Modality, State
 from runtime.node.announcer import Announcer, Sighting
 from runtime.node.events import Event, EventMatch, TrackEvent, TrackFacts
 from runtime.node.stage_items import Crop, Moment, Wanted
+from runtime.node.tracks.correction import Correction
 from runtime.node.tracks.likeness import Likeness
 from runtime.node.tracks.settings import TrackSettings
 from runtime.node.tracks.tracks import NOTHING_NEW, UNCONFIRMED, Tracks
@@ -283,6 +284,50 @@ def test_whatever_happens_the_accounts_balance_and_events_are_in_order(
         assert changes.count("started") == changes.count("ended") == 1
     assert all(len(t.path) <= 4 for t in events)
     assert scene.account().left == len(scene.told("ended"))
+
+
+def test_the_state_is_that_of_the_last_box_and_states_are_all_that_there_were() -> None:
+    """Also where a sensor is back that failed meanwhile."""
+    scene = Scene(every=0.1)
+    full, tir = FULL.available, ("tir",)
+    for i, modalities in enumerate([full, full, full, tir, tir, full, full]):
+        scene.moment(i / 10, {"alice": 100 + i}, modalities)
+        if i >= 2:
+            [track] = scene.tracks.snapshot().tracks
+            assert track.state == "+".join(modalities)
+            assert track.present
+            assert track.box is not None
+            assert (track.box.left + track.box.right) / 2 == 100 + i
+    scene.tracks.finish()
+    ended = scene.sink.events[-1]
+    assert isinstance(ended, TrackEvent)
+    assert ended.state == FULL.name
+    assert list(ended.track.states) == [FULL.name, "tir"]
+
+
+def test_corrections_are_told() -> None:
+    """Somebody who is lost and goes on elsewhere: the rest is a part of the first."""
+    told: list[Correction] = []
+    scene = Scene(lost=5.0)
+    scene.tracks = Tracks(
+        TrackSettings(lost=5.0),
+        Announcer("n", scene.sink, "float32", ignore),
+        (30, 60),
+        scene.likeness,
+        "float32",
+        lambda _sighting, _match: None,
+        notify_corrected=told.append,
+    )
+    for i in range(4):
+        scene.moment(i / 10, {"alice": 100})
+    [first] = scene.tracks.snapshot().tracks
+    scene.moment(1.0, {})
+    for i in range(4):
+        scene.moment(2 + i / 10, {"alice": 900})
+    [correction] = told
+    assert correction.other == first.id
+    assert correction.exchanged_since is None
+    assert [track.id for track in scene.tracks.snapshot().tracks] == [first.id]
 
 
 def test_the_line_in_the_documentation_is_an_event() -> None:
