@@ -7,6 +7,7 @@ characters. Imports no more than the terminal needs: `denet --help` is quick.
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import math
 import re
@@ -98,9 +99,19 @@ def reported(*, extra: str | None = None) -> Callable[[Command], Command]:
             say_error(message)
             raise typer.Exit(2)
 
+        run.__doc__ = _flowing(command.__doc__)
         return run  # type: ignore[return-value]
 
     return decorate
+
+
+def _flowing(text: str | None) -> str | None:
+    """A docstring whose paragraphs have no ends of lines: help breaks lines where the terminal
+    does."""
+    if text is None:
+        return None
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(each.split()) for each in paragraphs)
 
 
 def check_numbers(options: Mapping[str, Any]) -> None:

@@ -25,3 +25,9 @@ def test_help_says_what_stands_in_brackets() -> None:
         for text in filter(None, texts):
             styles = set(re.findall(r"(?<!\\)\[(/?[a-z][^\]]*)\]", text))
             assert styles <= {"b", "/b"}, f"{name}: {text}"
+
+
+def test_help_breaks_lines_where_the_terminal_does() -> None:
+    for name, command in commands_of(typer.main.get_command(cli.app), "denet"):
+        for paragraph in (command.help or "").split("\n\n"):
+            assert "\n" not in paragraph.strip(), name
