@@ -8,14 +8,16 @@ context is pushed for each piece of work and popped after it, and never left cur
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Literal
+from contextlib import contextmanager, suppress
+from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.packages import absent
 from runtime.backends.base import BackendError
+from runtime.backends.tensorrt.context import CudaContext, HeldContext
 from runtime.backends.tensorrt.device import (
     Addresses,
     CaptureError,
@@ -29,10 +31,6 @@ from runtime.backends.tensorrt.device import (
     Tensor,
 )
 from runtime.backends.tensorrt.machine import load_tensorrt
-
-CudaContext = Literal["own", "primary"] | Any
-"""A context of the backend's own; the device's primary one, which PyTorch, CuPy, ONNX Runtime and
-the CUDA runtime use; or a `pycuda.driver.Context` that the application has made."""
 
 NON_BLOCKING = 1
 """`CU_STREAM_NON_BLOCKING`: does not wait for what an application does on the default stream."""
@@ -72,32 +70,42 @@ class CudaDevice(Device):
     def __init__(self, context: CudaContext = "own") -> None:
         self._trt = load_tensorrt()
         self._cuda = load_pycuda()
+        # In a context that may be broken PyCUDA can free nothing, and says so on standard error.
+        self._failed = False
         self._graphs = _load_graphs()
         self.captures = self._graphs is not None
-        self._owned = isinstance(context, str)
         with self._told("open the device"):
-            if context == "own":
-                # Waiting blocks instead of spinning: a node's CPU has other work.
-                flags = self._cuda.ctx_flags.SCHED_BLOCKING_SYNC
-                self._cuda_context = self._cuda.Device(0).make_context(flags)
-                self._cuda.Context.pop()
-            elif context == "primary":
-                self._cuda_context = self._cuda.Device(0).retain_primary_context()
-            else:
-                self._cuda_context = context
+            self._context = HeldContext(self._cuda, context)
         self._logger = _Logger(self._trt)
-        with self.entered():
-            self._runtime = self._trt.Runtime(self._logger.logger)
+        self._runtime: Any = None
+        self._owned: WeakSet[_Owned] = WeakSet()
+        self._dropped: list[Any] = []
+        try:
+            with self.entered():
+                self._runtime = self._trt.Runtime(self._logger.logger)
+        except TypeError:  # what the bindings make of an object that is not given
+            self.close()
+            raise DeviceError(f"TensorRT: does not start: {self._logger.last}") from None
+        except DeviceError:
+            self.close()
+            raise
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         with self._told("make the context current"):
-            self._cuda_context.push()
+            self._context.enter()
         try:
             with self._told("run"):
+                while self._dropped and not self._failed:
+                    self._dropped.pop()
                 yield
-        finally:
-            self._cuda.Context.pop()
+        except BaseException:
+            self._failed = True
+            with suppress(self._cuda.Error):  # the first error is the reason
+                self._context.leave()
+            raise
+        with self._told("leave the context"):
+            self._context.leave()
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -110,92 +118,138 @@ class CudaDevice(Device):
             raise DeviceError(f"CUDA: cannot {what}: {error}") from None
 
     def allocate(self, size: int) -> tuple[int, Handle]:
-        handle = self._cuda.mem_alloc(max(size, 1))
-        return int(handle), handle
+        memory = self._cuda.mem_alloc(max(size, 1))
+        return int(memory), _Owned(self, memory)
 
     def pinned(self, count: int) -> NDArray[np.float32]:
-        host: NDArray[np.float32] = self._cuda.pagelocked_empty(count, np.float32)
-        return host
+        array = self._cuda.pagelocked_empty(count, np.float32)
+        return np.asarray(_PinnedMemory(self, array))
 
     def memory_used(self) -> int:
         free, total = self._cuda.mem_get_info()
         return int(total - free)
 
     def stream(self) -> Handle:
-        return self._cuda.Stream(NON_BLOCKING)
+        return _Owned(self, self._cuda.Stream(NON_BLOCKING))
 
     def event(self, *, timed: bool = False) -> Handle:
         kinds = self._cuda.event_flags
-        return self._cuda.Event(kinds.DEFAULT if timed else kinds.DISABLE_TIMING)
+        event = self._cuda.Event(kinds.DEFAULT if timed else kinds.DISABLE_TIMING)
+        return _Owned(self, event)
 
     def record(self, event: Handle, stream: Handle) -> None:
-        event.record(stream)
+        event.raw.record(stream.raw)
 
     def wait(self, stream: Handle, event: Handle) -> None:
-        stream.wait_for_event(event)
+        stream.raw.wait_for_event(event.raw)
 
     def seconds(self, first: Handle, last: Handle) -> float:
-        return float(last.time_since(first)) / 1e3
+        return float(last.raw.time_since(first.raw)) / 1e3
 
     def upload(self, address: int, host: NDArray[np.float32], stream: Handle) -> None:
-        self._cuda.memcpy_htod_async(address, host, stream)
+        self._cuda.memcpy_htod_async(address, host, stream.raw)
 
     def download(self, host: NDArray[np.float32], address: int, stream: Handle) -> None:
-        self._cuda.memcpy_dtoh_async(host, address, stream)
+        self._cuda.memcpy_dtoh_async(host, address, stream.raw)
 
     def copy(self, target: int, source: int, size: int, stream: Handle) -> None:
-        self._cuda.memcpy_dtod_async(target, source, size, stream)
+        self._cuda.memcpy_dtod_async(target, source, size, stream.raw)
 
     def synchronize(self, stream: Handle) -> None:
-        stream.synchronize()
+        stream.raw.synchronize()
 
     def settle(self) -> bool:
         try:
             self._cuda.Context.synchronize()
         except self._cuda.Error:
-            return False
-        return True
+            self._failed = True
+        else:
+            self._failed = False
+        return not self._failed
 
     def load(self, content: bytes, name: str, *, host_code: bool) -> DeviceEngine:
         self._runtime.engine_host_code_allowed = host_code
         engine = self._runtime.deserialize_cuda_engine(content)
         if engine is None:
             raise DeviceError(f"TensorRT: cannot load the engine {name}: {self._logger.last}")
-        return _Engine(self._trt, engine, name, self._logger)
+        return _Engine(self, engine, name)
 
     def begin_capture(self, stream: Handle) -> None:
         driver = self._graphs
         # Other threads of the application may go on using CUDA meanwhile.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-        _graph_call(driver, driver.cuStreamBeginCapture, stream.handle, mode)
+        _graph_call(driver, driver.cuStreamBeginCapture, stream.raw.handle, mode)
 
     def end_capture(self, stream: Handle) -> Handle:
         driver = self._graphs
-        graph = _graph_call(driver, driver.cuStreamEndCapture, stream.handle)
         try:
-            return _GraphExec(driver, _graph_call(driver, driver.cuGraphInstantiate, graph, 0))
+            graph = _graph_call(driver, driver.cuStreamEndCapture, stream.raw.handle)
+        except CaptureError:
+            # An error may be one of earlier work, and the stream must not stay captured.
+            _, graph = driver.cuStreamEndCapture(stream.raw.handle)
+            if graph:
+                driver.cuGraphDestroy(graph)
+            raise
+        try:
+            handle = _graph_call(driver, driver.cuGraphInstantiate, graph, 0)
+            return _Owned(self, _Graph(driver, handle))
         finally:
             driver.cuGraphDestroy(graph)
 
     def launch(self, graph: Handle, stream: Handle) -> None:
         try:
-            _graph_call(self._graphs, self._graphs.cuGraphLaunch, graph.handle, stream.handle)
+            _graph_call(self._graphs, self._graphs.cuGraphLaunch, graph.raw.handle, stream.raw.handle)
         except CaptureError as error:
             raise DeviceError(str(error)) from None
 
     def close(self) -> None:
-        try:
-            with self.entered():
-                self._runtime = None
-            if self._owned:
-                self._cuda_context.detach()
-        except (DeviceError, self._cuda.Error):
-            pass  # it is broken; the driver takes it back when the process ends
+        # Before the context goes, and whoever still refers to them: a traceback does.
+        with suppress(DeviceError), self.entered():
+            for owned in sorted(self._owned, key=lambda owned: isinstance(owned, _Engine)):
+                owned.release()
+            self._runtime = None
+        with suppress(self._cuda.Error):  # it is broken; the driver takes it back in the end
+            self._context.give_back()
 
 
-class _Engine(DeviceEngine):
-    def __init__(self, trt: Any, cuda_engine: Any, name: str, logger: _Logger) -> None:
-        self._trt, self._engine, self._name, self._logger = trt, cuda_engine, name, logger
+class _Owned:
+    """Something that must be freed where its context is current: kept, once the last reference to
+    this goes, in whichever thread, until `CudaDevice.entered` frees it; or freed by `release`.
+
+    Attributes:
+        raw: the object of PyCUDA, TensorRT or cuda-python; None once it is freed.
+    """
+
+    def __init__(self, device: CudaDevice, raw: Any) -> None:
+        self.raw = raw
+        self._dropped = device._dropped
+        device._owned.add(self)
+
+    def release(self) -> None:
+        """Free it now, whoever still refers to this; it is of no use any more."""
+        self.raw = None
+
+    def __del__(self) -> None:
+        if self.raw is not None:
+            self._dropped.append(self.raw)
+
+
+class _PinnedMemory(_Owned):
+    """Page-locked host memory, from which NumPy makes an array that keeps it."""
+
+    def __init__(self, device: CudaDevice, array: NDArray[np.float32]) -> None:
+        super().__init__(device, array)
+        self.__array_interface__ = array.__array_interface__
+
+    def release(self) -> None:
+        pass  # whoever has the array may still look at it
+
+
+class _Engine(_Owned, DeviceEngine):
+    def __init__(self, device: CudaDevice, cuda_engine: Any, name: str) -> None:
+        super().__init__(device, cuda_engine)
+        trt = device._trt
+        self._device, self._trt, self._name, self._logger = device, trt, name, device._logger
         names = [cuda_engine.get_tensor_name(i) for i in range(cuda_engine.num_io_tensors)]
         self.tensors: Mapping[str, Tensor] = {
             tensor: Tensor(
@@ -209,50 +263,48 @@ class _Engine(DeviceEngine):
 
     def context(self) -> DeviceContext:
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = self._engine.create_execution_context(strategy)
+        context = self.raw.create_execution_context(strategy)
         if context is None:
             raise DeviceError(
                 f"TensorRT: cannot make a context of {self._name}: {self._logger.last}"
             )
-        inputs = [name for name, kind in self.tensors.items() if kind.is_input]
-        return _Context(self._trt, context, inputs, self.scratch, self._name, self._logger)
+        return _Context(self._device, self, context)
 
     def inspect(self) -> str:
-        inspector = self._engine.create_engine_inspector()
+        inspector = self.raw.create_engine_inspector()
         text: str = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
         return text
 
 
-class _Context(DeviceContext):
-    def __init__(
-        self, trt: Any, context: Any, inputs: list[str], scratch: int, name: str, logger: _Logger
-    ) -> None:
-        self._trt = trt
-        self._context, self._inputs, self._scratch = context, inputs, scratch
-        self._name, self._logger = name, logger
+class _Context(_Owned, DeviceContext):
+    def __init__(self, device: CudaDevice, engine: _Engine, context: Any) -> None:
+        super().__init__(device, context)
+        self._trt, self._name, self._logger = engine._trt, engine._name, engine._logger
+        self._scratch = engine.scratch
+        self._inputs = [name for name, kind in engine.tensors.items() if kind.is_input]
 
     def configure(self, shapes: Shapes, addresses: Addresses, scratch: int) -> None:
         if self._scratch:
-            self._context.set_device_memory(scratch, self._scratch)
+            self.raw.set_device_memory(scratch, self._scratch)
         for name in self._inputs:
-            self._check(self._context.set_input_shape(name, shapes[name]), f"shape {name}")
+            self._check(self.raw.set_input_shape(name, shapes[name]), f"shape {name}")
         for name, address in addresses.items():
-            self._check(self._context.set_tensor_address(name, address), f"place {name}")
+            self._check(self.raw.set_tensor_address(name, address), f"place {name}")
 
     def enqueue(self, stream: Handle) -> None:
-        self._check(self._context.execute_async_v3(stream.handle), "be queued")
+        self._check(self.raw.execute_async_v3(stream.raw.handle), "be queued")
 
     def observe(self, tell: TellLayer) -> None:
         # With a profiler, and unless it is told otherwise, `execute_async_v3` waits and tells.
-        self._context.profiler = _profiler(self._trt, tell)
+        self.raw.profiler = _profiler(self._trt, tell)
 
     def _check(self, good: bool, what: str) -> None:
         if not good:
             raise DeviceError(f"TensorRT: {self._name} cannot {what}: {self._logger.last}")
 
 
-class _GraphExec:
-    """A graph that can be launched; freed with its last reference."""
+class _Graph:
+    """A graph of cuda-python that can be launched, and that is freed with this."""
 
     def __init__(self, driver: Any, handle: Any) -> None:
         self._driver, self.handle = driver, handle

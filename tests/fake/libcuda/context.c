@@ -58,15 +58,18 @@ void release_context(CUcontext context) {
     free(context);
 }
 
+static bool busy(CUcontext context) {
+    bool broken = context->error || lost_device();
+    for (CUstream each = context->streams; each; each = each->next)
+        if (each->running || (!broken && each->done < each->queued)) return true;
+    return false;
+}
+
+/* Where it is broken, that is until what runs has come to its end. */
 CUresult wait_for_context(CUcontext context) {
-    for (CUstream each = context->streams; each;) {
-        if (each->done < each->queued && !context->error && !lost_device()) {
-            pthread_cond_wait(&changed, &lock);
-            if (!known(context, CONTEXT)) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
-            each = context->streams; /* from the start: they may have changed */
-        } else {
-            each = each->next;
-        }
+    while (busy(context)) {
+        pthread_cond_wait(&changed, &lock);
+        if (!known(context, CONTEXT)) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
     }
     return lost_device() ? lost_device() : context->error;
 }
@@ -199,9 +202,12 @@ CUresult CUDAAPI cuCtxGetApiVersion(CUcontext context, unsigned *version) {
 }
 
 CUresult CUDAAPI cuCtxSynchronize(void) {
-    ENTER(LIVING);
+    ENTER(DRIVER);
+    CUcontext context = current_context();
+    if (!context) return CUDA_ERROR_INVALID_CONTEXT;
+    if (!known(context, CONTEXT)) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
     TRY(refuse_unsafe());
-    return wait_for_context(current_context());
+    return wait_for_context(context);
 }
 
 CUresult CUDAAPI cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
@@ -250,4 +256,18 @@ CUresult CUDAAPI cuDevicePrimaryCtxSetFlags(CUdevice device, unsigned flags) {
     if (!device_is(device)) return CUDA_ERROR_INVALID_DEVICE;
     primary_flags = flags;
     return CUDA_SUCCESS;
+}
+
+static void destroy_any(object *each, void *with) {
+    (void)with;
+    destroy((CUcontext)each);
+}
+
+/* For tests: nothing is left of any context. */
+void host_cuda_reset(void) {
+    pthread_mutex_lock(&lock);
+    primary = NULL;
+    depth = 0;
+    each_object(CONTEXT, destroy_any, NULL);
+    pthread_mutex_unlock(&lock);
 }

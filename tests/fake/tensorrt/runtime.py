@@ -204,7 +204,9 @@ class ExecutionContext:
             self.engine.logger.log(ILogger.ERROR, "tensors or scratch memory have no address")
             return False
         status = ctypes.c_int()
-        driver.cuStreamIsCapturing(stream, ctypes.byref(status))
+        if code := driver.cuStreamIsCapturing(stream, ctypes.byref(status)):
+            self.engine.logger.log(ILogger.ERROR, f"Cuda Runtime error {code} in execute")
+            return False
         sizes = self.sizes()
         if status.value:
             self.captured = self.version

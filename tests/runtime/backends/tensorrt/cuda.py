@@ -43,6 +43,10 @@ class PlayedCuda:
                 outer.stack.pop()
 
             @staticmethod
+            def get_current() -> PlayedContext | None:
+                return outer.stack[-1] if outer.stack else None
+
+            @staticmethod
             def synchronize() -> None:
                 outer.current()
                 outer.may_fail("synchronize")
