@@ -7,10 +7,10 @@ context is pushed for each piece of work and popped after it, and never left cur
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
-from weakref import WeakSet
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,13 @@ from runtime.backends.tensorrt.device import (
     Tensor,
 )
 from runtime.backends.tensorrt.machine import load_tensorrt
+from runtime.backends.tensorrt.owned import (
+    Owned,
+    OwnedGraph,
+    OwnedHandle,
+    OwnedObjects,
+    PinnedMemory,
+)
 
 NON_BLOCKING = 1
 """`CU_STREAM_NON_BLOCKING`: does not wait for what an application does on the default stream."""
@@ -60,6 +67,25 @@ def load_pycuda() -> Any:
     return cuda
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _told(
+    method: Callable[Concatenate[CudaDevice, P], R],
+) -> Callable[Concatenate[CudaDevice, P], R]:
+    """The method, with PyCUDA's errors turned into `DeviceError`."""
+
+    @functools.wraps(method)
+    def telling(self: CudaDevice, *given: P.args, **named: P.kwargs) -> R:
+        try:
+            return method(self, *given, **named)
+        except self._cuda.Error as error:
+            raise self._error("run", error) from None
+
+    return telling
+
+
 class CudaDevice(Device):
     """CUDA device 0.
 
@@ -68,93 +94,105 @@ class CudaDevice(Device):
     """
 
     def __init__(self, context: CudaContext = "own") -> None:
-        self._trt = load_tensorrt()
+        self.trt = load_tensorrt()
         self._cuda = load_pycuda()
         # In a context that may be broken PyCUDA can free nothing, and says so on standard error.
         self._failed = False
         self._graphs = _load_graphs()
         self.captures = self._graphs is not None
-        with self._told("open the device"):
+        try:
             self._context = HeldContext(self._cuda, context)
-        self._logger = _Logger(self._trt)
+        except self._cuda.Error as error:
+            raise self._error("open the device", error) from None
+        self.logger = _Logger(self.trt)
         self._runtime: Any = None
-        self._owned: WeakSet[_Owned] = WeakSet()
-        self._dropped: list[Any] = []
+        self.owned = OwnedObjects()
         try:
             with self.entered():
-                self._runtime = self._trt.Runtime(self._logger.logger)
+                self._runtime = self.trt.Runtime(self.logger.logger)
         except TypeError:  # what the bindings make of an object that is not given
             self.close()
-            raise DeviceError(f"TensorRT: does not start: {self._logger.last}") from None
+            raise DeviceError(f"TensorRT: does not start: {self.logger.last}") from None
         except DeviceError:
             self.close()
             raise
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        with self._told("make the context current"):
-            self._context.enter()
         try:
-            with self._told("run"):
-                while self._dropped and not self._failed:
-                    self._dropped.pop()
-                yield
+            self._context.enter()
+        except self._cuda.Error as error:
+            raise self._error("make the context current", error) from None
+        try:
+            if not self._failed:
+                self.owned.free_dropped()
+            yield
         except BaseException:
             self._failed = True
             with suppress(self._cuda.Error):  # the first error is the reason
                 self._context.leave()
             raise
-        with self._told("leave the context"):
-            self._context.leave()
-
-    @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        """Turn CUDA's errors into one that says what was being done."""
         try:
-            yield
-        except self._cuda.MemoryError as error:
-            raise DeviceError(f"CUDA: out of device memory: {error}") from None
+            self._context.leave()
         except self._cuda.Error as error:
-            raise DeviceError(f"CUDA: cannot {what}: {error}") from None
+            self._failed = True
+            raise self._error("leave the context", error) from None
 
+    def _error(self, what: str, error: Exception) -> DeviceError:
+        if isinstance(error, self._cuda.MemoryError):
+            return DeviceError(f"CUDA: out of device memory: {error}")
+        return DeviceError(f"CUDA: cannot {what}: {error}")
+
+    @_told
     def allocate(self, size: int) -> tuple[int, Handle]:
         memory = self._cuda.mem_alloc(max(size, 1))
-        return int(memory), _Owned(self, memory)
+        return int(memory), OwnedHandle(self.owned, memory)
 
+    @_told
     def pinned(self, count: int) -> NDArray[np.float32]:
         array = self._cuda.pagelocked_empty(count, np.float32)
-        return np.asarray(_PinnedMemory(self, array))
+        return np.asarray(PinnedMemory(self.owned, array))
 
+    @_told
     def memory_used(self) -> int:
         free, total = self._cuda.mem_get_info()
         return int(total - free)
 
+    @_told
     def stream(self) -> Handle:
-        return _Owned(self, self._cuda.Stream(NON_BLOCKING))
+        return OwnedHandle(self.owned, self._cuda.Stream(NON_BLOCKING))
 
+    @_told
     def event(self, *, timed: bool = False) -> Handle:
         kinds = self._cuda.event_flags
         event = self._cuda.Event(kinds.DEFAULT if timed else kinds.DISABLE_TIMING)
-        return _Owned(self, event)
+        return OwnedHandle(self.owned, event)
 
+    @_told
     def record(self, event: Handle, stream: Handle) -> None:
         event.raw.record(stream.raw)
 
+    @_told
     def wait(self, stream: Handle, event: Handle) -> None:
         stream.raw.wait_for_event(event.raw)
 
+    @_told
     def seconds(self, first: Handle, last: Handle) -> float:
         return float(last.raw.time_since(first.raw)) / 1e3
 
+    @_told
     def upload(self, address: int, host: NDArray[np.float32], stream: Handle) -> None:
         self._cuda.memcpy_htod_async(address, host, stream.raw)
 
+    @_told
     def download(self, host: NDArray[np.float32], address: int, stream: Handle) -> None:
         self._cuda.memcpy_dtoh_async(host, address, stream.raw)
 
+    @_told
     def copy(self, target: int, source: int, size: int, stream: Handle) -> None:
         self._cuda.memcpy_dtod_async(target, source, size, stream.raw)
 
+    @_told
     def synchronize(self, stream: Handle) -> None:
         stream.raw.synchronize()
 
@@ -171,7 +209,7 @@ class CudaDevice(Device):
         self._runtime.engine_host_code_allowed = host_code
         engine = self._runtime.deserialize_cuda_engine(content)
         if engine is None:
-            raise DeviceError(f"TensorRT: cannot load the engine {name}: {self._logger.last}")
+            raise DeviceError(f"TensorRT: cannot load the engine {name}: {self.logger.last}")
         return _Engine(self, engine, name)
 
     def begin_capture(self, stream: Handle) -> None:
@@ -192,7 +230,7 @@ class CudaDevice(Device):
             raise
         try:
             handle = _graph_call(driver, driver.cuGraphInstantiate, graph, 0)
-            return _Owned(self, _Graph(driver, handle))
+            return Owned(self.owned, OwnedGraph(driver, handle))
         finally:
             driver.cuGraphDestroy(graph)
 
@@ -205,51 +243,19 @@ class CudaDevice(Device):
     def close(self) -> None:
         # Before the context goes, and whoever still refers to them: a traceback does.
         with suppress(DeviceError), self.entered():
-            for owned in sorted(self._owned, key=lambda owned: isinstance(owned, _Engine)):
-                owned.release()
+            self.owned.release(broken=self._failed)
             self._runtime = None
         with suppress(self._cuda.Error):  # it is broken; the driver takes it back in the end
             self._context.give_back()
 
 
-class _Owned:
-    """Something that must be freed where its context is current: kept, once the last reference to
-    this goes, in whichever thread, until `CudaDevice.entered` frees it; or freed by `release`.
+class _Engine(Owned, DeviceEngine):
+    last = True
 
-    Attributes:
-        raw: the object of PyCUDA, TensorRT or cuda-python; None once it is freed.
-    """
-
-    def __init__(self, device: CudaDevice, raw: Any) -> None:
-        self.raw = raw
-        self._dropped = device._dropped
-        device._owned.add(self)
-
-    def release(self) -> None:
-        """Free it now, whoever still refers to this; it is of no use any more."""
-        self.raw = None
-
-    def __del__(self) -> None:
-        if self.raw is not None:
-            self._dropped.append(self.raw)
-
-
-class _PinnedMemory(_Owned):
-    """Page-locked host memory, from which NumPy makes an array that keeps it."""
-
-    def __init__(self, device: CudaDevice, array: NDArray[np.float32]) -> None:
-        super().__init__(device, array)
-        self.__array_interface__ = array.__array_interface__
-
-    def release(self) -> None:
-        pass  # whoever has the array may still look at it
-
-
-class _Engine(_Owned, DeviceEngine):
     def __init__(self, device: CudaDevice, cuda_engine: Any, name: str) -> None:
-        super().__init__(device, cuda_engine)
-        trt = device._trt
-        self._device, self._trt, self._name, self._logger = device, trt, name, device._logger
+        super().__init__(device.owned, cuda_engine)
+        trt = device.trt
+        self._device, self._trt, self._name, self._logger = device, trt, name, device.logger
         names = [cuda_engine.get_tensor_name(i) for i in range(cuda_engine.num_io_tensors)]
         self.tensors: Mapping[str, Tensor] = {
             tensor: Tensor(
@@ -276,9 +282,9 @@ class _Engine(_Owned, DeviceEngine):
         return text
 
 
-class _Context(_Owned, DeviceContext):
+class _Context(Owned, DeviceContext):
     def __init__(self, device: CudaDevice, engine: _Engine, context: Any) -> None:
-        super().__init__(device, context)
+        super().__init__(device.owned, context)
         self._trt, self._name, self._logger = engine._trt, engine._name, engine._logger
         self._scratch = engine.scratch
         self._inputs = [name for name, kind in engine.tensors.items() if kind.is_input]
@@ -301,16 +307,6 @@ class _Context(_Owned, DeviceContext):
     def _check(self, good: bool, what: str) -> None:
         if not good:
             raise DeviceError(f"TensorRT: {self._name} cannot {what}: {self._logger.last}")
-
-
-class _Graph:
-    """A graph of cuda-python that can be launched, and that is freed with this."""
-
-    def __init__(self, driver: Any, handle: Any) -> None:
-        self._driver, self.handle = driver, handle
-
-    def __del__(self) -> None:
-        self._driver.cuGraphExecDestroy(self.handle)
 
 
 def _profiler(trt: Any, tell: TellLayer) -> Any:
