@@ -18,8 +18,10 @@ import weakref
 from enum import IntEnum
 
 import numpy as np
-import onnxruntime
 from tensorrt import DataType, ILogger
+
+from runtime.backends.onnxruntime.providers import CPU
+from runtime.backends.onnxruntime.session import Pool, open_session
 
 ELEMENT = {"tensor(float)": DataType.FLOAT, "tensor(float16)": DataType.HALF}
 """By ONNX Runtime's name for the type of a tensor."""
@@ -82,14 +84,8 @@ def check_freed(what):
 @functools.lru_cache(64)
 def opened(digest, model):
     """One session for all engines of the same content."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except RuntimeError:  # the process has threads that all sessions share
-        options.use_per_session_threads = False
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    Pool.ensure(None)
+    return open_session(model, CPU, digest)
 
 
 class Runtime:
@@ -115,7 +111,7 @@ class Runtime:
 class Engine:
     def __init__(self, facts, model, logger):
         self.profile, self.logger = facts["profile"], logger
-        self.session = opened(hashlib.sha256(model).digest(), model)
+        self.session = opened(hashlib.sha256(model).hexdigest(), model)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         self.inputs = [tensor.name for tensor in inputs]
         self.tensors = {tensor.name: tensor for tensor in (*inputs, *outputs)}

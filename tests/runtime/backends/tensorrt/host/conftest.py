@@ -35,7 +35,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostDriver]:
     sys.path.insert(0, str(FAKE))
     for name in [name for name in sys.modules if name.partition(".")[0] == "tensorrt"]:
         del sys.modules[name]
-    importlib.import_module("pycuda.driver")
+    importlib.import_module("pycuda.driver").init()
     yield driver
     sys.path.remove(str(FAKE))
 
