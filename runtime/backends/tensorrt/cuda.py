@@ -101,7 +101,7 @@ class CudaDevice(Device):
         self._graphs = _load_graphs()
         self.captures = self._graphs is not None
         try:
-            self._context = HeldContext(self._cuda, context)
+            self._held = HeldContext(self._cuda, context)
         except self._cuda.Error as error:
             raise self._error("open the device", error) from None
         self.logger = _Logger(self.trt)
@@ -120,7 +120,7 @@ class CudaDevice(Device):
     @contextmanager
     def entered(self) -> Iterator[None]:
         try:
-            self._context.enter()
+            self._held.enter()
         except self._cuda.Error as error:
             raise self._error("make the context current", error) from None
         try:
@@ -130,10 +130,10 @@ class CudaDevice(Device):
         except BaseException:
             self._failed = True
             with suppress(self._cuda.Error):  # the first error is the reason
-                self._context.leave()
+                self._held.leave()
             raise
         try:
-            self._context.leave()
+            self._held.leave()
         except self._cuda.Error as error:
             self._failed = True
             raise self._error("leave the context", error) from None
@@ -236,7 +236,8 @@ class CudaDevice(Device):
 
     def launch(self, graph: Handle, stream: Handle) -> None:
         try:
-            _graph_call(self._graphs, self._graphs.cuGraphLaunch, graph.raw.handle, stream.raw.handle)
+            launch = self._graphs.cuGraphLaunch
+            _graph_call(self._graphs, launch, graph.raw.handle, stream.raw.handle)
         except CaptureError as error:
             raise DeviceError(str(error)) from None
 
@@ -246,7 +247,7 @@ class CudaDevice(Device):
             self.owned.release(broken=self._failed)
             self._runtime = None
         with suppress(self._cuda.Error):  # it is broken; the driver takes it back in the end
-            self._context.give_back()
+            self._held.give_back()
 
 
 class _Engine(Owned, DeviceEngine):
@@ -269,7 +270,8 @@ class _Engine(Owned, DeviceEngine):
 
     def context(self) -> DeviceContext:
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = self.raw.create_execution_context(strategy)
+        cuda_engine = self.raw
+        context = cuda_engine.create_execution_context(strategy)
         if context is None:
             raise DeviceError(
                 f"TensorRT: cannot make a context of {self._name}: {self._logger.last}"
@@ -277,7 +279,8 @@ class _Engine(Owned, DeviceEngine):
         return _Context(self._device, self, context)
 
     def inspect(self) -> str:
-        inspector = self.raw.create_engine_inspector()
+        cuda_engine = self.raw
+        inspector = cuda_engine.create_engine_inspector()
         text: str = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
         return text
 
@@ -290,19 +293,22 @@ class _Context(Owned, DeviceContext):
         self._inputs = [name for name, kind in engine.tensors.items() if kind.is_input]
 
     def configure(self, shapes: Shapes, addresses: Addresses, scratch: int) -> None:
+        execution = self.raw
         if self._scratch:
-            self.raw.set_device_memory(scratch, self._scratch)
+            execution.set_device_memory(scratch, self._scratch)
         for name in self._inputs:
-            self._check(self.raw.set_input_shape(name, shapes[name]), f"shape {name}")
+            self._check(execution.set_input_shape(name, shapes[name]), f"shape {name}")
         for name, address in addresses.items():
-            self._check(self.raw.set_tensor_address(name, address), f"place {name}")
+            self._check(execution.set_tensor_address(name, address), f"place {name}")
 
     def enqueue(self, stream: Handle) -> None:
-        self._check(self.raw.execute_async_v3(stream.raw.handle), "be queued")
+        execution = self.raw
+        self._check(execution.execute_async_v3(stream.raw.handle), "be queued")
 
     def observe(self, tell: TellLayer) -> None:
         # With a profiler, and unless it is told otherwise, `execute_async_v3` waits and tells.
-        self.raw.profiler = _profiler(self._trt, tell)
+        execution = self.raw
+        execution.profiler = _profiler(self._trt, tell)
 
     def _check(self, good: bool, what: str) -> None:
         if not good:

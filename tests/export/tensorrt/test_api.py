@@ -26,6 +26,7 @@ CLASSES = {
     "factor": "ITensor",
     "cache": "ITimingCache",
     "cuda_engine": "ICudaEngine",
+    "execution": "IExecutionContext",
     "levels": "HardwareCompatibilityLevel",
     "parser_error": "ParserError",
     "inspector": "EngineInspector",
@@ -34,9 +35,8 @@ CLASSES = {
 
 KEPT = {
     "_trt": "",
+    "trt": "",
     "_runtime": "Runtime",
-    "_engine": "ICudaEngine",
-    "_context": "IExecutionContext",
 }
 """The same of what objects keep."""
 

@@ -82,3 +82,17 @@ def test_threads_take_turns(clean: HostDriver, built: Path, runtime: Runtime) ->
         for thread in threads:
             thread.join()
     assert failed == []
+
+
+@pytest.mark.parametrize("context", ["own", "primary"])
+def test_a_trace_tells_what_ran_beside_what(
+    clean: HostDriver, built: Path, runtime: Runtime, context: str
+) -> None:
+    clean.delays(1, 1000)
+    with Runtime.load(built, "tensorrt", "fp32", cuda_context=context) as mine:
+        samples = inputs([COMPLETE])
+        trace = mine.composer.trace([COMPLETE], lambda i, m, out: np.copyto(out, samples[i][m]))
+        assert all(0 < span.start <= span.stop <= trace.seconds for span in trace.spans)
+        branches = [span for span in trace.spans if span.name.startswith("branch")]
+        assert len({span.lane for span in branches}) == 3
+        check(mine, runtime, samples)
