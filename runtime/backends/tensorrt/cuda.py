@@ -77,7 +77,7 @@ def _told(
     """The method, with PyCUDA's errors turned into `DeviceError`."""
 
     @functools.wraps(method)
-    def telling(self: CudaDevice, *given: P.args, **named: P.kwargs) -> R:
+    def telling(self: CudaDevice, /, *given: P.args, **named: P.kwargs) -> R:
         try:
             return method(self, *given, **named)
         except self._cuda.Error as error:

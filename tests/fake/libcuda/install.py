@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from compile import compile_driver, find_headers, why_not
+from build import compile_driver, find_headers, why_not
 
 PYCUDA = "pycuda==2026.1"
 BINDINGS = "cuda-bindings>=12.6"

@@ -18,10 +18,10 @@ import weakref
 from enum import IntEnum
 
 import numpy as np
-from tensorrt import DataType, ILogger
 
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
+from tensorrt import DataType, ILogger
 
 ELEMENT = {"tensor(float)": DataType.FLOAT, "tensor(float16)": DataType.HALF}
 """By ONNX Runtime's name for the type of a tensor."""
@@ -254,9 +254,7 @@ def view(address, size):
 @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)
 def run(given, size):
     """Called by the thread of a stream."""
-    number, version, captured, sizes, addresses, scratch = json.loads(
-        ctypes.string_at(given, size)
-    )
+    number, version, captured, sizes, addresses, scratch = json.loads(ctypes.string_at(given, size))
     context = ExecutionContext.living.get(number)
     if context is None:
         complain("an execution context was freed before its work was done")

@@ -37,7 +37,9 @@ def test_the_table_has_every_call_of_tensorrt() -> None:
 def test_the_table_has_what_is_called_without_pycuda() -> None:
     """Through cuda-python and the driver's library, by the names that the driver has for them."""
     text = (CODE / "cuda.py").read_text() + (CODE / "context.py").read_text()
-    named = set(re.findall(r"driver\.(cu[A-Z]\w+)", text)) | set(re.findall(r"\.(cuGraph\w+)", text))
+    named = set(re.findall(r"driver\.(cu[A-Z]\w+)", text)) | set(
+        re.findall(r"\.(cuGraph\w+)", text)
+    )
     rows = set(table("CUDA driver"))
     for name in named:
         assert {name, f"{name}_v2", f"{name}WithFlags"} & rows, name

@@ -54,9 +54,7 @@ def driver(loaded: HostDriver) -> Iterator[HostDriver]:
 
 
 @pytest.fixture(scope="session")
-def built(
-    loaded: HostDriver, bundle_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def built(loaded: HostDriver, bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with engines for this machine, to read."""
     root = copied(bundle_path, tmp_path_factory.mktemp("host"))
     made = build_engines(Bundle.open(root), "fp32", BuildOptions())

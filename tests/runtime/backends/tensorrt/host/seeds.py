@@ -76,7 +76,9 @@ def main() -> int:
         seeds = range(start, min(start + 1000, last))
         wrong = run_seeds(driver, root, reference, seeds)
         failed += len(wrong)
-        print(f"seeds {seeds.start} to {seeds.stop - 1}: {len(wrong)} wrong", *wrong[:3], flush=True)
+        print(
+            f"seeds {seeds.start} to {seeds.stop - 1}: {len(wrong)} wrong", *wrong[:3], flush=True
+        )
     return 1 if failed else 0
 
 

@@ -6,7 +6,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from tests.fake.libcuda import compile
+from tests.fake.libcuda import build
 
 PREPARED = "HOST_CUDA_LIBRARY"
 """Where a test finds a driver that was compiled already, such as one with AddressSanitizer."""
@@ -21,10 +21,10 @@ def why_not() -> str | None:
             found = None
         if found is None:
             return f"{package} is not installed: see tests/fake/libcuda/install.py"
-    return None if PREPARED in os.environ else compile.why_not()
+    return None if PREPARED in os.environ else build.why_not()
 
 
 def find_library(folder: Path) -> Path:
     """The driver, compiled into `folder` if nobody has prepared one."""
     prepared = os.environ.get(PREPARED)
-    return Path(prepared) if prepared else compile.compile_driver(folder / "libcuda")
+    return Path(prepared) if prepared else build.compile_driver(folder / "libcuda")

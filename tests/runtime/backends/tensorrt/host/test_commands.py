@@ -118,9 +118,7 @@ def test_a_node_runs_on_it(machine: Machine) -> None:
     checked(machine.driver_says())
 
 
-def test_a_device_that_is_lost_ends_a_command_with_a_line(
-    machine: Machine, built: Path
-) -> None:
+def test_a_device_that_is_lost_ends_a_command_with_a_line(machine: Machine, built: Path) -> None:
     embed = ("embed", built, SAMPLES, "--out", "x.npz", "--backend", "tensorrt")
     text = machine.denet(*embed, code=2, HOST_CUDA_FAIL="cuMemAlloc_v2:2:2:lasting")
     assert "error: CUDA: out of device memory: cuMemAlloc failed: out of memory" in text

@@ -1,6 +1,6 @@
 """Compiles the CUDA driver that runs on the host: `libcuda.so.1`.
 
-    python tests/fake/libcuda/compile.py FOLDER [--sanitize]
+    python tests/fake/libcuda/build.py FOLDER [--sanitize]
 
 Needs a C compiler and `cuda.h` of a CUDA toolkit. The names of all functions are read off that
 header: those that nothing here implements say that they are not supported.
