@@ -1,5 +1,5 @@
-"""A `tensorrt` that builds nothing: it reads ONNX, and does what FAKE_TENSORRT says. Its engines are
-the ONNX files; what runs them on the CUDA driver that runs on the host is in `runtime` beside this.
+"""A `tensorrt` that builds nothing: it reads ONNX, and does what FAKE_TENSORRT says. Its engines
+are the ONNX files; `runtime` beside this runs them, on the CUDA driver that runs on the host.
 
 As much of the API as `export.tensorrt` and `runtime.backends.tensorrt` use, on the numbers of 10.3;
 a name that is not here does not exist. FAKE_TENSORRT is a list of words: "no-builder", "weak",

@@ -1,5 +1,5 @@
-"""What runs the engines of the played `tensorrt`: ONNX Runtime, on the memory of the CUDA driver that
-runs on the host (`tests/fake/libcuda`), when the stream that an engine was queued on comes to it.
+"""What runs the engines of the played `tensorrt`: ONNX Runtime, on the memory of the CUDA driver
+that runs on the host (`tests/fake/libcuda`), when the stream of an engine comes to it.
 
 It is as strict as NVIDIA's documentation: an execution context that is freed before its work is
 done, that two streams run, that is changed after it was captured, or whose scratch memory somebody

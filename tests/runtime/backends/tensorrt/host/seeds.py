@@ -2,7 +2,11 @@
 
     PYTHONPATH=.:.cuda/site python -m tests.runtime.backends.tensorrt.host.seeds BUNDLE FIRST LAST
 
-with a bundle whose engines were built by the played `tensorrt`. Prints what each thousand found.
+with a bundle whose engines were built by the played `tensorrt` (LD_LIBRARY_PATH=.cuda/lib
+PYTHONPATH=.:tests/fake denet build BUNDLE --precision fp32). Prints what each thousand found. With
+AddressSanitizer: `python tests/fake/libcuda/build.py FOLDER --sanitize`, and this with
+HOST_CUDA_LIBRARY=FOLDER/libcuda.so.1 LD_PRELOAD="libasan.so.8 libstdc++.so.6"; what Python leaks
+at its end is told, too: no line of it may name libcuda.
 """
 
 from __future__ import annotations
