@@ -268,10 +268,14 @@ class _Engine(Owned, DeviceEngine):
         }
         self.scratch = int(cuda_engine.device_memory_size_v2)
 
+    @property
+    def _engine(self) -> Any:
+        """Kept in no variable, for a traceback would keep that."""
+        return self.raw
+
     def context(self) -> DeviceContext:
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        cuda_engine = self.raw
-        context = cuda_engine.create_execution_context(strategy)
+        context = self._engine.create_execution_context(strategy)
         if context is None:
             raise DeviceError(
                 f"TensorRT: cannot make a context of {self._name}: {self._logger.last}"
@@ -279,8 +283,7 @@ class _Engine(Owned, DeviceEngine):
         return _Context(self._device, self, context)
 
     def inspect(self) -> str:
-        cuda_engine = self.raw
-        inspector = cuda_engine.create_engine_inspector()
+        inspector = self._engine.create_engine_inspector()
         text: str = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
         return text
 
@@ -292,23 +295,25 @@ class _Context(Owned, DeviceContext):
         self._scratch = engine.scratch
         self._inputs = [name for name, kind in engine.tensors.items() if kind.is_input]
 
+    @property
+    def _context(self) -> Any:
+        """As an engine's."""
+        return self.raw
+
     def configure(self, shapes: Shapes, addresses: Addresses, scratch: int) -> None:
-        execution = self.raw
         if self._scratch:
-            execution.set_device_memory(scratch, self._scratch)
+            self._context.set_device_memory(scratch, self._scratch)
         for name in self._inputs:
-            self._check(execution.set_input_shape(name, shapes[name]), f"shape {name}")
+            self._check(self._context.set_input_shape(name, shapes[name]), f"shape {name}")
         for name, address in addresses.items():
-            self._check(execution.set_tensor_address(name, address), f"place {name}")
+            self._check(self._context.set_tensor_address(name, address), f"place {name}")
 
     def enqueue(self, stream: Handle) -> None:
-        execution = self.raw
-        self._check(execution.execute_async_v3(stream.raw.handle), "be queued")
+        self._check(self._context.execute_async_v3(stream.raw.handle), "be queued")
 
     def observe(self, tell: TellLayer) -> None:
         # With a profiler, and unless it is told otherwise, `execute_async_v3` waits and tells.
-        execution = self.raw
-        execution.profiler = _profiler(self._trt, tell)
+        self._context.profiler = _profiler(self._trt, tell)
 
     def _check(self, good: bool, what: str) -> None:
         if not good:

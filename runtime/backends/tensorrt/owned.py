@@ -11,26 +11,37 @@ from numpy.typing import NDArray
 
 
 class OwnedObjects:
-    """Those of one context."""
+    """Those of one context.
+
+    Attributes:
+        living: those that somebody refers to.
+        dropped: the objects that nobody refers to any more, and that are still to be freed: those
+            of PyCUDA, which frees nothing in a context that is broken, apart.
+    """
 
     def __init__(self) -> None:
         self.living: WeakSet[Owned] = WeakSet()
         self.dropped: list[Any] = []
+        self.dropped_handles: list[Any] = []
 
     def free_dropped(self) -> None:
         """Free what nobody refers to any more; the context is current."""
-        while self.dropped:  # what goes may let go of more
-            self.dropped.pop()
+        for dropped in (self.dropped, self.dropped_handles):
+            while dropped:  # what goes may let go of more
+                dropped.pop()
 
     def release(self, *, broken: bool) -> None:
         """Free everything, whoever still refers to it; the context is current, and goes next.
 
         Args:
-            broken: it has failed: PyCUDA can free nothing then, and says so on standard error for
-                each. The driver does when the context is destroyed.
+            broken: it has failed. What is PyCUDA's is then left to the driver, which frees it with
+                the context; PyCUDA would say on standard error that it cannot.
         """
         for owned in sorted(self.living, key=lambda owned: owned.last):
-            owned.release(broken=broken)
+            if not (broken and isinstance(owned, OwnedHandle)):
+                owned.release()
+        while self.dropped:
+            self.dropped.pop()
         if not broken:
             self.free_dropped()
 
@@ -47,10 +58,13 @@ class Owned:
 
     def __init__(self, owner: OwnedObjects, raw: Any) -> None:
         self.raw = raw
-        self._dropped = owner.dropped
+        self._dropped = self._list_of(owner)
         owner.living.add(self)
 
-    def release(self, *, broken: bool) -> None:  # noqa: ARG002
+    def _list_of(self, owner: OwnedObjects) -> list[Any]:
+        return owner.dropped
+
+    def release(self) -> None:
         """Free it now; it is of no use any more."""
         self.raw = None
 
@@ -62,19 +76,18 @@ class Owned:
 class OwnedHandle(Owned):
     """Device memory, a stream or an event of PyCUDA."""
 
-    def release(self, *, broken: bool) -> None:
-        if not broken:
-            self.raw = None
+    def _list_of(self, owner: OwnedObjects) -> list[Any]:
+        return owner.dropped_handles
 
 
-class PinnedMemory(Owned):
+class PinnedMemory(OwnedHandle):
     """Page-locked host memory, from which NumPy makes an array that keeps it."""
 
     def __init__(self, owner: OwnedObjects, array: NDArray[np.float32]) -> None:
         super().__init__(owner, array)
         self.__array_interface__ = array.__array_interface__
 
-    def release(self, *, broken: bool) -> None:
+    def release(self) -> None:
         """Nothing: whoever has the array may still look at it."""
 
 

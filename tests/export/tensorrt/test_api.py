@@ -26,7 +26,6 @@ CLASSES = {
     "factor": "ITensor",
     "cache": "ITimingCache",
     "cuda_engine": "ICudaEngine",
-    "execution": "IExecutionContext",
     "levels": "HardwareCompatibilityLevel",
     "parser_error": "ParserError",
     "inspector": "EngineInspector",
@@ -37,6 +36,8 @@ KEPT = {
     "_trt": "",
     "trt": "",
     "_runtime": "Runtime",
+    "_engine": "ICudaEngine",
+    "_context": "IExecutionContext",
 }
 """The same of what objects keep."""
 

@@ -35,7 +35,7 @@ class HostDriver:
             name: of the function; "*" for any; "work" for what a stream does.
             nth: 1 is the next one.
             code: of the error. Those that break a context break it.
-            lasting: whether it goes on failing.
+            lasting: whether it goes on failing; if any call is meant, the device is gone.
         """
         self.library.host_cuda_fail(name.encode(), nth, code, int(lasting))
 

@@ -75,8 +75,9 @@ CUresult failing(const char *what) {
         bool meant = call && !strcmp(faults[i].name, ANYTHING);
         if (!faults[i].name[0] || !(meant || !strcmp(faults[i].name, what))) continue;
         if (--faults[i].left > 0) continue;
-        if (!faults[i].lasting) faults[i].name[0] = 0;
         CUresult code = faults[i].code;
+        if (meant && faults[i].lasting) lost = code;
+        if (!faults[i].lasting) faults[i].name[0] = 0;
         CUcontext context = call ? current_context() : NULL;
         if (sticky(code) && context) context->error = code;
         pthread_cond_broadcast(&changed);
@@ -240,7 +241,7 @@ int host_cuda_live(int type) {
 /* The same from what a test plays on top of the driver. */
 void host_cuda_complain(const char *text) {
     pthread_mutex_lock(&lock);
-    violation("%s", text);
+    if (!lost) violation("%s", text); /* nobody can wait for a device that is gone */
     pthread_mutex_unlock(&lock);
 }
 
@@ -264,7 +265,9 @@ __attribute__((destructor)) static void report(void) {
         FILE *file = fopen(path, "a");
         if (!file) return;
         check_freed();
-        fprintf(file, "violations %d\n%s", complaints, told);
+        fprintf(file, "violations %d\n", complaints);
+        for (char *line = strtok(told, "\n"); line; line = strtok(NULL, "\n"))
+            fprintf(file, "violation: %s 1\n", line);
         static const char *const names[] = {"",      "contexts", "streams", "events",
                                             "graphs", "execs",    "memory",  "pinned"};
         for (int type = CONTEXT; type < TYPES; type++)

@@ -61,7 +61,7 @@ static void *serve(void *given) {
     pthread_mutex_lock(&lock);
     while (!context->dead && !(stream->closed && !stream->first)) {
         op *next = stream->first;
-        if (next && context->error) {
+        if (next && (context->error || lost_device())) {
             forget_ops(stream);
         } else if (!next || !ready(next)) {
             pthread_cond_wait(&changed, &lock);
@@ -71,7 +71,8 @@ static void *serve(void *given) {
             next->next = NULL;
             stream->running = next;
             pause_work(stream->number, stream->done);
-            if (!context->dead && !context->error) perform(context, next, stream->done);
+            if (!context->dead && !context->error && !lost_device())
+                perform(context, next, stream->done);
             stream->running = NULL;
             stream->done++;
             drop_op(next);

@@ -74,11 +74,16 @@ def complain(text):
     host_driver().host_cuda_complain(text.encode())
 
 
-def check_freed(what):
-    """Told as the destructor of something that holds memory of the device."""
-    current = ctypes.c_void_p()
-    if host_driver().cuCtxGetCurrent(ctypes.byref(current)) == 0 and not current.value:
-        complain(f"{what} was freed where no CUDA context is current")
+class Freed(str):
+    """Complains where its owner is freed without a CUDA context. As an object of a library it has
+    nothing that a collection of cycles could finalize before its time: no dictionary, no slots."""
+
+    __slots__ = ()
+
+    def __del__(self):
+        current = ctypes.c_void_p()
+        if host_driver().cuCtxGetCurrent(ctypes.byref(current)) == 0 and not current.value:
+            complain(f"{self} was freed where no CUDA context is current")
 
 
 @functools.lru_cache(64)
@@ -92,6 +97,7 @@ class Runtime:
     def __init__(self, logger):
         self._logger = logger
         self.engine_host_code_allowed = False
+        self._freed = Freed("a runtime") if host_driver() else None
 
     def deserialize_cuda_engine(self, content):
         if host_driver() is None:
@@ -103,14 +109,11 @@ class Runtime:
             return None
         return Engine(json.loads(facts.removeprefix(b"engine ")), model, self._logger)
 
-    def __del__(self):
-        if host_driver() is not None:
-            check_freed("a runtime")
-
 
 class Engine:
     def __init__(self, facts, model, logger):
         self.profile, self.logger = facts["profile"], logger
+        self._freed = Freed("an engine")
         self.session = opened(hashlib.sha256(model).hexdigest(), model)
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         self.inputs = [tensor.name for tensor in inputs]
@@ -137,9 +140,6 @@ class Engine:
     def create_engine_inspector(self):
         return Inspector(self)
 
-    def __del__(self):
-        check_freed("an engine")
-
 
 class Inspector:
     def __init__(self, engine):
@@ -156,6 +156,7 @@ class ExecutionContext:
 
     def __init__(self, engine):
         self.engine, self.profiler = engine, None
+        self._freed = Freed("an execution context")
         self.shapes, self.addresses, self.memory = {}, {}, (0, 0)
         self.version = 0
         self.number = next(self.made)
@@ -242,9 +243,6 @@ class ExecutionContext:
             array(name)[...] = found
         if (mine != self.number % 251).any():
             complain("scratch memory of an engine that runs was written by another one")
-
-    def __del__(self):
-        check_freed("an execution context")
 
 
 def view(address, size):
