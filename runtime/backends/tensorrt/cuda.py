@@ -7,15 +7,17 @@ context is pushed for each piece of work and popped after it, and never left cur
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Literal
+from contextlib import contextmanager, suppress
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.packages import absent
 from runtime.backends.base import BackendError
+from runtime.backends.tensorrt.context import CudaContext, HeldContext
 from runtime.backends.tensorrt.device import (
     Addresses,
     CaptureError,
@@ -29,10 +31,13 @@ from runtime.backends.tensorrt.device import (
     Tensor,
 )
 from runtime.backends.tensorrt.machine import load_tensorrt
-
-CudaContext = Literal["own", "primary"] | Any
-"""A context of the backend's own; the device's primary one, which PyTorch, CuPy, ONNX Runtime and
-the CUDA runtime use; or a `pycuda.driver.Context` that the application has made."""
+from runtime.backends.tensorrt.owned import (
+    Owned,
+    OwnedGraph,
+    OwnedHandle,
+    OwnedObjects,
+    PinnedMemory,
+)
 
 NON_BLOCKING = 1
 """`CU_STREAM_NON_BLOCKING`: does not wait for what an application does on the default stream."""
@@ -62,6 +67,25 @@ def load_pycuda() -> Any:
     return cuda
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _told(
+    method: Callable[Concatenate[CudaDevice, P], R],
+) -> Callable[Concatenate[CudaDevice, P], R]:
+    """The method, with PyCUDA's errors turned into `DeviceError`."""
+
+    @functools.wraps(method)
+    def telling(self: CudaDevice, /, *given: P.args, **named: P.kwargs) -> R:
+        try:
+            return method(self, *given, **named)
+        except self._cuda.Error as error:
+            raise self._error("run", error) from None
+
+    return telling
+
+
 class CudaDevice(Device):
     """CUDA device 0.
 
@@ -70,132 +94,169 @@ class CudaDevice(Device):
     """
 
     def __init__(self, context: CudaContext = "own") -> None:
-        self._trt = load_tensorrt()
+        self.trt = load_tensorrt()
         self._cuda = load_pycuda()
+        # In a context that may be broken PyCUDA can free nothing, and says so on standard error.
+        self._failed = False
         self._graphs = _load_graphs()
         self.captures = self._graphs is not None
-        self._owned = isinstance(context, str)
-        with self._told("open the device"):
-            if context == "own":
-                # Waiting blocks instead of spinning: a node's CPU has other work.
-                flags = self._cuda.ctx_flags.SCHED_BLOCKING_SYNC
-                self._cuda_context = self._cuda.Device(0).make_context(flags)
-                self._cuda.Context.pop()
-            elif context == "primary":
-                self._cuda_context = self._cuda.Device(0).retain_primary_context()
-            else:
-                self._cuda_context = context
-        self._logger = _Logger(self._trt)
-        with self.entered():
-            self._runtime = self._trt.Runtime(self._logger.logger)
+        try:
+            self._held = HeldContext(self._cuda, context)
+        except self._cuda.Error as error:
+            raise self._error("open the device", error) from None
+        self.logger = _Logger(self.trt)
+        self._runtime: Any = None
+        self.owned = OwnedObjects()
+        try:
+            with self.entered():
+                self._runtime = self.trt.Runtime(self.logger.logger)
+        except TypeError:  # what the bindings make of an object that is not given
+            self.close()
+            raise DeviceError(f"TensorRT: does not start: {self.logger.last}") from None
+        except DeviceError:
+            self.close()
+            raise
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        with self._told("make the context current"):
-            self._cuda_context.push()
         try:
-            with self._told("run"):
-                yield
-        finally:
-            self._cuda.Context.pop()
-
-    @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        """Turn CUDA's errors into one that says what was being done."""
-        try:
-            yield
-        except self._cuda.MemoryError as error:
-            raise DeviceError(f"CUDA: out of device memory: {error}") from None
+            self._held.enter()
         except self._cuda.Error as error:
-            raise DeviceError(f"CUDA: cannot {what}: {error}") from None
+            raise self._error("make the context current", error) from None
+        try:
+            if not self._failed:
+                self.owned.free_dropped()
+            yield
+        except BaseException:
+            self._failed = True
+            with suppress(self._cuda.Error):  # the first error is the reason
+                self._held.leave()
+            raise
+        try:
+            self._held.leave()
+        except self._cuda.Error as error:
+            self._failed = True
+            raise self._error("leave the context", error) from None
 
+    def _error(self, what: str, error: Exception) -> DeviceError:
+        if isinstance(error, self._cuda.MemoryError):
+            return DeviceError(f"CUDA: out of device memory: {error}")
+        return DeviceError(f"CUDA: cannot {what}: {error}")
+
+    @_told
     def allocate(self, size: int) -> tuple[int, Handle]:
-        handle = self._cuda.mem_alloc(max(size, 1))
-        return int(handle), handle
+        memory = self._cuda.mem_alloc(max(size, 1))
+        return int(memory), OwnedHandle(self.owned, memory)
 
+    @_told
     def pinned(self, count: int) -> NDArray[np.float32]:
-        host: NDArray[np.float32] = self._cuda.pagelocked_empty(count, np.float32)
-        return host
+        array = self._cuda.pagelocked_empty(count, np.float32)
+        return np.asarray(PinnedMemory(self.owned, array))
 
+    @_told
     def memory_used(self) -> int:
         free, total = self._cuda.mem_get_info()
         return int(total - free)
 
+    @_told
     def stream(self) -> Handle:
-        return self._cuda.Stream(NON_BLOCKING)
+        return OwnedHandle(self.owned, self._cuda.Stream(NON_BLOCKING))
 
+    @_told
     def event(self, *, timed: bool = False) -> Handle:
         kinds = self._cuda.event_flags
-        return self._cuda.Event(kinds.DEFAULT if timed else kinds.DISABLE_TIMING)
+        event = self._cuda.Event(kinds.DEFAULT if timed else kinds.DISABLE_TIMING)
+        return OwnedHandle(self.owned, event)
 
+    @_told
     def record(self, event: Handle, stream: Handle) -> None:
-        event.record(stream)
+        event.raw.record(stream.raw)
 
+    @_told
     def wait(self, stream: Handle, event: Handle) -> None:
-        stream.wait_for_event(event)
+        stream.raw.wait_for_event(event.raw)
 
+    @_told
     def seconds(self, first: Handle, last: Handle) -> float:
-        return float(last.time_since(first)) / 1e3
+        return float(last.raw.time_since(first.raw)) / 1e3
 
+    @_told
     def upload(self, address: int, host: NDArray[np.float32], stream: Handle) -> None:
-        self._cuda.memcpy_htod_async(address, host, stream)
+        self._cuda.memcpy_htod_async(address, host, stream.raw)
 
+    @_told
     def download(self, host: NDArray[np.float32], address: int, stream: Handle) -> None:
-        self._cuda.memcpy_dtoh_async(host, address, stream)
+        self._cuda.memcpy_dtoh_async(host, address, stream.raw)
 
+    @_told
     def copy(self, target: int, source: int, size: int, stream: Handle) -> None:
-        self._cuda.memcpy_dtod_async(target, source, size, stream)
+        self._cuda.memcpy_dtod_async(target, source, size, stream.raw)
 
+    @_told
     def synchronize(self, stream: Handle) -> None:
-        stream.synchronize()
+        stream.raw.synchronize()
 
     def settle(self) -> bool:
         try:
             self._cuda.Context.synchronize()
         except self._cuda.Error:
-            return False
-        return True
+            self._failed = True
+        else:
+            self._failed = False
+        return not self._failed
 
     def load(self, content: bytes, name: str, *, host_code: bool) -> DeviceEngine:
         self._runtime.engine_host_code_allowed = host_code
         engine = self._runtime.deserialize_cuda_engine(content)
         if engine is None:
-            raise DeviceError(f"TensorRT: cannot load the engine {name}: {self._logger.last}")
-        return _Engine(self._trt, engine, name, self._logger)
+            raise DeviceError(f"TensorRT: cannot load the engine {name}: {self.logger.last}")
+        return _Engine(self, engine, name)
 
     def begin_capture(self, stream: Handle) -> None:
         driver = self._graphs
         # Other threads of the application may go on using CUDA meanwhile.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-        _graph_call(driver, driver.cuStreamBeginCapture, stream.handle, mode)
+        _graph_call(driver, driver.cuStreamBeginCapture, stream.raw.handle, mode)
 
     def end_capture(self, stream: Handle) -> Handle:
         driver = self._graphs
-        graph = _graph_call(driver, driver.cuStreamEndCapture, stream.handle)
         try:
-            return _GraphExec(driver, _graph_call(driver, driver.cuGraphInstantiate, graph, 0))
+            graph = _graph_call(driver, driver.cuStreamEndCapture, stream.raw.handle)
+        except CaptureError:
+            # An error may be one of earlier work, and the stream must not stay captured.
+            _, graph = driver.cuStreamEndCapture(stream.raw.handle)
+            if graph:
+                driver.cuGraphDestroy(graph)
+            raise
+        try:
+            handle = _graph_call(driver, driver.cuGraphInstantiate, graph, 0)
+            return Owned(self.owned, OwnedGraph(driver, handle))
         finally:
             driver.cuGraphDestroy(graph)
 
     def launch(self, graph: Handle, stream: Handle) -> None:
         try:
-            _graph_call(self._graphs, self._graphs.cuGraphLaunch, graph.handle, stream.handle)
+            launch = self._graphs.cuGraphLaunch
+            _graph_call(self._graphs, launch, graph.raw.handle, stream.raw.handle)
         except CaptureError as error:
             raise DeviceError(str(error)) from None
 
     def close(self) -> None:
-        try:
-            with self.entered():
-                self._runtime = None
-            if self._owned:
-                self._cuda_context.detach()
-        except (DeviceError, self._cuda.Error):
-            pass  # it is broken; the driver takes it back when the process ends
+        # Before the context goes, and whoever still refers to them: a traceback does.
+        with suppress(DeviceError), self.entered():
+            self.owned.release(broken=self._failed)
+            self._runtime = None
+        with suppress(self._cuda.Error):  # it is broken; the driver takes it back in the end
+            self._held.give_back()
 
 
-class _Engine(DeviceEngine):
-    def __init__(self, trt: Any, cuda_engine: Any, name: str, logger: _Logger) -> None:
-        self._trt, self._engine, self._name, self._logger = trt, cuda_engine, name, logger
+class _Engine(Owned, DeviceEngine):
+    last = True
+
+    def __init__(self, device: CudaDevice, cuda_engine: Any, name: str) -> None:
+        super().__init__(device.owned, cuda_engine)
+        trt = device.trt
+        self._device, self._trt, self._name, self._logger = device, trt, name, device.logger
         names = [cuda_engine.get_tensor_name(i) for i in range(cuda_engine.num_io_tensors)]
         self.tensors: Mapping[str, Tensor] = {
             tensor: Tensor(
@@ -207,6 +268,11 @@ class _Engine(DeviceEngine):
         }
         self.scratch = int(cuda_engine.device_memory_size_v2)
 
+    @property
+    def _engine(self) -> Any:
+        """Kept in no variable, for a traceback would keep that."""
+        return self.raw
+
     def context(self) -> DeviceContext:
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         context = self._engine.create_execution_context(strategy)
@@ -214,8 +280,7 @@ class _Engine(DeviceEngine):
             raise DeviceError(
                 f"TensorRT: cannot make a context of {self._name}: {self._logger.last}"
             )
-        inputs = [name for name, kind in self.tensors.items() if kind.is_input]
-        return _Context(self._trt, context, inputs, self.scratch, self._name, self._logger)
+        return _Context(self._device, self, context)
 
     def inspect(self) -> str:
         inspector = self._engine.create_engine_inspector()
@@ -223,13 +288,17 @@ class _Engine(DeviceEngine):
         return text
 
 
-class _Context(DeviceContext):
-    def __init__(
-        self, trt: Any, context: Any, inputs: list[str], scratch: int, name: str, logger: _Logger
-    ) -> None:
-        self._trt = trt
-        self._context, self._inputs, self._scratch = context, inputs, scratch
-        self._name, self._logger = name, logger
+class _Context(Owned, DeviceContext):
+    def __init__(self, device: CudaDevice, engine: _Engine, context: Any) -> None:
+        super().__init__(device.owned, context)
+        self._trt, self._name, self._logger = engine._trt, engine._name, engine._logger
+        self._scratch = engine.scratch
+        self._inputs = [name for name, kind in engine.tensors.items() if kind.is_input]
+
+    @property
+    def _context(self) -> Any:
+        """As an engine's."""
+        return self.raw
 
     def configure(self, shapes: Shapes, addresses: Addresses, scratch: int) -> None:
         if self._scratch:
@@ -240,7 +309,7 @@ class _Context(DeviceContext):
             self._check(self._context.set_tensor_address(name, address), f"place {name}")
 
     def enqueue(self, stream: Handle) -> None:
-        self._check(self._context.execute_async_v3(stream.handle), "be queued")
+        self._check(self._context.execute_async_v3(stream.raw.handle), "be queued")
 
     def observe(self, tell: TellLayer) -> None:
         # With a profiler, and unless it is told otherwise, `execute_async_v3` waits and tells.
@@ -249,16 +318,6 @@ class _Context(DeviceContext):
     def _check(self, good: bool, what: str) -> None:
         if not good:
             raise DeviceError(f"TensorRT: {self._name} cannot {what}: {self._logger.last}")
-
-
-class _GraphExec:
-    """A graph that can be launched; freed with its last reference."""
-
-    def __init__(self, driver: Any, handle: Any) -> None:
-        self._driver, self.handle = driver, handle
-
-    def __del__(self) -> None:
-        self._driver.cuGraphExecDestroy(self.handle)
 
 
 def _profiler(trt: Any, tell: TellLayer) -> Any:

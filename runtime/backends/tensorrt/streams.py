@@ -118,7 +118,7 @@ class StreamProgram(Program):
         device.begin_capture(stream)
         try:
             self._enqueue(device, operations)
-        except DeviceError:
+        except BaseException:
             with suppress(CaptureError):  # the first error is the reason
                 device.end_capture(stream)
             raise

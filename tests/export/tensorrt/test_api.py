@@ -34,6 +34,7 @@ CLASSES = {
 
 KEPT = {
     "_trt": "",
+    "trt": "",
     "_runtime": "Runtime",
     "_engine": "ICudaEngine",
     "_context": "IExecutionContext",

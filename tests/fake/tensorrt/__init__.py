@@ -1,10 +1,13 @@
-"""A `tensorrt` that builds nothing: it reads ONNX, and does what FAKE_TENSORRT says.
+"""A `tensorrt` that builds nothing: it reads ONNX, and does what FAKE_TENSORRT says. Its engines
+are the ONNX files; `runtime` beside this runs them, on the CUDA driver that runs on the host.
 
-As much of the API as `export.tensorrt` uses, on the numbers of 10.3; a name that is not here does
-not exist. FAKE_TENSORRT is a list of words: "no-builder", "weak",
+As much of the API as `export.tensorrt` and `runtime.backends.tensorrt` use, on the numbers of 10.3;
+a name that is not here does not exist. FAKE_TENSORRT is a list of words: "no-builder", "weak",
 "no-profile", "none", "memory", "kill", "abort", "noise", "hang", "raise".
 """
 
+import importlib
+import json
 import os
 import signal
 import sys
@@ -12,6 +15,23 @@ import time
 from enum import IntEnum
 
 __version__ = "10.3.0"
+
+RUNTIME = (
+    "ExecutionContextAllocationStrategy",
+    "IProfiler",
+    "LayerInformationFormat",
+    "Runtime",
+    "TensorIOMode",
+    "nptype",
+)
+
+
+def __getattr__(name):
+    """What runs engines needs ONNX Runtime, and is imported where it is asked for."""
+    if name not in RUNTIME:
+        raise AttributeError(f"module 'tensorrt' has no attribute {name!r}")
+    return getattr(importlib.import_module("tensorrt.runtime"), name)
+
 
 MODE = os.environ.get("FAKE_TENSORRT", "").split()
 
@@ -113,7 +133,7 @@ class Layer:
 
 class Network:
     def __init__(self):
-        self.layers, self.inputs, self.outputs = [], [], []
+        self.layers, self.inputs, self.outputs, self.model = [], [], [], b""
 
     def get_flag(self, flag):
         return "weak" not in MODE
@@ -179,6 +199,7 @@ class OnnxParser:
         ]
         self._network.inputs = [tensors[v.name] for v in graph.input]
         self._network.outputs = [tensors[v.name] for v in graph.output]
+        self._network.model = bytes(model)
         return not self._errors
 
     num_errors = property(lambda self: len(self._errors))
@@ -282,4 +303,6 @@ class Builder:
         if "memory" in MODE:
             self._logger.log(ILogger.ERROR, "Error Code 2: OutOfMemory")
             return None
-        return b"engine of %d layers" % network.num_layers
+        profile = config.profiles[-1].shapes if config.profiles else {}
+        facts = json.dumps({"layers": network.num_layers, "profile": profile}).encode()
+        return b"engine %s\n%s" % (facts, network.model)

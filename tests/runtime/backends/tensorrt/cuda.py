@@ -32,6 +32,7 @@ class PlayedCuda:
         self.stack: list[PlayedContext] = []
         self.made: list[PlayedContext] = []
         self.fails: dict[str, Exception] = {}
+        self.driver = PlayedDriver()
         outer = self
 
         class Context(PlayedContext):
@@ -41,6 +42,10 @@ class PlayedCuda:
             @staticmethod
             def pop() -> None:
                 outer.stack.pop()
+
+            @staticmethod
+            def get_current() -> PlayedContext | None:
+                return outer.stack[-1] if outer.stack else None
 
             @staticmethod
             def synchronize() -> None:
@@ -117,7 +122,23 @@ class PlayedContext:
         self.cuda.stack.append(self)
 
     def detach(self) -> None:
+        if self.name == "own" and self.cuda.stack[-1:] == [self]:
+            self.cuda.stack.pop()
         self.detached = True
+
+
+class PlayedDriver:
+    """Of the driver's own library what lets go of a primary context."""
+
+    def __init__(self) -> None:
+        self.released = 0
+
+    def cuDeviceGet(self, device: Any, ordinal: int) -> int:  # noqa: N802
+        return ordinal
+
+    def cuDevicePrimaryCtxRelease_v2(self, device: Any) -> int:  # noqa: N802
+        self.released += 1
+        return 0
 
 
 class DeviceAllocation:

@@ -15,6 +15,7 @@ import pytest
 from denet.graph import RGB_NIR_TIR
 from runtime import BackendError, Runtime
 from runtime.backends.base import LayerRun
+from runtime.backends.tensorrt import context
 from runtime.backends.tensorrt import cuda as subject
 from runtime.backends.tensorrt.backend import TensorRTBackend
 from runtime.backends.tensorrt.cuda import CudaDevice
@@ -52,6 +53,7 @@ def played(
     }.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(subject, "load_tensorrt", lambda: trt)
+    monkeypatch.setattr(context, "open_driver", lambda: cuda.driver)
     yield cuda, trt, graphs
     PlayedStream.captured = None
 
@@ -118,7 +120,8 @@ def test_an_applications_context_is_used_and_left_to_it(machine: Machine, played
     composer.run_tensors(inputs([COMPLETE]))
     composer.close()
     assert [context.name for context in cuda.made] == ["the application's", "primary"]
-    assert cuda.made[1].detached  # only lets go of it: the driver counts who retains it
+    assert cuda.made[1].detached
+    assert cuda.driver.released == 1  # the driver counts who retains it
 
 
 @pytest.mark.parametrize("function", ["cuStreamEndCapture", "cuGraphInstantiate"])

@@ -94,7 +94,7 @@ def test_programs_are_captured_where_cuda_python_is(root: Path) -> None:
     with Runtime.load(root, "tensorrt", "fp32") as runtime:
         for _ in range(2):
             runtime.composer.run_tensors(inputs([COMPLETE]))
-        program = program_of(runtime.composer)
+        program = program_of(runtime.composer, COMPLETE)
         assert program.captured, program.not_captured
 
 
