@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+import cli
+from runtime.fleet.settings import read_fleet_settings
 from tests.paths import ROOT
 from tests.runtime.node.broker import MOSQUITTO, free_port
 
@@ -100,10 +103,10 @@ def test_what_a_workload_names_is_there(workload: dict[str, Any]) -> None:
             assert volume["persistentVolumeClaim"]["claimName"] in claims
     for container in spec["containers"]:
         assert {mount["name"] for mount in container["volumeMounts"]} == given
-        ports = {port["name"] for port in container["ports"]}
-        (service,) = (s for s in kinds("Service") if s["metadata"]["name"] == name)
-        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
-        assert service["spec"]["selector"] == {"app": name}
+    ports = {port["name"] for c in spec["containers"] for port in c.get("ports", ())}
+    (service,) = (s for s in kinds("Service") if s["metadata"]["name"] == name)
+    assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+    assert service["spec"]["selector"] == {"app": name}
 
 
 def test_what_compose_names_is_there() -> None:
@@ -114,6 +117,8 @@ def test_what_compose_names_is_there() -> None:
         used = set(re.findall(rf"{SECRETS}([\w.]+)", yaml.safe_dump(service)))
         if name == "broker":
             used |= set(re.findall(rf"{SECRETS}([\w.]+)", (DOCKER / "mosquitto.conf").read_text()))
+        if "/etc/denet/fleet.toml" in service.get("command", ()):
+            used |= set(re.findall(rf"{SECRETS}([\w.]+)", (DOCKER / "fleet.toml").read_text()))
         assert used == set(service["secrets"])
         for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
@@ -121,8 +126,9 @@ def test_what_compose_names_is_there() -> None:
                 assert (DOCKER / source).exists() or source == "./models", source
             else:
                 assert source in COMPOSE["volumes"]
-    build = COMPOSE["services"]["triton"]["build"]
-    assert (DOCKER / build["context"] / build["dockerfile"]).is_file()
+    for service in COMPOSE["services"].values():
+        if build := service.get("build"):
+            assert (DOCKER / build["context"] / build["dockerfile"]).is_file()
 
 
 def test_no_secret_is_in_it() -> None:
@@ -143,6 +149,32 @@ def test_both_start_the_same_server() -> None:
         assert same or mine.startswith("--metrics-address="), (mine, theirs)
     told = (DOCKER / "README.md").read_text()
     assert all(path.name in told for path in (*MANIFESTS, DOCKER / "compose.yaml"))
+
+
+def test_the_fleet_reads_its_configuration(tmp_path: Path) -> None:
+    """And both run the same commands, with the secrets that it names."""
+    text = (DOCKER / "fleet.toml").read_text()
+    named = set(re.findall(rf"{SECRETS}([\w.]+)", text))
+    for secret in named:
+        (tmp_path / secret).write_text("a word")
+        (tmp_path / secret).chmod(0o600)
+    config = tmp_path / "fleet.toml"
+    config.write_text(text.replace(SECRETS, f"{tmp_path}/"))
+    settings = read_fleet_settings(config)
+    assert settings.broker.url == f"mqtts://broker:{COMPOSE['services']['broker']['ports'][0][:4]}"
+    assert settings.archive.address.host == "gallery"
+    composed = [
+        service["command"]
+        for service in COMPOSE["services"].values()
+        if service["image"].startswith("denet-fleet:")
+    ]
+    (fleet,) = (w for w in WORKLOADS if w["metadata"]["name"] == "fleet")
+    assert [c["args"] for c in pod(fleet)["containers"]] == composed
+    app = typer.main.get_command(cli.app)
+    for group, command, _ in composed:
+        assert command in app.commands[group].commands  # type: ignore[attr-defined]
+    told = (DOCKER / "README.md").read_text()
+    assert all(f"`{secret}`" in told for secret in named)
 
 
 @pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")

@@ -36,6 +36,7 @@ def instructions(path: Path) -> list[tuple[str, str]]:
 
 def test_there_is_one_for_each_kind_of_machine() -> None:
     assert [path.name for path in DOCKERFILES] == [
+        "Dockerfile.fleet",
         "Dockerfile.gpu",
         "Dockerfile.jetson",
         "Dockerfile.triton",
@@ -72,7 +73,7 @@ def test_it_does_not_run_as_root(path: Path) -> None:
 @each
 def test_no_package_lists_are_kept(path: Path) -> None:
     runs = [rest for name, rest in instructions(path) if name == "RUN" and "apt-get" in rest]
-    assert runs or path.name == "Dockerfile.triton"
+    assert runs or path.name in ("Dockerfile.fleet", "Dockerfile.triton")
     for run in runs:
         assert "--no-install-recommends" in run
         assert "rm -rf /var/lib/apt/lists/*" in run

@@ -91,12 +91,13 @@ def search(
     from runtime.fleet.answers import found_facts, found_lines, found_table
     from runtime.fleet.opening import opened_archive
     from runtime.fleet.pictures import check_folder, write_pictures
+    from runtime.fleet.score_file import score_file
     from runtime.fleet.searching import compared_tracks, find_tracks
     from runtime.gallery.commands import SampleOptions, sightings
 
     settings = read_installed(config)
     check_folder(pictures)
-    scores = scores_of(settings.questions.scores)
+    scores = score_file(settings.questions)
     bundle = through or (settings.questions.bundle and Path(settings.questions.bundle)) or None
     given = SampleOptions(images, None if embeddings else bundle, embeddings)
     with opened_archive(settings) as connection:
@@ -146,12 +147,13 @@ def follow(
     from runtime.fleet.identities.ways import find_identity, identity_way
     from runtime.fleet.opening import opened_archive
     from runtime.fleet.pictures import check_folder, write_pictures
+    from runtime.fleet.score_file import score_file
     from runtime.fleet.searching import compared_tracks
     from runtime.fleet.wording import by_chance
 
     settings = read_installed(config)
     check_folder(pictures)
-    scores = scores_of(settings.questions.scores)
+    scores = score_file(settings.questions)
     compared = 0
     with opened_archive(settings) as connection:
         asked = which.read(connection)
@@ -197,9 +199,10 @@ def count(
     from runtime.fleet.answers import count_lines
     from runtime.fleet.counting import count_people
     from runtime.fleet.opening import opened_archive
+    from runtime.fleet.score_file import score_file
 
     settings = read_installed(config)
-    scores = scores_of(settings.questions.scores)
+    scores = score_file(settings.questions)
     with opened_archive(settings) as connection:
         asked = which.read(connection)
         counted = count_people(connection, asked, scores, settings.identities)
@@ -208,18 +211,6 @@ def count(
         return
     for line in count_lines(counted):
         say(line)
-
-
-def scores_of(given: str | None) -> Path:
-    """The file of scores that the configuration names.
-
-    Raises:
-        FleetError: it names none.
-    """
-    from runtime.fleet.settings import required
-
-    why = "an answer says how many strangers look so, which `denet gallery calibrate` measures"
-    return Path(required(given, "questions.scores", why))
 
 
 def person_of(connection: Connection, seen: Sightings, scores: Path) -> SoughtPerson:

@@ -73,7 +73,7 @@ class QuestionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """What answers need.
 
     Attributes:
-        scores: file of `denet gallery calibrate`.
+        scores: file of `denet gallery calibrate`; those that `bundle` carries where none is named.
         bundle: the bundle that embeds pictures which are searched for.
     """
 

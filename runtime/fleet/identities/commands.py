@@ -12,7 +12,7 @@ import typer
 from denet.console import print_json, print_whole, reported, say, say_aside
 from denet.options import DurationOpt, JsonLinesOpt, JsonOpt, grouped
 from runtime.fleet.installed import read_installed
-from runtime.fleet.questions import WhichOptions, scores_of
+from runtime.fleet.questions import WhichOptions
 
 if TYPE_CHECKING:
     from runtime.fleet.identities.running import IdentifySnapshot
@@ -80,10 +80,11 @@ def topology(
     from runtime.fleet.identities.describe import transit_lines, transit_table, transit_toml
     from runtime.fleet.identities.learning import learn_topology
     from runtime.fleet.opening import opened_archive
+    from runtime.fleet.score_file import score_file
 
     if write and as_json:
         raise FleetError("--toml and --json exclude each other: give one")
-    scores_file = scores_of(settings.questions.scores)
+    scores_file = score_file(settings.questions)
     with opened_archive(settings) as connection:
         asked = which.read(connection)
         _, number, scores = read_fitting(connection, scores_file)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,7 +12,8 @@ import psycopg
 from runtime.fleet.counting import read_fitting
 from runtime.fleet.errors import FleetError
 from runtime.fleet.identities.identifying import Decisions, Identifier
-from runtime.fleet.settings import FleetSettings, required
+from runtime.fleet.score_file import score_file
+from runtime.fleet.settings import FleetSettings
 from runtime.fleet.standing import known_spaces
 from runtime.fleet.tables import require
 from runtime.node.backoff import Backoff
@@ -62,12 +62,12 @@ class IdentityKeeper:
         notify: told once of each change.
 
     Raises:
-        FleetError: no scores are named.
+        FleetError: there are no scores.
     """
 
     def __init__(self, settings: FleetSettings, notify: Notify) -> None:
         self._settings, self._notify = settings, notify
-        self._scores = Path(required(settings.questions.scores, "questions.scores", WHY))
+        self._scores = score_file(settings.questions, WHY)
         self._address = settings.archive.address
         self._done, self._away = Decisions(), ""
         self._spaces: list[object] = []

@@ -26,14 +26,14 @@ def page(
     settings = read_installed(config)
     from runtime.fleet.opening import opened_archive
     from runtime.fleet.page.serving import FleetPage
-    from runtime.fleet.questions import scores_of
+    from runtime.fleet.score_file import score_file
     from runtime.gallery.scores import read_scores
     from runtime.gallery.space import Space
     from runtime.loading import loaded
     from runtime.node.running import Signals
     from runtime.node.watchdog import notify_systemd
 
-    file = scores_of(settings.questions.scores)
+    file = score_file(settings.questions)
     with opened_archive(settings):
         pass  # what is wrong with it is told before anything is served
     bundle = settings.questions.bundle

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,7 +15,8 @@ from denet.errors import DenetError
 from runtime.fleet.errors import FleetError
 from runtime.fleet.page.facts import cameras_shown, latest_shown, way_shown
 from runtime.fleet.page.search import read_dropped, search_shown
-from runtime.fleet.settings import FleetSettings, required
+from runtime.fleet.score_file import score_file
+from runtime.fleet.settings import FleetSettings
 from runtime.fleet.tables import require
 from runtime.gallery.scores import Scores
 from runtime.node.status.paths import HEADERS
@@ -53,15 +53,14 @@ class FleetPage:
         scores: of its embeddings.
 
     Raises:
-        FleetError: no scores are named, or the page cannot be where it is asked for.
+        FleetError: there are no scores, or the page cannot be where it is asked for.
     """
 
     def __init__(
         self, settings: FleetSettings, runtime: Runtime | None, scores: Scores | None
     ) -> None:
         self._address = settings.archive.address
-        why = "an answer says how many strangers look so, which `denet gallery calibrate` measures"
-        self._file = Path(required(settings.questions.scores, "questions.scores", why))
+        self._file = score_file(settings.questions)
         self._runtime, self._scores = runtime, scores
         self._connection: Connection | None = None
         host, port = settings.page.host, settings.page.port
