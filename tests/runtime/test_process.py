@@ -48,7 +48,7 @@ assert np.array_equal(parent.embed(sample), before)
 AFTER_OURS = """
 import sys, numpy as np
 from runtime import Runtime
-from runtime.doctor.software import RELU
+from runtime.backends.onnxruntime.smallest import RELU
 own = sys.argv[2] == "own"
 runtime = Runtime.load(sys.argv[1], "ort-cpu", threads=1, own_pool=own)
 runtime.embed({"rgb": np.full((16, 8, 3), 90, np.uint8)})

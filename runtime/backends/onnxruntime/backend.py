@@ -31,6 +31,7 @@ from runtime.backends.onnxruntime.memory import CudaMemory, DeviceMemory, HostMe
 from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.releases import why_no_int8
 from runtime.backends.onnxruntime.session import Pool, open_session
+from runtime.backends.onnxruntime.smallest import RELU
 from runtime.backends.onnxruntime.tensors import check_tensors
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import Forms
@@ -147,6 +148,10 @@ class OnnxRuntimeBackend(Backend):
                 raise BackendError(f"{self.name}: {reason}")
         Pool.ensure(threads, own=own_pool)
         self._memory: DeviceMemory = HostMemory() if provider.is_cpu else CudaMemory()
+        if not provider.is_cpu and provider.prefix is None:
+            # A provider is listed, too, whose libraries are missing. Those that compile would take
+            # seconds for an answer, and are asked for by name.
+            open_session(RELU, provider, "that tries it")
 
     def load(self, engine: str) -> None:
         if engine not in self._sessions:

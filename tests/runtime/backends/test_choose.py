@@ -8,6 +8,8 @@ import pytest
 
 from runtime import BackendError, Bundle, Runtime
 from runtime.backends.choose import nvidia_gpu_present
+from runtime.backends.onnxruntime.library import ort
+from runtime.backends.onnxruntime.memory import HostMemory
 
 CHOOSE = sys.modules["runtime.backends.choose"]  # the package's `choose` is the function
 
@@ -69,3 +71,21 @@ def test_auto_says_why_a_gpu_that_was_found_is_not_used(
         assert chosen.backend == "ort-cpu"
         assert "not tensorrt: " in chosen.reason
         assert "not ort-cuda: the CUDA driver cannot be loaded" in chosen.reason
+
+
+@no_gpu
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" not in ort.get_available_providers(), reason="ONNX Runtime has no CUDA"
+)
+def test_auto_takes_the_cpu_where_a_driver_is_there_but_cuda_cannot_start(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the driver is installed, and CUDA's libraries are not."""
+    monkeypatch.setattr(CHOOSE, "nvidia_gpu_present", lambda: True)
+    monkeypatch.setattr("runtime.backends.onnxruntime.backend.CudaMemory", HostMemory)
+    with Runtime.load(bundle) as chosen:
+        assert chosen.backend == "ort-cpu"
+        assert "not ort-cuda: ort-cuda: " in chosen.reason
+        chosen.check()
+    with pytest.raises(BackendError, match="ort-cuda"):
+        Runtime.load(bundle, "ort-cuda")

@@ -14,8 +14,9 @@ from onnx.reference import ReferenceEvaluator
 
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
+from runtime.backends.onnxruntime.smallest import RELU
 from runtime.doctor import software
-from runtime.doctor.software import RELU, Package, inspect_software
+from runtime.doctor.software import Package, inspect_software
 from runtime.machine.gpu import find_gpu
 from tests.paths import FAKE
 from tests.runtime.machine.machines import write

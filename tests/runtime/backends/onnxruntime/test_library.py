@@ -18,7 +18,7 @@ before = os.environ.get("ORT_DISABLE_TELEMETRY")
 for name in sys.argv[1:]:
     __import__(name)
 from runtime.backends.onnxruntime.library import ort
-from runtime.doctor.software import RELU
+from runtime.backends.onnxruntime.smallest import RELU
 assert os.environ.get("ORT_DISABLE_TELEMETRY") == before
 session = ort.InferenceSession(RELU)
 session.run(None, {session.get_inputs()[0].name: __import__("numpy").zeros(1, "float32")})

@@ -7,7 +7,7 @@ import pytest
 from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
-from runtime.doctor.software import RELU
+from runtime.backends.onnxruntime.smallest import RELU
 
 
 @pytest.mark.parametrize("model", [RELU[:10], RELU.replace(b"Relu", b"\xbcelu"), b""])
