@@ -109,9 +109,8 @@ def main() -> None:
             )
             rates[way].append(rate)
     cpu = read_cpu()
-    print(
-        f"{cpu.name} ({', '.join(cpu.instructions)}), {cores} cores, {given.precision}, batches of {given.batch}\n"
-    )
+    machine = f"{cpu.name} ({', '.join(cpu.instructions)}), {cores} cores"
+    print(f"{machine}, {given.precision}, batches of {given.batch}\n")
     print(f"| processes x threads | ratio to 1 x {cores} | least to greatest | samples/s | MB |")
     print("|---|---:|---:|---:|---:|")
     for way, found in rates.items():
