@@ -14,7 +14,7 @@ from runtime.bundle.manifest import File, Manifest
 def card_facts(manifest: Manifest) -> dict[str, Any]:
     """The card as plain data: what is written, measured and known, and all limits."""
     card = manifest.model_card
-    facts: dict[str, Any] = msgspec.to_builtins(card)
+    facts: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(card))  # lists, not tuples
     return facts | {"limits": card.limits(), "calibrated": dict(calibration_rows(manifest))}
 
 
