@@ -43,8 +43,6 @@ LEAST = {"fp32": 0.99999, "int8": 0.999}
 """The cosine of each embedding to that of this machine. INT8 adds the same whole numbers on both,
 and rounds between them in float32."""
 
-NEEDED = ("qemu-aarch64", "debootstrap")
-
 
 @dataclass(frozen=True)
 class Emulated:
@@ -73,9 +71,9 @@ class Emulated:
 
 def find_qemu() -> Path | None:
     """An emulator that ONNX Runtime loads in; None where there is none."""
-    for name in ("qemu-aarch64", "qemu-aarch64-static"):
-        found = os.environ.get("QEMU_AARCH64") or shutil.which(name)
-        if found is None:
+    named = [os.environ.get("QEMU_AARCH64")]
+    for found in [*named, *map(shutil.which, ("qemu-aarch64", "qemu-aarch64-static"))]:
+        if found is None or not Path(found).is_file():
             continue
         version = re.search(r"version (\d+)", run([found, "--version"], Path.cwd()))
         if version is not None and int(version[1]) >= 8:

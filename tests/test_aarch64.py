@@ -49,6 +49,7 @@ def test_an_emulator_that_onnx_runtime_dies_in_is_not_taken(
         program.write_text(f'#!/bin/sh\necho "qemu-aarch64 version {version} (Debian)"\n')
         program.chmod(0o755)
         monkeypatch.setenv("QEMU_AARCH64", str(program))
+        monkeypatch.setenv("PATH", str(tmp_path))
         assert script.find_qemu() == (program if taken else None)
         assert ("qemu" in script.absent()) is not taken
 
