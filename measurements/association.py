@@ -50,9 +50,10 @@ from runtime.gallery.likelihood import LikelihoodRatios
 from runtime.gallery.scores import Pair, Scores, carried_scores
 from runtime.gallery.space import Space
 from runtime.node.demo.demonstration import BUNDLE
-from runtime.node.events import Embedding, PooledEmbedding, TrackEvent, TrackFacts
+from runtime.node.events import TrackEvent, TrackFacts
 from runtime.node.tracks.likeness import Likeness
 from runtime.node.tracks.pooling import Pooled
+from runtime.node.tracks.telling import pooled_embeddings
 from runtime.postgres.address import read_address
 from runtime.postgres.connecting import Connection, connect
 
@@ -100,20 +101,7 @@ class Embedded:
 
 def event(passing: Passing, number: int, pooled: Pooled) -> TrackEvent:
     """The end of a track."""
-    told = []
-    for state in pooled.sums:
-        packed = Embedding.of(pooled.vector(state))
-        told.append(
-            PooledEmbedding(
-                state=state.name,
-                dim=packed.dim,
-                type=packed.type,
-                data=packed.data,
-                count=pooled.counts[state],
-                weight=pooled.weights[state],
-                agreement=pooled.agreement(state),
-            )
-        )
+    told = pooled_embeddings(pooled)
     facts = TrackFacts(
         id=f"track-{number}",
         change="ended",

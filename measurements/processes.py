@@ -4,7 +4,7 @@
 
 Each way embeds the same mixed batches, a missing rate of a half, as fast as it can. The ways take
 turns; printed is the median of the ratios, round by round, to one process with a thread for each
-core, and the memory of all processes of a way together (PSS, where the kernel tells it).
+core, and the memory of all processes of a way together (PSS).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import re
 import statistics
 import time
 from multiprocessing.synchronize import Barrier
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from process_memory import proportional
 
 from runtime.machine import read_cpu
 from runtime.runtime import Runtime
@@ -45,16 +45,6 @@ def batches(runtime: Runtime, size: int, count: int = 8) -> list[list[dict[str, 
     return made
 
 
-def memory() -> int:
-    """Bytes that this process holds, shared pages in parts; 0 where the kernel does not tell."""
-    try:
-        text = Path("/proc/self/smaps_rollup").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
-
-
 def embed(
     bundle: Path, precision: str, threads: int, size: int, seconds: float, start: Barrier, told: Any
 ) -> None:
@@ -68,7 +58,7 @@ def embed(
         while time.perf_counter() - began < seconds:
             runtime.embed_batch(work[done % len(work)])
             done += 1
-        told.put((size * done / (time.perf_counter() - began), memory()))
+        told.put((size * done / (time.perf_counter() - began), proportional()))
 
 
 def throughput(
@@ -86,7 +76,7 @@ def throughput(
     found = [told.get() for _ in working]
     for each in working:
         each.join()
-    return sum(rate for rate, _ in found), sum(held for _, held in found) / 1e6
+    return sum(rate for rate, _ in found), sum(held for _, held in found)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing
 from pathlib import Path
@@ -15,10 +14,11 @@ from denet.options import DurationOpt, JsonLinesOpt, JsonOpt
 from runtime.fleet.identities.commands import identify, topology
 from runtime.fleet.installed import read_installed
 from runtime.fleet.page.commands import page
+from runtime.fleet.printing import printed
 from runtime.fleet.questions import count, follow, search
 
 if TYPE_CHECKING:
-    from runtime.fleet.running import FleetSnapshot
+    pass
 
 fleet = typer.Typer(
     help="Keep what the nodes of a fleet see, and ask about it.",
@@ -51,17 +51,7 @@ def run(
     from runtime.node.printer import LinePrinter
     from runtime.node.running import Signals
 
-    signals = Signals()
-    before = ""
-
-    def notify(snapshot: FleetSnapshot) -> None:
-        nonlocal before
-        if as_json:
-            print(json.dumps(snapshot.facts()), flush=True)
-        elif (line := snapshot.line()) != before:
-            before = line
-            say(line)
-
+    signals, notify = Signals(), printed(as_json=as_json)
     with signals.caught(), closing(LinePrinter(say_aside)) as printer:
         workers = Fleet(settings, printer, draining=drain)
         with served_metrics(settings, workers.snapshot):

@@ -18,6 +18,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -123,14 +124,20 @@ class GraphCache:
 
 def _name(engine: str) -> str:
     """That of the graph of an engine, for this processor and release."""
-    cpu = read_cpu()
     facts = {
         "engine": engine,
         "release": ort.__version__,
         "without": wrong_optimizers(ort.__version__),
-        "processor": (cpu.model, cpu.architecture, cpu.instructions),
+        "processor": _processor(),
     }
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest() + SUFFIX
+
+
+@cache
+def _processor() -> tuple[str | None, str, tuple[str, ...]]:
+    """What a graph is optimized for; read once, for it costs a look into many files."""
+    cpu = read_cpu()
+    return cpu.model, cpu.architecture, cpu.instructions
 
 
 def _signed(name: str, graph: bytes) -> bytes:

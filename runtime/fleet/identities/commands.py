@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +11,11 @@ import typer
 from denet.console import print_json, print_whole, reported, say, say_aside
 from denet.options import DurationOpt, JsonLinesOpt, JsonOpt, grouped
 from runtime.fleet.installed import read_installed
+from runtime.fleet.printing import printed
 from runtime.fleet.questions import WhichOptions
 
 if TYPE_CHECKING:
-    from runtime.fleet.identities.running import IdentifySnapshot
+    pass
 
 ConfigArg = Annotated[Path, typer.Argument(metavar="TOML", help="The fleet's configuration.")]
 
@@ -37,17 +37,7 @@ def identify(
 
     if once and seconds is not None:
         raise FleetError("--once and --for exclude each other: give one")
-    signals = Signals()
-    before = ""
-
-    def progress(snapshot: IdentifySnapshot) -> None:
-        nonlocal before
-        if as_json:
-            print(json.dumps(snapshot.facts()), flush=True)
-        elif (line := snapshot.line()) != before:
-            before = line
-            say(line)
-
+    signals, progress = Signals(), printed(as_json=as_json)
     with closing(LinePrinter(say_aside)) as printer:
         keeper = IdentityKeeper(settings, printer)
         if once:

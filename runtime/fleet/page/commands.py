@@ -42,7 +42,7 @@ def page(
         scores = None
         if runtime is not None:
             scores = read_scores(file, Space.of(runtime.bundle.manifest))
-        with closing(FleetPage(settings, runtime, scores)) as shown, signals.caught():
+        with closing(FleetPage(settings, file, runtime, scores)) as shown, signals.caught():
             shown.start()
             say(shown.url)
             notify_systemd("READY=1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,7 +16,6 @@ from denet.errors import DenetError
 from runtime.fleet.errors import FleetError
 from runtime.fleet.page.facts import cameras_shown, latest_shown, way_shown
 from runtime.fleet.page.search import read_dropped, search_shown
-from runtime.fleet.score_file import score_file
 from runtime.fleet.settings import FleetSettings
 from runtime.fleet.tables import require
 from runtime.gallery.scores import Scores
@@ -49,18 +49,19 @@ class FleetPage:
 
     Args:
         settings: of the fleet.
+        file: of the scores by which tracks are compared.
         runtime: that embeds pictures; None if the configuration names no bundle.
         scores: of its embeddings.
 
     Raises:
-        FleetError: there are no scores, or the page cannot be where it is asked for.
+        FleetError: the page cannot be where it is asked for.
     """
 
     def __init__(
-        self, settings: FleetSettings, runtime: Runtime | None, scores: Scores | None
+        self, settings: FleetSettings, file: Path, runtime: Runtime | None, scores: Scores | None
     ) -> None:
         self._address = settings.archive.address
-        self._file = score_file(settings.questions)
+        self._file = file
         self._runtime, self._scores = runtime, scores
         self._connection: Connection | None = None
         host, port = settings.page.host, settings.page.port

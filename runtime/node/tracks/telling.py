@@ -37,7 +37,7 @@ def track_facts(track: LiveTrack, change: TrackChange, kind: EmbeddingType) -> T
         embedded=0 if pooled is None else pooled.count,
         states=["+".join(available) for available in track.states],
         path=[TrackPlace(since_1970(t), x, y) for t, x, y in track.path.places] if whole else (),
-        pooled=_embeddings(pooled, kind) if whole and pooled is not None else (),
+        pooled=pooled_embeddings(pooled, kind) if whole and pooled is not None else (),
         crops=[
             TrackCrop(time=since_1970(c.time), state=c.state.name, pictures=c.pictures)
             for c in (track.crops if ended else ())
@@ -45,7 +45,13 @@ def track_facts(track: LiveTrack, change: TrackChange, kind: EmbeddingType) -> T
     )
 
 
-def _embeddings(pooled: Pooled, kind: EmbeddingType) -> list[PooledEmbedding]:
+def pooled_embeddings(pooled: Pooled, kind: EmbeddingType = "float16") -> list[PooledEmbedding]:
+    """A pooled embedding of each state, as events have them.
+
+    Args:
+        pooled: of a track.
+        kind: of numbers.
+    """
     told = []
     for state in pooled.sums:
         packed = Embedding.of(pooled.vector(state), kind)

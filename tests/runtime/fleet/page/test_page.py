@@ -21,6 +21,7 @@ pytest.importorskip("psycopg", reason="needs psycopg: pip install '.[central]'")
 
 from runtime.bundle.bundle import Bundle
 from runtime.fleet.page.serving import LARGEST, FleetPage
+from runtime.fleet.score_file import score_file
 from runtime.fleet.settings import ArchiveSettings, FleetSettings, PageSettings, QuestionSettings
 from runtime.gallery.scores import carried_scores, scores_text
 from runtime.gallery.space import Space
@@ -107,7 +108,9 @@ def settings(url: str, tmp_path: Path) -> FleetSettings:
 @pytest.fixture
 def page(archive: Connection, settings: FleetSettings, embedder: Runtime) -> Iterator[FleetPage]:
     put(archive, passes(embedder))
-    shown = FleetPage(settings, embedder, carried_scores(embedder.bundle))
+    shown = FleetPage(
+        settings, score_file(settings.questions), embedder, carried_scores(embedder.bundle)
+    )
     shown.start()
     yield shown
     shown.close()
