@@ -78,6 +78,9 @@ RangesOpt = Annotated[
         "where the sensor is another than the bundle was trained for.",
     ),
 ]
+HeadOpt = Annotated[
+    str | None, typer.Option(help="Which head of the configuration, where it has several.")
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 JsonLinesOpt = Annotated[
     bool, typer.Option("--json", help="A line of JSON each second, for a program to read.")

@@ -10,8 +10,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from denet.errors import DenetError
@@ -178,6 +178,31 @@ def write_output(
         check_kept(path, kind, error, replace=replace)
         with written_whole(path, private=kind.private) as temporary:
             temporary.write_bytes(content)
+
+
+def write_together(
+    writers: Mapping[Path, tuple[OutputKind, Callable[[Path], object]]],
+    error: type[DenetError],
+    *,
+    replace: bool,
+) -> None:
+    """Write several files, all or, if anything fails or it is interrupted, as good as none: each is
+    whole beside its name before the first gets it.
+
+    Args:
+        writers: by path, what a file is, and what writes it to a temporary path; in this order. The
+            last gets its name first.
+        error: to raise.
+        replace: replace files of the same kinds that are there.
+
+    Raises:
+        error: one cannot be written, or something else is in its place.
+    """
+    with ExitStack() as open_:
+        for path, (kind, write) in writers.items():
+            open_.enter_context(writing(path, error))
+            check_kept(path, kind, error, replace=replace)
+            write(open_.enter_context(written_whole(path, private=kind.private)))
 
 
 def _try_to_move(path: Path, full: Path) -> None:

@@ -28,7 +28,7 @@ from denet.figures.style import new_figure, render
 from denet.graph import RGB_NIR_TIR
 from denet.initialize import initial_model
 from denet.marks import PAGE, REPORT, OutputKind
-from denet.outputs import check_output, check_place, check_room, write_output
+from denet.outputs import check_output, check_place, check_room, write_output, write_together
 from denet.report import FACTS, check_report
 from runtime.benchmark.result import RESULT
 from runtime.embeddings import EMBEDDINGS, Embedded, save_embeddings
@@ -309,3 +309,18 @@ def test_embeddings_are_private_and_known_again(tmp_path: Path) -> None:
     np.savez(path, names=np.zeros(1))
     with pytest.raises(DenetError, match="is not a file of embeddings"):
         save_embeddings(path, found, runtime)
+
+
+def test_files_that_belong_together_are_all_written_or_none(tmp_path: Path) -> None:
+    kind = OutputKind(".txt", "a text is", "a text of ours", lambda _: True)
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    whole = {path: (kind, lambda new: new.write_text("new")) for path in (first, second)}
+    with pytest.raises(OutError, match=r"b\.txt"):
+        write_together({**whole, second: (kind, full)}, OutError, replace=True)
+    assert list(tmp_path.iterdir()) == []
+    write_together(whole, OutError, replace=True)
+    assert [path.read_text() for path in (first, second)] == ["new", "new"]

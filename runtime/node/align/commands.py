@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denet.console import print_json, print_whole, progress, reported, say, say_aside
-from denet.options import JsonOpt
+from denet.options import HeadOpt, JsonOpt
 
 if TYPE_CHECKING:
     from denet.graph import Modality
@@ -25,10 +25,7 @@ def align(
         ),
     ] = None,
     *,
-    head: Annotated[
-        str | None,
-        typer.Option(help="Which head of the configuration, where it has several."),
-    ] = None,
+    head: HeadOpt = None,
     sources: Annotated[
         list[str] | None,
         typer.Option(

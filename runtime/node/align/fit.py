@@ -27,7 +27,7 @@ from runtime.node.align.direct import (
     refined,
     similarity,
 )
-from runtime.node.boxes.homography import project
+from runtime.node.boxes.homography import grid_of, lands_inside
 from runtime.node.errors import NodeError
 
 LEAST = 6
@@ -256,15 +256,7 @@ def _pairs(count: int) -> str:
     return f"{count} pair{'' if count == 1 else 's'} of points"
 
 
-def corners_of(size: tuple[int, int]) -> Points:
-    """(4, 2): the corners of a frame of (width, height)."""
-    width, height = size
-    return np.array([(0, 0), (width, 0), (0, height), (width, height)], float)
-
-
 def overlap_of(matrix: Matrix, source: tuple[int, int], target: tuple[int, int]) -> Points:
     """Points (N, 2) of the source frame, on an even grid, that the target frame shows."""
-    x, y = np.meshgrid(np.linspace(0, source[0], 17), np.linspace(0, source[1], 17))
-    grid = np.column_stack((x.ravel(), y.ravel()))
-    found = project(matrix, grid)
-    return grid[np.all((found >= 0) & (found <= target), axis=1)]
+    grid = grid_of(source, 17)
+    return grid[lands_inside(matrix, grid, target)]

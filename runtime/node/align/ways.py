@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from denet.files import written_whole
 from denet.folders import FOLDERS
 from denet.graph import Modality
 from denet.marks import OutputKind
-from denet.outputs import check_kept, check_output, writing
+from denet.outputs import check_output, write_together
 from denet.pixels import Range
 from runtime.node.align.aligned import WITHIN, Aligned, align, views_of
 from runtime.node.align.board import Board, parse_board
@@ -128,22 +127,17 @@ def run_align(
         for m, each in found.items()
         if m in rigs and asked.distance is not None
     }
-    _write(content, dict(outputs), force=asked.force)
+    kinds = dict(outputs)
+    writers = {
+        path: (kinds[path], partial(Path.write_bytes, data=text)) for path, text in content.items()
+    }
+    write_together(writers, NodeError, replace=asked.force)
     return Alignment(found, told, list(content))
 
 
 def _outputs(asked: AlignRequest) -> list[tuple[Path, OutputKind]]:
     wanted = ((asked.to, CALIBRATION), (asked.picture, OVERLAY), (asked.save, POINTS))
     return [(path, kind) for path, kind in wanted if path is not None]
-
-
-def _write(content: Mapping[Path, bytes], kinds: Mapping[Path, OutputKind], *, force: bool) -> None:
-    """All files, or as good as none: each is whole beside its name before the first gets it."""
-    with ExitStack() as open_:
-        for path, text in content.items():
-            open_.enter_context(writing(path, NodeError))
-            check_kept(path, kinds[path], NodeError, replace=force)
-            open_.enter_context(written_whole(path)).write_bytes(text)
 
 
 def _board(asked: AlignRequest) -> Board | None:

@@ -109,6 +109,21 @@ def project(
         return np.where(depth[:, None] > 0, raised[:, :2] / raised[:, 2:], np.nan)
 
 
+def grid_of(size: tuple[int, int], count: int) -> NDArray[np.float64]:
+    """Points (count * count, 2) of a frame of (width, height), evenly from edge to edge."""
+    x, y = np.meshgrid(np.linspace(0, size[0], count), np.linspace(0, size[1], count))
+    return np.column_stack((x.ravel(), y.ravel()))
+
+
+def lands_inside(
+    matrix: NDArray[np.float64], points: NDArray[np.float64], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """(N,): which points (N, 2) a homography brings into a frame of (width, height)."""
+    found = project(matrix, points)
+    inside: NDArray[np.bool_] = np.all((found >= 0) & (found <= size), axis=1)
+    return inside
+
+
 def _corners(box: Box) -> NDArray[np.float64]:
     return np.array([(x, y) for x in (box.left, box.right) for y in (box.top, box.bottom)], float)
 
@@ -182,13 +197,11 @@ def _check(
     if matrix[2, 2] == 0 or not np.linalg.cond(unit) < SINGULAR:
         raise NodeError(f"{name}: cannot be inverted")
     width, height = source
-    x, y = np.meshgrid(np.linspace(0, width, GRID), np.linspace(0, height, GRID))
-    points = np.column_stack((x.ravel(), y.ravel()))
+    points = grid_of(source, GRID)
     depths = (points @ matrix[2, :2] + matrix[2, 2]) / matrix[2, 2]
     if depths.min() <= 0 or depths.max() > BEND * depths.min():
         raise NodeError(f"{name}: bends the {NAME} frame of {width}x{height} behind the camera")
-    found = project(matrix, points)
-    inside = np.all((found >= 0) & (found <= target), axis=1).mean()
+    inside = lands_inside(matrix, points, target).mean()
     if inside < OVERLAP:
         raise NodeError(
             f"{name}: {100 * inside:.0f} % of the {NAME} frame is inside of {modality}'s "

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from denet.console import print_json, progress, reported, say, say_aside
-from denet.options import JsonOpt, RecordingOptions, grouped
+from denet.options import HeadOpt, JsonOpt, RecordingOptions, grouped
 
 
 @reported()
@@ -34,10 +34,7 @@ def track(
             "unless others are named.",
         ),
     ] = None,
-    head: Annotated[
-        str | None,
-        typer.Option(help="Which head of the configuration, where it has several."),
-    ] = None,
+    head: HeadOpt = None,
     boxes: Annotated[
         str | None,
         typer.Option(

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
 from PIL import Image
 
-from denet.files import written_whole
 from denet.folders import FOLDERS
 from denet.graph import Modality
 from denet.marks import OutputKind
-from denet.outputs import check_kept, check_output, writing
+from denet.outputs import check_output, write_together
 from runtime.bundle.bundle import Bundle
 from runtime.gallery import open_gallery
 from runtime.gallery.scores import carried_scores
@@ -140,15 +140,14 @@ def track_recordings(
     def pictures() -> Iterator[tuple[float, Image.Image]]:
         return _pictures(settings, modalities, views, ranges, followed, names, progress)
 
-    with ExitStack() as open_:
-        for path, kind in outputs.items():
-            open_.enter_context(writing(path, NodeError))
-            check_kept(path, kind, NodeError, replace=asked.force)
-            new = open_.enter_context(written_whole(path, private=kind.private))
-            if kind is FILM:
-                write_film(new, pictures())
-            else:
-                new.write_text(text[kind], encoding="utf-8")
+    def write(kind: OutputKind, path: Path) -> None:
+        if kind is FILM:
+            write_film(path, pictures())
+        else:
+            path.write_text(text[kind], encoding="utf-8")
+
+    writers = {path: (kind, partial(write, kind)) for path, kind in outputs.items()}
+    write_together(writers, NodeError, replace=asked.force)
     return _summary(followed, names, list(outputs))
 
 
