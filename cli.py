@@ -200,8 +200,8 @@ def export(
         check_graphs(to, replace=force)
     else:
         check_out(to, force)
-    opened = open_checkpoint(checkpoint)
-    model, card = opened.model, carded.begun(opened)
+    stored = open_checkpoint(checkpoint)
+    model, card = stored.model, carded.begun(stored)
     if shorter is not None:
         from calibration.project import check_dim
 

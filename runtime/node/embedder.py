@@ -107,7 +107,7 @@ class Embedder:
         while (crops := self._found.take(largest, POLL, self._patience)) is not None:
             self._take_over()
             # A batch that fails is no progress.
-            if not crops or self._embed(crops):
+            if not crops or self.embed(crops):
                 beat()
 
     @property
@@ -191,9 +191,6 @@ class Embedder:
     def embed(self, crops: Sequence[Crop]) -> bool:
         """Embed crops that were taken, and tell of them, in the caller's thread; whether it could
         be done."""
-        return self._embed(crops)
-
-    def _embed(self, crops: Sequence[Crop]) -> bool:
         crops = self._cheaper(crops)
         began = time.monotonic()
         try:

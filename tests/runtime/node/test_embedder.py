@@ -185,7 +185,7 @@ def test_a_gallery_that_cannot_be_read_costs_the_match_and_not_the_event() -> No
         backlog.put(crop(float(i)))
         taken = backlog.take(1, 0.0, lambda _: 0.0)
         assert taken is not None
-        stage._embed(taken)
+        stage.embed(taken)
         unmatched.append(stage.unmatched)
     assert len(sink.events) == 3
     assert unmatched == ["g.db: the disk is gone"] * 2 + [""]

@@ -99,7 +99,7 @@ class Watching:
             self.crops.put(crop(float(i), STATES[i].available))
         taken = self.crops.take(4, 0.0, lambda _: 0.0)
         assert taken is not None
-        return self.embedder._embed(taken)
+        return self.embedder.embed(taken)
 
     def notices(self) -> list[str | None]:
         return [kind for kind, _ in self.sink.notices()]

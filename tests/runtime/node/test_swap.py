@@ -267,7 +267,7 @@ def test_embeddings_that_cannot_be_compared_are_not_matched(
                 watched.swapper.look()
                 watched.told()
             watched.sink.events.clear()
-            watched.embedder._embed(watched_crops(watched, shown))
+            watched.embedder.embed(watched_crops(watched, shown))
             (event,) = watched.sink.events
             assert (event.match.identity if event.match else None) == name
             assert ("another model" in watched.embedder.unmatched) == (name is None)

@@ -173,7 +173,7 @@ def test_under_twice_the_load_everybody_is_embedded_or_half_of_them(
             continue
         before = len(runtime.batches)
         runtime.work = lambda _n: _spend(clock, runtime)
-        assert stage._embed(crops)
+        assert stage.embed(crops)
         assert len(runtime.batches) == before + 1
     account = backlog.snapshot()
     lost = account.dropped.get("overflow", 0) / account.entered
