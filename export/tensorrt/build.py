@@ -6,32 +6,28 @@ so a build that was broken off goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from denet.errors import DenetError
-from denet.files import written_whole
 from denet.outputs import SIZE, check_place
-from denet.temporary import settle_within
 from export.tensorrt.check import check_engines
-from export.tensorrt.facts import build_engine, write_facts
-from export.tensorrt.request import BuildError, BuildProgress, BuildRequest, parse_batch
+from export.tensorrt.keeping import (
+    Notify,
+    Result,
+    alone,
+    build_in_place,
+    judged,
+    up_to_date,
+    within,
+)
+from export.tensorrt.request import BuildError, parse_batch
 from runtime.backends.choose import runnable_forms, wanted_precisions
 from runtime.backends.tensorrt.device import Device
 from runtime.backends.tensorrt.files import (
-    AbsentError,
     BuildSpec,
-    BuiltEngine,
-    EngineFileError,
-    engine_path,
-    facts_path,
-    open_engine,
     profile_of,
-    why_stale,
 )
 from runtime.backends.tensorrt.machine import (
     AMPERE,
@@ -40,29 +36,9 @@ from runtime.backends.tensorrt.machine import (
     load_tensorrt,
     this_machine,
 )
-from runtime.backends.tensorrt.trust import built_here, with_code
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import PRECISIONS, Form, Forms, Precision, cpu_platforms
 from runtime.bundle.manifest import BUILT
-
-try:
-    import fcntl
-except ImportError:  # Windows; there, nobody is kept from building twice at once
-    fcntl = None  # type: ignore[assignment]
-
-TIMING_CACHE = "timing.cache"
-LOCK = ".lock"
-
-Notify = Callable[[str, float, int], None]
-"""(what is done, how many engines are, of how many)."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """One engine: as it is on disk, and whether it was built now or was up to date."""
-
-    engine: BuiltEngine
-    built: bool
 
 
 @dataclass(frozen=True)
@@ -223,21 +199,22 @@ def build_engines(
     chosen, forms = choose_forms(bundle, precision)
     folder = bundle.root / BUILT / machine.name
     try:
-        with _alone(folder):
-            settle_within(folder)  # what builds left that were killed
+        with alone(folder):
             specs = [_spec(bundle, name, form, machine, options) for name, form in forms.items()]
-            known = {spec.engine: _up_to_date(bundle, spec, rebuild) for spec in specs}
+            known = {spec.engine: up_to_date(bundle.root, spec, rebuild) for spec in specs}
             _check_place(bundle, folder, [spec for spec in specs if known[spec.engine] is None])
             engines: dict[str, Result] = {}
             for number, spec in enumerate(specs):
                 what = f"{spec.engine} {spec.form}"
                 notify(what, number, len(specs))
                 engine = known[spec.engine]
-                if engine is None:
-                    built = _build(bundle, spec, folder, _within(notify, what, number, len(specs)))
-                    engines[spec.engine] = Result(built, built=True)
-                else:
-                    engines[spec.engine] = Result(engine, built=False)
+                built = engine or build_in_place(
+                    bundle.root,
+                    spec,
+                    f"{bundle.root}: {spec.engine} ({spec.form})",
+                    within(notify, what, number, len(specs)),
+                )
+                engines[spec.engine] = Result(built, built=engine is None)
             unchecked = _check(bundle, machine, engines, open_device, notify)
             notify("done", len(specs), len(specs))
     except OSError as error:
@@ -279,18 +256,7 @@ def _check(
         bundle, built, lambda: device, lambda name: notify(f"{name}: comparing", count, count)
     )
     for name, checked in found.items():
-        engine = built[name]
-        if not checked.good:
-            facts_path(engine.path).unlink()
-            raise BuildError(
-                f"{engine.path}: was built, and does not compute what its ONNX file does: cosine "
-                f"{checked.cosine:.5f}, at least {checked.least} is wanted: it will not be used. "
-                "Try another --opt-level"
-            )
-        facts = with_code(msgspec.structs.replace(engine.facts, cosine=round(checked.cosine, 7)))
-        with written_whole(facts_path(engine.path)) as temporary:
-            write_facts(temporary.parent, temporary.name, facts)
-        engines[name] = Result(BuiltEngine(engine.path, facts), engines[name].built)
+        engines[name] = judged(engines[name], checked)
     return None
 
 
@@ -306,74 +272,3 @@ def _spec(
         profile=profile_of(entry, options.batch),
         options=options,
     )
-
-
-def _up_to_date(bundle: Bundle, spec: BuildSpec, rebuild: bool) -> BuiltEngine | None:
-    """The engine on disk, if it is what `spec` wants; None if it is to be built.
-
-    Raises:
-        BuildError: it is another one, and may not be replaced.
-    """
-    path = engine_path(bundle.root, spec.machine, spec.form, spec.engine)
-    try:
-        engine = open_engine(path)
-        reason = why_stale(engine.facts, spec)
-        if reason is None and not built_here()(engine.facts):
-            reason = "it was not built on this machine"
-        if reason is None:
-            engine.read()
-            return engine
-        stale = f"{path}: stale: {reason}"
-    except AbsentError:
-        return None
-    except EngineFileError as error:
-        stale = str(error)
-    if not rebuild:
-        raise BuildError(f"{stale}; nothing was built: leave out --no-rebuild to replace it")
-    return None
-
-
-def _within(notify: Notify, what: str, number: int, total: int) -> Callable[[BuildProgress], None]:
-    return lambda at: notify(f"{what}: {at.phase}", number + at.done, total)
-
-
-def _build(
-    bundle: Bundle, spec: BuildSpec, folder: Path, notify: Callable[[BuildProgress], None]
-) -> BuiltEngine:
-    """Build an engine and put it in its place: first the engine, then its facts. Whatever happens
-    between, the old facts are not of the new engine."""
-    path = engine_path(bundle.root, spec.machine, spec.form, spec.engine)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(facts_path(path)) as facts_temporary:
-        with written_whole(path) as temporary:
-            request = BuildRequest(
-                bundle=str(bundle.root),
-                spec=spec,
-                output=str(temporary),
-                timing_cache=str(folder / TIMING_CACHE),
-            )
-            try:
-                facts = build_engine(request, notify)
-            except BuildError as error:
-                where = f"{bundle.root}: {spec.engine} ({spec.form})"
-                raise BuildError(f"{where}: not built: {error}") from None
-        facts = with_code(facts)
-        write_facts(facts_temporary.parent, facts_temporary.name, facts)
-    return BuiltEngine(path, facts)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Make `folder`, and let no other process build into it meanwhile.
-
-    Raises:
-        BuildError: another one does.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as stream:
-        if fcntl is not None:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BuildError(f"{folder}: another `denet build` is at work there") from None
-        yield

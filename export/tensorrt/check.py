@@ -8,12 +8,12 @@ with the same ONNX file on the CPU.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.graph import Call, Graph, State, execute, image_value, stacked, unstacked
+from export.tensorrt.keeping import Checked
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.backends.onnxruntime.tensors import check_tensors
@@ -39,24 +39,6 @@ def covering_states(graph: Graph) -> tuple[State, ...]:
     """States whose plans have all engines: of those of each anchor the largest."""
     order = graph.modalities
     return tuple(graph.state(order[first:]) for first in range(len(order)))
-
-
-@dataclass(frozen=True)
-class Checked:
-    """How near an engine comes to its ONNX file.
-
-    Attributes:
-        cosine: the least over the rows of its outputs.
-        least: that is allowed.
-    """
-
-    cosine: float
-    least: float
-
-    @property
-    def good(self) -> bool:
-        """False for NaN as well."""
-        return self.cosine >= self.least
 
 
 def check_engines(

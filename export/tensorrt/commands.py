@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,31 @@ from denet.console import out, print_json, progress, reported, say
 from denet.options import BundleArg, JsonOpt, grouped
 
 if TYPE_CHECKING:
+    from export.tensorrt.keeping import Result
     from runtime.backends.tensorrt.machine import BuildOptions
 
 PANEL = "TensorRT"
+DETECTORS = "Detectors of a node"
+
+
+SMALLEST, LARGEST = 32, 4096
+"""Pixels of a side of a detector's input."""
+
+
+@dataclass(frozen=True)
+class DetectorFiles:
+    """The detectors that are built beside a bundle.
+
+    Attributes:
+        paths: their ONNX files.
+        size: (width, height) of their input, where they leave it open.
+    """
+
+    paths: tuple[Path, ...] = ()
+    size: tuple[int, int] | None = None
+
+
+NO_DETECTORS = DetectorFiles()
 
 
 @dataclass(frozen=True)
@@ -112,6 +135,23 @@ def build_command(*, add_fp16: AddFp16) -> Callable[..., None]:
         ] = False,
         *,
         builder: BuilderOptions,
+        detectors: Annotated[
+            list[Path] | None,
+            typer.Option(
+                "--detector",
+                metavar="FILE",
+                help="ONNX file of a node's detector, built beside; may be given again.",
+                rich_help_panel=DETECTORS,
+            ),
+        ] = None,
+        detector_size: Annotated[
+            str | None,
+            typer.Option(
+                metavar="WxH",
+                help="Pixels of its input, where a model leaves that open (default: 640x640).",
+                rich_help_panel=DETECTORS,
+            ),
+        ] = None,
         as_json: JsonOpt = False,
     ) -> None:
         """Build TensorRT engines of a bundle, for this machine's GPU."""
@@ -119,33 +159,65 @@ def build_command(*, add_fp16: AddFp16) -> Callable[..., None]:
         from runtime.bundle.bundle import Bundle
 
         options = builder.parsed()
+        found = DetectorFiles(tuple(detectors or ()), parsed_size(detector_size, detectors))
         if precision == "fp16" and Bundle.open(bundle).manifest.forms("fp16", "trt") is None:
             check_machine(options)  # before the bundle is changed
             add_fp16(bundle, shown=not as_json)
-        run_build(bundle, precision, options, rebuild=not no_rebuild, as_json=as_json)
+        run_build(bundle, precision, options, found, rebuild=not no_rebuild, as_json=as_json)
 
     return build
+
+
+def parsed_size(text: str | None, detectors: list[Path] | None) -> tuple[int, int] | None:
+    """(width, height) of "640x384"; None where nothing was written.
+
+    Raises:
+        BuildError: it is no such size, or of no detector.
+    """
+    from export.tensorrt.request import BuildError
+
+    if text is None:
+        return None
+    if not detectors:
+        raise BuildError("--detector-size: needs --detector")
+    match = re.fullmatch(r"([1-9][0-9]{1,3})x([1-9][0-9]{1,3})", text)
+    size = match and (int(match[1]), int(match[2]))
+    if not size or not all(SMALLEST <= side <= LARGEST for side in size):
+        raise BuildError(
+            f"--detector-size {text}: give WIDTHxHEIGHT of {SMALLEST} to {LARGEST} pixels, such as "
+            "640x384"
+        )
+    return size
 
 
 def run_build(
     bundle: Path,
     precision: str,
     options: BuildOptions,
+    detectors: DetectorFiles = NO_DETECTORS,
     *,
     rebuild: bool = True,
     as_json: bool = False,
 ) -> None:
     """Build TensorRT engines with a progress bar, and say what came of it."""
-    from export.tensorrt.build import build_engines
+    from export.tensorrt.build import build_engines, check_machine
+    from export.tensorrt.detector import build_detector
     from export.tensorrt.report import build_facts, build_notes, build_table
     from runtime.bundle.bundle import Bundle
 
     opened = Bundle.open(bundle)
+    beside: dict[Path, Result] = {}
+    machine = check_machine(options)
+    for path in detectors.paths:
+        with progress(f"building {path.name}", 1) as notify:
+            beside[path] = build_detector(
+                opened, path, detectors.size, machine, options, rebuild=rebuild, notify=notify
+            )
     with progress("building", len(opened.manifest.engines)) as notify:
         made = build_engines(opened, precision, options, rebuild=rebuild, notify=notify)
     if as_json:
-        print_json(build_facts(made))
+        print_json(build_facts(made, beside))
         return
-    out.print(build_table(made))
-    for note in build_notes(made):
+    out.print(build_table(made, beside))
+    for note in build_notes(made, beside):
         say(note)

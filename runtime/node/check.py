@@ -156,7 +156,12 @@ def _look(
     if head.boxes.calibration is not None:
         found.views = tried(head.key("boxes.calibration"), lambda: head_views(head))
     around = Surroundings(
-        tuple(head.sources), found.views, head.ranges, settings.model.threads, models
+        tuple(head.sources),
+        found.views,
+        head.ranges,
+        settings.model.threads,
+        models,
+        settings.model.engines,
     )
     open_it = partial(open_finder, head.boxes, head.timing.tolerance, around=around)
     finder = found.finder = tried(head.key("boxes"), open_it)

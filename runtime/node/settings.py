@@ -14,6 +14,7 @@ from denet.reading import read_toml
 from denet.secrets import redacted
 from denet.validation import converted
 from runtime.gallery.postgres.address import remember_secrets_in
+from runtime.node.boxes.detector.engine_files import EngineHome
 from runtime.node.boxes.settings import BoxSettings
 from runtime.node.config_secrets import fill_in_secrets
 from runtime.node.errors import NodeError
@@ -48,6 +49,13 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     threads: Count | None = None
     key: str | None = None
     cache: str | None = None
+
+    @property
+    def engines(self) -> EngineHome | None:
+        """Where TensorRT engines of detectors may be: beside those of the bundle."""
+        if self.bundle is None:
+            return None
+        return EngineHome(Path(self.bundle), None if self.key is None else Path(self.key))
 
 
 class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -264,9 +264,10 @@ class TensorRTBackend(Backend):
 
 
 def _agree(wanted: tuple[int | str, ...], found: tuple[int, ...]) -> bool:
-    """Whether two shapes are the same; a named dimension may be any."""
+    """Whether two shapes are the same. A named dimension may be any; where an engine leaves one
+    open, its profile says what it takes."""
     return len(wanted) == len(found) and all(
-        isinstance(w, str) or w == f for w, f in zip(wanted, found, strict=True)
+        isinstance(w, str) or f in (w, -1) for w, f in zip(wanted, found, strict=True)
     )
 
 

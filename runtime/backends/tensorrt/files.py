@@ -217,37 +217,56 @@ def find_engines(
     """
     found = Found({}, {})
     for name, form in forms.items():
+        source = bundle.manifest.engines[name].files.get(form)
         try:
-            found.engines[name] = _find(bundle, here, name, form, trusted)
+            if source is None:
+                raise AbsentError(f"{bundle.root}: has no {form} of {name}")
+            command = f"denet build {bundle.root}"
+            found.engines[name] = find_engine(
+                bundle.root, here, name, form, source.sha256, trusted, command
+            )
         except EngineFileError as error:
             found.missing[name] = str(error)
     return found
 
 
-def _find(
-    bundle: Bundle,
+def find_engine(
+    root: Path,
     here: BuildMachine,
     name: str,
     form: Form,
+    source_sha256: str,
     trusted: Callable[[EngineFacts], bool],
+    command: str,
 ) -> BuiltEngine:
-    source = bundle.manifest.engines[name].files.get(form)
-    if source is None:
-        raise AbsentError(f"{bundle.root}: has no {form} of {name}")
-    own = engine_path(bundle.root, here, form, name)
-    others = sorted((bundle.root / BUILT).glob(f"*/{form}/{name}.engine"))
+    """The built engine called `name` beside the bundle at `root` that `here` may load.
+
+    Args:
+        root: of the bundle.
+        here: this machine.
+        name: of the engine.
+        form: of it.
+        source_sha256: of the ONNX file that it has to be built from.
+        trusted: whether an engine with such facts may be loaded.
+        command: what builds it, for messages.
+
+    Raises:
+        EngineFileError: there is none; says why not.
+    """
+    own = engine_path(root, here, form, name)
+    others = sorted((root / BUILT).glob(f"*/{form}/{name}.engine"))
     refused: list[EngineFileError] = []
     for path in (own, *(other for other in others if other != own)):
         try:
             built = open_engine(path)
             spec = built.facts.spec
             reason = why_foreign(spec.machine, spec.options, here)
-            if reason is None and spec.source_sha256 != source.sha256:
+            if reason is None and spec.source_sha256 != source_sha256:
                 reason = "it was built from another ONNX file"
             if reason is None and not trusted(built.facts):
                 reason = "it was not built on this machine, and an engine is a program"
             if reason is not None:
-                raise EngineFileError(f"{path}: {reason}: run `denet build {bundle.root}`")
+                raise EngineFileError(f"{path}: {reason}: run `{command}`")
         except EngineFileError as error:
             refused.append(error)
         else:
@@ -255,6 +274,4 @@ def _find(
     # What is known of an engine in its own place tells more than that others are foreign, and
     # these more than that its own place is empty.
     telling = (error for error in refused if not isinstance(error, AbsentError))
-    raise next(
-        telling, AbsentError(f"{own}: not built for this machine: run `denet build {bundle.root}`")
-    )
+    raise next(telling, AbsentError(f"{own}: not built for this machine: run `{command}`"))

@@ -130,7 +130,7 @@ class EngineOperation(Operation):
         self.work = Work(
             tuple(map(_range, self.call.inputs.values())),
             tuple(map(_range, self.call.outputs.values())),
-            COSTS[kind_of(self.name)],
+            _cost(self.name),
         )
 
     def enqueue(self, lane: Lane) -> None:
@@ -141,6 +141,13 @@ class EngineOperation(Operation):
     def for_graph(self) -> Operation:
         engine = self.loaded.engine
         return replace(self, loaded=LoadedEngine(engine, engine.context()))
+
+
+def _cost(engine: str) -> float:
+    try:
+        return COSTS[kind_of(engine)]
+    except ValueError:  # of no bundle: it stands alone, and nothing runs beside it
+        return COSTS["branch"]
 
 
 def _range(buffer: Buffer) -> Range:

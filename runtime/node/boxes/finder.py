@@ -15,6 +15,7 @@ from denet.pixels import Range
 from runtime.node.boxes.box import Box
 from runtime.node.boxes.box_file import checked_box, read_boxes
 from runtime.node.boxes.detection import Detection
+from runtime.node.boxes.detector.engine_files import EngineHome
 from runtime.node.boxes.detector.finder import DetectorFinder
 from runtime.node.boxes.detector.model import DetectorModel
 from runtime.node.boxes.homography import Views
@@ -60,6 +61,7 @@ class Surroundings:
         ranges: the values of black and white of 16-bit pixels, by modality.
         threads: CPU threads of the process's pool; None for the cores that may be used.
         models: detectors that are open already, by what is set of them, for heads to share.
+        home: where their TensorRT engines may be; None where there is no bundle.
     """
 
     modalities: Sequence[Modality] = ()
@@ -67,6 +69,7 @@ class Surroundings:
     ranges: Mapping[Modality, Range] = field(default_factory=dict)
     threads: int | None = None
     models: dict[bytes, DetectorModel] = field(default_factory=dict)
+    home: EngineHome | None = None
 
 
 def open_finder(
@@ -101,6 +104,7 @@ def open_finder(
             around.ranges,
             around.threads,
             around.models,
+            around.home,
         )
     if settings.motion is not None:
         return MotionFinder(settings.motion, around.modalities, around.views, around.ranges)

@@ -142,6 +142,7 @@ class HeadOpener:
             ranges,
             settings.model.threads,
             self._models,
+            settings.model.engines,
         )
         persons = self.persons
         if isinstance(persons, Mapping):

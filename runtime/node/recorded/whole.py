@@ -117,7 +117,8 @@ def track_recordings(
         opened.callback(serving.close)
         modalities = [m for m in serving.graph.modalities if m in settings.sources]
         ranges = serving.runtime.preprocess.ranges
-        around = Surroundings(tuple(modalities), views, ranges, settings.model.threads)
+        model = settings.model
+        around = Surroundings(tuple(modalities), views, ranges, model.threads, home=model.engines)
         finder = open_finder(settings.boxes, settings.timing.tolerance, around=around)
         check_followable(settings.camera_heads[0], finder)
         for line in describe(finder):

@@ -14,7 +14,7 @@ import pytest
 
 from calibration import Outcome
 from denet.temporary import LOCK, NEW
-from export.tensorrt import build as tensorrt
+from export.tensorrt import keeping
 from export.tensorrt.build import Build, build_engines, check_machine, choose_forms
 from export.tensorrt.request import BuildError
 from runtime import BackendError, Bundle
@@ -345,7 +345,7 @@ def test_a_full_disk_is_one_clear_error(
 
 def test_two_builds_do_not_meet(root: Path, builder: Builder) -> None:
     with (
-        tensorrt._alone(root / "trt" / target().name),
+        keeping.alone(root / "trt" / target().name),
         pytest.raises(BuildError, match="another `denet build` is at work"),
     ):
         build(root)
@@ -355,6 +355,6 @@ def test_two_builds_do_not_meet(root: Path, builder: Builder) -> None:
 def test_where_files_cannot_be_locked_it_builds_all_the_same(
     root: Path, builder: Builder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tensorrt, "fcntl", None)
+    monkeypatch.setattr(keeping, "fcntl", None)
     build(root)
     assert len(builder.names()) == 15

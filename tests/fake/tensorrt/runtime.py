@@ -190,10 +190,17 @@ class ExecutionContext:
         for name in self.engine.inputs:
             given = zip(self.engine.tensors[name].shape, self.shapes[name], strict=True)
             symbols.update((d, size) for d, size in given if not isinstance(d, int))
-        return {
+        sizes = {
             name: tuple(symbols.get(d, d) for d in tensor.shape)
             for name, tensor in self.engine.tensors.items()
         }
+        if all(isinstance(d, int) for shape in sizes.values() for d in shape):
+            return sizes
+        # What follows from the shapes of inputs by computing, TensorRT works out as well.
+        feed = {name: np.zeros(sizes[name], np.float32) for name in self.engine.inputs}
+        outputs = [name for name in sizes if name not in feed]
+        made = self.engine.session.run(outputs, feed)
+        return sizes | {name: array.shape for name, array in zip(outputs, made, strict=True)}
 
     def execute_async_v3(self, stream):
         driver, wanted = host_driver(), self.engine.device_memory_size_v2

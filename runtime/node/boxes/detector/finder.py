@@ -11,6 +11,7 @@ from denet.pixels import FULL, Range
 from runtime.node.boxes.box import Box
 from runtime.node.boxes.chosen import check_modalities, chosen_modalities
 from runtime.node.boxes.detection import Detection
+from runtime.node.boxes.detector.engine_files import EngineHome
 from runtime.node.boxes.detector.model import DetectorModel
 from runtime.node.boxes.detector.settings import DetectorSettings, NetworkSettings
 from runtime.node.boxes.fusion import fuse
@@ -31,6 +32,7 @@ class DetectorFinder:
         ranges: the values of black and white of 16-bit pixels by modality.
         threads: CPU threads of the process's pool; None for the cores that may be used.
         models: those that are open already, which heads share, each called in threads of several.
+        home: where their TensorRT engines may be; None where there is no bundle.
 
     Raises:
         NodeError: a model cannot be used, or a modality is not there; names the section.
@@ -44,13 +46,14 @@ class DetectorFinder:
         ranges: Mapping[Modality, Range],
         threads: int | None,
         models: dict[bytes, DetectorModel] | None = None,
+        home: EngineHome | None = None,
     ) -> None:
         known = {} if models is None else models
 
         def opened(wanted: NetworkSettings, key: str) -> DetectorModel:
             named = msgspec.json.encode((key, wanted))
             if named not in known:
-                known[named] = DetectorModel(wanted, threads, key)
+                known[named] = DetectorModel(wanted, threads, key, home)
             return known[named]
 
         self._settings, self._views, self._ranges = settings, views, ranges

@@ -11,6 +11,8 @@ from runtime.node.boxes.box import Box
 from runtime.node.boxes.detection import Detection
 from runtime.node.boxes.detector.candidates import Candidates, Demand
 from runtime.node.boxes.detector.contracts import recognize
+from runtime.node.boxes.detector.engine_files import EngineHome
+from runtime.node.boxes.detector.graph import blank
 from runtime.node.boxes.detector.labels import class_names, class_numbers
 from runtime.node.boxes.detector.letterbox import Placement, letterbox
 from runtime.node.boxes.detector.network import Network
@@ -31,25 +33,31 @@ class DetectorModel:
         settings: of the detector.
         threads: CPU threads of the process's pool; None for the cores that may be used.
         key: of its section, for messages.
+        home: where its TensorRT engine may be; None where there is no bundle.
 
     Raises:
         NodeError: there is no such model, it fails on a blank picture, its outputs are not those of
             the contract, or a class is not there; names the section and the file.
     """
 
-    def __init__(self, settings: NetworkSettings, threads: int | None, key: str) -> None:
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        threads: int | None,
+        key: str,
+        home: EngineHome | None = None,
+    ) -> None:
         self._settings = settings
         self._where = f"{key}: {settings.model}"
         try:
-            self._network = network = Network(settings, threads, self._where)
+            self._network = network = Network(settings, threads, home, self._where)
         except NodeError as error:
             named = str(error).startswith(key)
             raise (error if named else NodeError(f"{key}: {error}")) from None
         task = network.metadata.get("task", "detect")
         if task != "detect":
             raise NodeError(f"{self._where}: was made to {task[:20]}, not to detect")
-        blank = np.zeros((3, network.size[1], network.size[0]), np.float32)
-        outputs = network.run(blank)
+        outputs = network.run(blank(network.size))
         contract = recognize(outputs, network.size, settings.contract, self._where)
         if contract.name == "rt-detr" and not network.scales_boxes:
             raise NodeError(f"{self._where}: has no input orig_target_sizes: export it with that")

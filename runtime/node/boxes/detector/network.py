@@ -1,47 +1,38 @@
-"""A detector's ONNX model on ONNX Runtime: a picture in, outputs out."""
+"""A detector's network on the best that this machine has: its TensorRT engine, or ONNX Runtime."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from denet.errors import DenetError
-from denet.reading import read_file, reading
+from denet.reading import read_file
+from runtime.backends.base import BackendError
 from runtime.backends.choose import nvidia_gpu_present
-from runtime.backends.onnxruntime.library import ort
 from runtime.backends.onnxruntime.providers import CPU, CUDA, Provider
-from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.bundle.self_contained import check_self_contained
 from runtime.node.boxes.detector.candidates import Outputs
-from runtime.node.boxes.detector.letterbox import Size
+from runtime.node.boxes.detector.engine import DetectorEngine
+from runtime.node.boxes.detector.engine_files import EngineHome
+from runtime.node.boxes.detector.graph import DetectorGraph
 from runtime.node.boxes.detector.settings import NetworkSettings
 from runtime.node.errors import NodeError
 
 MOST_BYTES = 1 << 30
 """Of a model file: ten times the largest detectors that a node would run."""
 
-OPEN_SIZE: Size = (640, 640)
-"""Of an input whose size a model leaves open, as most are exported with."""
-
-LARGEST = 4096
-"""Side of an input in pixels: what takes more memory than a node has is no detector."""
-
-FRAME_SIZE = "orig_target_sizes"
-"""Input (1, 2) of RT-DETR and alike: width and height in whose units boxes come."""
-
-TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-"""That a picture may have."""
+Runnable = DetectorGraph | DetectorEngine
 
 
 class Network:
     """One picture in, all outputs out.
 
     Attributes:
-        backend: "ort-cpu" or "ort-cuda".
+        backend: "tensorrt", "ort-cuda" or "ort-cpu".
         refused: why it is not the better one that "auto" tried; "" where it is.
         size: of its input.
         metadata: texts in the model by their keys.
@@ -50,35 +41,29 @@ class Network:
     Args:
         settings: of the detector.
         threads: CPU threads of the process's pool; None for the cores that may be used.
+        home: where its TensorRT engine may be; None where there is no bundle.
         where: the setting and file, for messages.
 
     Raises:
         NodeError: the file cannot be read or is no such model, or the backend cannot be had.
     """
 
-    def __init__(self, settings: NetworkSettings, threads: int | None, where: str) -> None:
-        path = Path(settings.model)
-        content = read_file(path, NodeError, MOST_BYTES)
-        check_self_contained(content, path, NodeError)
-        self._where = where
-        self.backend, self.refused, self._session = _open(content, settings.backend, threads, where)
-        self.metadata: Mapping[str, str] = {}
-        with contextlib.suppress(Exception):  # of any kind where these texts are none
-            self.metadata = self._session.get_modelmeta().custom_metadata_map
-        with reading(path, NodeError, "not a detector"):  # names may be no text
-            inputs = {v.name: (v.type, v.shape) for v in self._session.get_inputs()}
-            self._outputs = [v.name for v in self._session.get_outputs()]
-        self.scales_boxes = inputs.pop(FRAME_SIZE, None) is not None
-        if len(inputs) != 1:
-            raise NodeError(f"{where}: a detector has one picture as input, not {len(inputs)}")
-        ((self._input, (kind, shape)),) = inputs.items()
-        self._type = TYPES.get(kind)
-        if self._type is None or len(shape) != 4:
-            raise NodeError(
-                f"{where}: its input is {kind} {shape}, not a picture of floats with the axes "
-                "batch, channels, height, width"
-            )
-        self.size = self._sized(shape, settings.size)
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        threads: int | None,
+        home: EngineHome | None,
+        where: str,
+    ) -> None:
+        self._where, self._path = where, Path(settings.model)
+        self._settings, self._threads = settings, threads
+        self._content = read_model(self._path)
+        reasons: list[str] = []
+        self._runs, graph = self._best(home, reasons)
+        self.backend, self.refused = self._runs.backend, "; ".join(reasons)
+        self.size, self.metadata = graph.size, graph.metadata
+        self.scales_boxes = graph.scales_boxes
+        self._content = b""  # may be large, and is read
 
     def run(self, picture: NDArray[np.float32]) -> Outputs:
         """The outputs by name.
@@ -89,56 +74,62 @@ class Network:
         Raises:
             NodeError: the model fails.
         """
-        feed: dict[str, NDArray[np.generic]] = {self._input: picture[None].astype(self._type)}
-        if self.scales_boxes:
-            feed[FRAME_SIZE] = np.array([self.size], np.int64)
         try:
-            values = self._session.run(None, feed)
-        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            return self._runs.run(picture)
+        except BackendError as error:
             raise NodeError(f"{self._where}: the model fails: {_line(error)}") from None
-        if not all(isinstance(value, np.ndarray) for value in values):
-            raise NodeError(f"{self._where}: has an output that is no tensor")
-        return dict(zip(self._outputs, values, strict=True))
 
-    def _sized(self, shape: list[int | str | None], wanted: Size | None) -> Size:
-        batch, channels, height, width = shape
-        if isinstance(batch, int) and batch != 1:
-            raise NodeError(f"{self._where}: takes {batch} pictures at once: export it for one")
-        if isinstance(channels, int) and channels != 3:
-            raise NodeError(f"{self._where}: its input has {channels} channels, not 3")
-        if not isinstance(width, int) or not isinstance(height, int):
-            return wanted or OPEN_SIZE
-        if wanted not in (None, (width, height)):
+    def _best(self, home: EngineHome | None, reasons: list[str]) -> tuple[Runnable, DetectorGraph]:
+        """What runs it, and the same by ONNX Runtime."""
+        for attempt in self._attempts(home):
+            try:
+                return attempt()
+            except NodeError:  # of the file, which no backend takes
+                raise
+            except DenetError as error:
+                reasons.append(_line(error))
+        raise NodeError(f"{self._where}: {'; '.join(reasons)}")
+
+    def _attempts(
+        self, home: EngineHome | None
+    ) -> Iterator[Callable[[], tuple[Runnable, DetectorGraph]]]:
+        """The backends that are wanted, the best first."""
+        wanted = self._settings.backend
+        if wanted == "tensorrt" and home is None:
             raise NodeError(
-                f"{self._where}: size: its input is {width}x{height} and cannot be changed: "
-                "remove the setting"
+                f"{self._where}: backend: a TensorRT engine lies beside a bundle: give "
+                "model.bundle, or another backend"
             )
-        if not (1 <= width <= LARGEST and 1 <= height <= LARGEST):
-            raise NodeError(f"{self._where}: an input of {width}x{height} is that of no detector")
-        return width, height
+        gpu = wanted == "auto" and nvidia_gpu_present()
+        if home is not None and (wanted == "tensorrt" or (gpu and home.has(self._content))):
+            yield partial(self._on_tensorrt, home)
+        if wanted == "ort-cuda" or gpu:
+            yield partial(self._on_onnx_runtime, CUDA)
+        if wanted in ("auto", "ort-cpu"):
+            yield partial(self._on_onnx_runtime, CPU)
+
+    def _on_tensorrt(self, home: EngineHome) -> tuple[Runnable, DetectorGraph]:
+        graph = self._graph(CPU)  # which says what the engine reads and makes
+        return DetectorEngine(graph, self._content, self._path, home), graph
+
+    def _on_onnx_runtime(self, provider: Provider) -> tuple[Runnable, DetectorGraph]:
+        graph = self._graph(provider)
+        return graph, graph
+
+    def _graph(self, provider: Provider) -> DetectorGraph:
+        size = self._settings.size
+        return DetectorGraph(self._content, self._path, provider, size, self._threads, self._where)
 
 
-def _open(
-    content: bytes, backend: str, threads: int | None, where: str
-) -> tuple[str, str, ort.InferenceSession]:
-    tried = {"ort-cpu": (CPU,), "ort-cuda": (CUDA,)}.get(backend) or (
-        (CUDA, CPU) if nvidia_gpu_present() else (CPU,)
-    )
-    reasons: list[str] = []
-    for provider in tried:
-        try:
-            session = _session(content, provider, threads)
-            return provider.backend, "; ".join(reasons), session
-        except DenetError as error:
-            reasons.append(_line(error))
-    raise NodeError(f"{where}: {'; '.join(reasons)}")
+def read_model(path: Path) -> bytes:
+    """The content of a detector's ONNX file.
 
-
-def _session(content: bytes, provider: Provider, threads: int | None) -> ort.InferenceSession:
-    provider.check()
-    Pool.ensure(threads)
-    # Detectors hold a few operators, of shapes and of suppression, that no GPU takes.
-    return open_session(content, provider, "of the detector", whole=False)
+    Raises:
+        NodeError: it cannot be read, or names other files.
+    """
+    content = read_file(path, NodeError, MOST_BYTES)
+    check_self_contained(content, path, NodeError)
+    return content
 
 
 def _line(error: BaseException) -> str:

@@ -35,7 +35,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         model: ONNX file.
         contract: what its outputs mean; "auto" is recognized from them.
         size: (width, height) of its input in pixels, where the model leaves that open.
-        backend: "ort-cpu", "ort-cuda", or "auto" for CUDA where that can be had.
+        backend: "tensorrt" for its engine beside those of the node's bundle, "ort-cuda",
+            "ort-cpu", or "auto" for the first of them that can be had.
         labels: names of its classes in their order, where the model has none in it and they are
             not COCO's.
         classes: that are looked for, by name or number.
@@ -49,7 +50,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     model: str
     contract: ContractName = "auto"
     size: tuple[Side, Side] | None = None
-    backend: Literal["auto", "ort-cuda", "ort-cpu"] = "auto"
+    backend: Literal["auto", "tensorrt", "ort-cuda", "ort-cpu"] = "auto"
     labels: tuple[Name, ...] | None = None
     classes: Annotated[tuple[Union[ClassNumber, Name], ...], msgspec.Meta(min_length=1)] = (
         "person",

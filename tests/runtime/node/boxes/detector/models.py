@@ -138,3 +138,35 @@ def logits(
         boxes[0, i] = x / SIZE[0], y / SIZE[1], width / SIZE[0], height / SIZE[1]
         values[0, i, label] = math.log(score / (1 - score))
     return dict(zip(names, (boxes, values), strict=True))
+
+
+def looking(path: Path, seed: int = 0, *, open_size: bool = False) -> Path:
+    """A model that looks at its picture, with the outputs of YOLOv8 for four classes: each cell
+    says what its mean colour comes to by weights at random."""
+    chance = np.random.default_rng(seed)
+    nodes, tensors = [], []
+    for stride in (8, 16, 32):
+        weights = chance.uniform(0, 1, (8, 3, 1, 1)) * np.array([60] * 4 + [1] * 4).reshape(
+            8, 1, 1, 1
+        )
+        tensors.append(numpy_helper.from_array(weights.astype(np.float32), f"w{stride}"))
+        sides = [stride, stride]
+        nodes += [
+            helper.make_node(
+                "AveragePool", ["images"], [f"p{stride}"], kernel_shape=sides, strides=sides
+            ),
+            helper.make_node("Conv", [f"p{stride}", f"w{stride}"], [f"c{stride}"]),
+            helper.make_node("Reshape", [f"c{stride}", "flat"], [f"f{stride}"]),
+        ]
+    tensors.append(numpy_helper.from_array(np.array([1, 8, -1]), "flat"))
+    nodes.append(helper.make_node("Concat", ["f8", "f16", "f32"], ["output0"], axis=2))
+    sides = ("height", "width") if open_size else SIZE[::-1]
+    cells = "cells" if open_size else CELLS
+    graph = helper.make_graph(
+        nodes,
+        "looking",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, (1, 3, *sides))],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, (1, 8, cells))],
+        tensors,
+    )
+    return saved(path, graph)
