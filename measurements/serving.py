@@ -7,8 +7,8 @@ Starts the server of nvidia-pytriton (see tests/runtime/serve/triton.py for wher
 embeds samples in mixed states, the seven in turn, of crops of the size of the network's input:
 
 - `embed_batch` in this process, in batches of as many samples as there are clients;
-- clients in threads of another process, one sample a request, that ask again once they are
-  answered: one, and `--clients`; of pixels, and of JPEG.
+- clients in threads of another process, that ask again once they are answered: one, and
+  `--clients`; one sample a request, of pixels and of JPEG, and batches of eight, as nodes ask.
 
 In process and served take turns, so that whatever else runs is beside both; the ratio is the median
 of the ratios round by round. Every served embedding is compared with that of this process. With
@@ -47,6 +47,9 @@ from tests.runtime.serve.triton import Triton  # noqa: E402 (the root is on the 
 
 SAMPLES = 56
 
+OF_A_NODE = 8
+"""Samples of a request: what a node embeds at once at most, unless it is told otherwise."""
+
 
 def samples(bundle: Bundle) -> list[dict[str, Any]]:
     """Smooth pictures, as JPEG has them, in all states in turn."""
@@ -63,7 +66,10 @@ def samples(bundle: Bundle) -> list[dict[str, Any]]:
 class Load:
     """Clients in threads, each with a connection of its own."""
 
-    def __init__(self, address: str, given: list[dict[str, Any]], clients: int) -> None:
+    def __init__(
+        self, address: str, given: list[dict[str, Any]], clients: int, many: int = 1
+    ) -> None:
+        self._many = many
         self.latencies: list[float] = []
         self.failures: list[str] = []
         self.changes = 0
@@ -80,7 +86,7 @@ class Load:
         while not self._stop.is_set():
             began = time.perf_counter()
             try:
-                runtime.embed(given[i % len(given)])
+                runtime.embed_batch([given[(i + j) % len(given)] for j in range(self._many)])
             except ChangedError:  # an answer, of the other bundle
                 self.changes += 1
                 runtime.close()
@@ -88,7 +94,7 @@ class Load:
             except ServeError as error:
                 self.failures.append(str(error))
             self.latencies.append(time.perf_counter() - began)
-            i += 1
+            i += self._many
         runtime.close()
 
     def stop(self) -> None:
@@ -97,24 +103,24 @@ class Load:
             thread.join()
 
 
-def ask(address: str, bundle: Path, clients: int, seconds: float) -> None:
+def ask(address: str, bundle: Path, clients: int, seconds: float, many: int) -> None:
     """The work of the other process: one line of JSON."""
     given = samples(Bundle.open(bundle))
-    load = Load(address, given, clients)
+    load = Load(address, given, clients, many)
     time.sleep(1.0)  # all are connected
     count, began, busy = len(load.latencies), time.perf_counter(), time.process_time()
     time.sleep(seconds)
-    rate = (len(load.latencies) - count) / (time.perf_counter() - began)
+    rate = many * (len(load.latencies) - count) / (time.perf_counter() - began)
     latencies = load.latencies[count:]
-    work = 1e3 * (time.process_time() - busy) / len(latencies)
+    work = 1e3 * (time.process_time() - busy) / (many * len(latencies))
     load.stop()
     p50, p99 = (1e3 * float(x) for x in np.quantile(latencies, [0.5, 0.99]))
     found = {"rate": rate, "p50": p50, "p99": p99, "client": work, "failures": load.failures}
     print(json.dumps(found))
 
 
-def served(address: str, bundle: Path, clients: int, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, __file__, bundle, "--ask", address]
+def served(address: str, bundle: Path, clients: int, seconds: float, many: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, bundle, "--ask", address, "--many", str(many)]
     command += ["--clients", str(clients), "--seconds", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -172,9 +178,10 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=ServeOptions.delay)
     parser.add_argument("--other", type=Path)
     parser.add_argument("--ask", help=argparse.SUPPRESS)
+    parser.add_argument("--many", type=int, default=1, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.ask:
-        ask(given.ask, given.bundle, given.clients, given.seconds)
+        ask(given.ask, given.bundle, given.clients, given.seconds, given.many)
         return
     bundle = Bundle.open(given.bundle)
     with tempfile.TemporaryDirectory() as name:
@@ -196,17 +203,18 @@ def measure(triton: Triton, bundle: Bundle, given: argparse.Namespace) -> None:
     with RemoteRuntime.connect(where) as remote:
         worst = abs(remote.embed_batch(pictures) - runtime.embed_batch(pictures)).max()
     ways = {
-        "pixels, 1 client": (where, 1),
-        f"pixels, {given.clients} clients": (where, given.clients),
-        f"JPEG, {given.clients} clients": (f"{where}&jpeg=95", given.clients),
+        "pixels, 1 client": (where, 1, 1),
+        f"pixels, {given.clients} clients": (where, given.clients, 1),
+        f"JPEG, {given.clients} clients": (f"{where}&jpeg=95", given.clients, 1),
+        f"{given.clients} clients, {OF_A_NODE} at once": (where, given.clients, OF_A_NODE),
     }
     here: list[tuple[float, float]] = []
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     for _ in range(given.rounds):
         here.append(in_process(runtime, pictures, given.clients, given.seconds))
-        for way, (address, clients) in ways.items():
+        for way, (address, clients, many) in ways.items():
             before, busy = triton.batches(), triton.busy()
-            seen = served(address, given.bundle, clients, given.seconds)
+            seen = served(address, given.bundle, clients, given.seconds, many)
             asked, batches = (b - a for a, b in zip(before, triton.batches(), strict=True))
             seen |= {"batch": asked / batches, "server": 1e3 * (triton.busy() - busy) / asked}
             found[way].append(seen)

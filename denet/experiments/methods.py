@@ -74,6 +74,11 @@ def with_methods(table: str, experiment: Experiment, methods: Sequence[str]) -> 
     return dataclasses.replace(experiment, blocks=blocks)
 
 
+def has_methods(table: str, methods: Sequence[str]) -> bool:
+    """Whether a table, by its name, has rows of some of `methods`."""
+    return any(name in methods for name in OF_TABLE.get(table, ()))
+
+
 def with_complexity(grid: ResultTable, block: Block, jobs: Sequence[Job]) -> ResultTable:
     """`grid` with two columns more, operations and parameters, of its trained rows.
 

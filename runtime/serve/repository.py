@@ -37,9 +37,6 @@ VERSION = "1"
 MARK = "# written by denet serve\n"
 """The first line of a configuration of ours."""
 
-QUEUE = 16
-"""Batches of requests that wait at most; Triton refuses more, at once."""
-
 PROGRAM = '''"""Written by `denet serve`. The package denet-edge does the work: it has to be
 installed in the Python that Triton's Python backend runs."""
 
@@ -166,9 +163,10 @@ def configuration(bundle: Bundle, options: ServeOptions) -> str:
         f"dims: [ {bundle.manifest.head.dim} ] }}\n"
         f'output {{ name: "{MADE_BY}" data_type: TYPE_STRING dims: [ 1 ] }}\n'
         "instance_group { count: 1 kind: KIND_CPU }\n"
+        # No bound of the queue and no timeout in it: either keeps Triton from taking a batch while
+        # another runs, and then a request may wait for half a second until it looks.
         "dynamic_batching {\n"
         f"  max_queue_delay_microseconds: {round(1e3 * options.delay)}\n"
-        f"  default_queue_policy {{ max_queue_size: {QUEUE * options.batch} }}\n"
         "}\n"
         f"{written}"
     )

@@ -43,9 +43,11 @@ SUFFIX = "_approximate"
 """Behind the name of a partition, that of its index."""
 
 _SELECT = (
-    "(SELECT {columns}, {distance} AS distance FROM {table} WHERE state = {state} "
-    "ORDER BY {order} LIMIT {limit})"
+    "(SELECT {columns}, best.distance FROM (SELECT id, {distance} AS distance FROM {table} {where} "
+    "ORDER BY {order} LIMIT {limit}) AS best JOIN {table} AS entry USING (id) "
+    "ORDER BY best.distance, id)"
 )
+"""Sorting copies what it sorts, so that is ids and distances alone; the rows of the best follow."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +173,11 @@ def _statement(
     return sql.SQL(" UNION ALL ").join(
         sql.SQL(_SELECT).format(
             columns=sql.SQL(COLUMNS),
+            where=sql.SQL("WHERE state = {}").format(sql.Literal(state))
+            if table == OTHER
+            else sql.SQL(""),  # a partition of one state has no other
             distance=sql.SQL(distance),
             table=sql.Identifier(table),
-            state=sql.Literal(state),
             order=sql.SQL("distance, id" if exact else "distance"),
             limit=sql.Literal(limit),
         )

@@ -83,9 +83,11 @@ class Shedder:
                 self._notify("")
 
     def choose(self, table: ShedTable, healthy: State) -> State:
-        """What runs of what is healthy: the best that may be spent, or the cheapest there is."""
+        """What runs of what is healthy: the best that may be spent. If there is time for none, some
+        crops are dropped in any case, and that runs which is worth most for its time."""
         choices = table[healthy]
-        chosen = next((c for c in choices if c.cost <= self._allowed), choices[-1]).state
+        most = max(reversed(choices), key=lambda choice: choice.worth / choice.cost)
+        chosen = next((c for c in choices if c.cost <= self._allowed), most).state
         if chosen != healthy and not self._told:
             self._told = True
             self._notify(f"{self._rate:.0f} crops/s: {healthy.name} as {chosen.name}")

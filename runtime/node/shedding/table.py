@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from denet.graph import Graph, State
 
+NEAR = 1.05
+"""Costs that differ by less are one: they were measured."""
+
 ShedTable = Mapping[State, Sequence["StateChoice"]]
 """Of each state what may run in its place, itself first; cost and worth fall."""
 
@@ -32,7 +35,8 @@ def shed_table(
     worths: Mapping[State, float],
     floor: State | None = None,
 ) -> dict[State, tuple[StateChoice, ...]]:
-    """For each state those of its parts that are worth more than all that cost no more.
+    """For each state those of its parts that are worth more than all that cost no more, or hardly
+    more.
 
     Args:
         graph: of the modalities.
@@ -53,7 +57,10 @@ def shed_table(
         ]
         kept: list[StateChoice] = []
         for choice in sorted(parts, key=lambda each: (each.cost, -each.worth)):
-            if not kept or choice.worth > kept[-1].worth:
-                kept.append(choice)
+            if kept and choice.worth <= kept[-1].worth:
+                continue
+            if kept and choice.cost <= NEAR * kept[-1].cost:
+                kept.pop()
+            kept.append(choice)
         table[whole] = (own, *reversed(kept))
     return table

@@ -9,16 +9,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from denet.experiments.catalog import EXPERIMENTS
-from denet.experiments.methods import rival_variant
-from denet.experiments.study import RESULT, varied_recipe
+from denet.experiments.catalog import EXPERIMENTS, experiment
+from denet.experiments.methods import has_methods, rival_variant, with_complexity, with_methods
+from denet.experiments.study import RESULT, jobs_of, varied_recipe
+from denet.experiments.tables import markdown, tabulate
 from denet.experiments.variants import TrainingVariant
 from denet.graph import RGB_NIR_TIR
+from denet.marks import TABLE
 from denet.recipe import PRESETS
 from denet.rivals.catalog import METHODS
 from tests.paths import ROOT
 
-RUNS = sorted((ROOT / "measurements" / "experiments" / "runs").glob(f"*/{RESULT}"))
+FOLDER = ROOT / "measurements" / "experiments"
+
+RUNS = sorted((FOLDER / "runs").glob(f"*/{RESULT}"))
+
+TABLES = sorted(path for path in FOLDER.glob("*.md") if path.stem in EXPERIMENTS)
 
 VARIANTS: dict[str, TrainingVariant] = {
     variant.key: variant for each in EXPERIMENTS.values() for variant in each.variants
@@ -41,3 +47,17 @@ def test_a_result_is_of_its_variant_s_recipe(path: Path) -> None:
 
 def test_some_are_there() -> None:
     assert RUNS
+    assert TABLES
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_a_table_is_what_its_results_come_to_and_stands_in_the_docs(path: Path) -> None:
+    chosen = with_methods(path.stem, experiment(path.stem), tuple(METHODS))
+    jobs = jobs_of([chosen], PRESETS["small"], 3, FOLDER)
+    tables = tabulate(chosen, jobs)
+    if has_methods(path.stem, tuple(METHODS)):
+        blocks = chosen.blocks_of(RGB_NIR_TIR)
+        tables = [with_complexity(t, b, jobs) for t, b in zip(tables, blocks, strict=True)]
+    assert path.read_bytes() == TABLE + markdown(tables).encode()
+    page = (ROOT / "docs" / "experiments.md").read_text()
+    assert [table.title for table in tables if table.markdown() not in page] == []

@@ -23,7 +23,7 @@ from runtime.node.metrics import _Collector
 from runtime.node.serving import first_serving
 from runtime.node.shedding.costs import measure_costs
 from runtime.node.shedding.shedder import CALM, FULL, HOLD, Shedder
-from runtime.node.shedding.table import shed_table
+from runtime.node.shedding.table import ShedTable, shed_table
 from runtime.node.shedding.worth import worth_of_states
 from runtime.runtime import Runtime
 from tests.command import denet, refused
@@ -84,15 +84,20 @@ def test_a_choice_is_never_worth_less_than_a_cheaper_one(
 
 
 def states_at(
-    shedder: Shedder, rate: float, seconds: float, begin: float, came: float
+    shedder: Shedder,
+    rate: float,
+    seconds: float,
+    begin: float,
+    came: float,
+    table: ShedTable = TABLE,
 ) -> tuple[float, float, list[State]]:
     """What is chosen of the complete state while crops come at a rate; the time and how many came
     afterwards."""
     found = []
     for step in range(int(seconds / 0.1)):
         came += rate * 0.1
-        shedder.look(TABLE, int(came), begin + step * 0.1)
-        found.append(shedder.choose(TABLE, COMPLETE))
+        shedder.look(table, int(came), begin + step * 0.1)
+        found.append(shedder.choose(table, COMPLETE))
     return begin + seconds, came, found
 
 
@@ -108,6 +113,30 @@ def test_what_runs_has_time_and_the_best_is_taken_that_has() -> None:
         assert bool(told) == (chosen != "rgb+nir+tir")
         if told:
             assert f"rgb+nir+tir as {chosen}" in told[0]
+
+
+def test_where_there_is_time_for_none_that_runs_which_is_worth_most_for_its_time() -> None:
+    worths = dict(zip(STATES, (70, 62, 50, 45, 25, 25, 17), strict=True))
+    table = shed_table(RGB_NIR_TIR, COSTS, worths)
+    for rate, chosen in ((80, "rgb"), (200, "rgb+nir"), (900, "rgb+nir")):
+        shedder = Shedder(lambda _: None)
+        *_, found = states_at(shedder, rate, 4.0, 0.0, 0.0, table)
+        assert found[-1].name == chosen, rate
+        share = {s: min(1.0, 1 / (rate * COSTS[s])) for s in STATES}
+        if rate > 85:
+            best = max(share[s] * worths[s] for s in STATES)
+            assert share[found[-1]] * worths[found[-1]] == pytest.approx(best)
+
+
+def test_what_costs_hardly_less_is_no_choice() -> None:
+    names = ("rgb+nir+tir", "rgb", "tir")
+    costs = {s: 0.02 for s in STATES} | dict(zip(named(*names), (0.03, 0.0104, 0.01), strict=True))
+    choices = shed_table(RGB_NIR_TIR, costs, WORTHS)[COMPLETE]
+    assert [c.state.name for c in choices] == ["rgb+nir+tir", "rgb+nir", "rgb"]
+
+
+def named(*names: str) -> list[State]:
+    return [state for name in names for state in STATES if state.name == name]
 
 
 def test_what_was_shed_comes_back_step_by_step_after_a_while() -> None:
