@@ -130,7 +130,9 @@ def test_where_there_is_time_for_none_that_runs_which_is_worth_most_for_its_time
 
 def test_what_costs_hardly_less_is_no_choice() -> None:
     names = ("rgb+nir+tir", "rgb", "tir")
-    costs = {s: 0.02 for s in STATES} | dict(zip(named(*names), (0.03, 0.0104, 0.01), strict=True))
+    costs = dict.fromkeys(STATES, 0.02) | dict(
+        zip(named(*names), (0.03, 0.0104, 0.01), strict=True)
+    )
     choices = shed_table(RGB_NIR_TIR, costs, WORTHS)[COMPLETE]
     assert [c.state.name for c in choices] == ["rgb+nir+tir", "rgb+nir", "rgb"]
 
