@@ -41,7 +41,7 @@ def experiment(
     """Run the paper's experiments; finished runs are shared and kept."""
     from denet.data.records import open_data
     from denet.experiments import catalog, pictures, study, tables
-    from denet.experiments.methods import chosen_methods, has_methods, with_complexity, with_methods
+    from denet.experiments.methods import chosen_methods, tabulated, with_methods
     from denet.recipe import read_recipe
 
     found = {each: catalog.experiment(each) for each in name.split(",")}
@@ -57,13 +57,7 @@ def experiment(
         more = counted(notify, "training", len(todo))
         study.run_jobs(todo, data, jobs, notify=lambda _: more(1))
     for each, experiment in chosen.items():
-        if grids := tables.tabulate(experiment, todo):
-            if has_methods(each, rivals):
-                blocks = experiment.blocks_of(recipe.model.graph)
-                grids = [
-                    with_complexity(grid, block, todo)
-                    for grid, block in zip(grids, blocks, strict=True)
-                ]
+        if grids := tabulated(each, experiment, todo, rivals):
             for grid in grids:
                 out.print(grid.for_terminal())
             say(str(study.write_table(to, each, tables.markdown(grids))))

@@ -14,7 +14,7 @@ import msgspec
 from denet.experiments.catalog import Block, Experiment, ExperimentError
 from denet.experiments.rivals import RivalVariant, rival_variant
 from denet.experiments.study import Job
-from denet.experiments.tables import ResultTable
+from denet.experiments.tables import ResultTable, tabulate
 from denet.experiments.variants import TrainingVariant
 from denet.model import DENet
 from denet.recipe import Recipe
@@ -74,9 +74,22 @@ def with_methods(table: str, experiment: Experiment, methods: Sequence[str]) -> 
     return dataclasses.replace(experiment, blocks=blocks)
 
 
-def has_methods(table: str, methods: Sequence[str]) -> bool:
-    """Whether a table, by its name, has rows of some of `methods`."""
-    return any(name in methods for name in OF_TABLE.get(table, ()))
+def tabulated(
+    table: str, experiment: Experiment, jobs: Sequence[Job], methods: Sequence[str]
+) -> list[ResultTable]:
+    """The tables of an experiment; with what networks cost, where it has rows of `methods`.
+
+    Args:
+        table: its name.
+        experiment: as `with_methods` gives it.
+        jobs: finished.
+        methods: as `chosen_methods` gives them.
+    """
+    grids = tabulate(experiment, jobs)
+    if not any(name in methods for name in OF_TABLE.get(table, ())):
+        return grids
+    blocks = experiment.blocks_of(jobs[0].recipe.model.graph)
+    return [with_complexity(grid, block, jobs) for grid, block in zip(grids, blocks, strict=True)]
 
 
 def with_complexity(grid: ResultTable, block: Block, jobs: Sequence[Job]) -> ResultTable:

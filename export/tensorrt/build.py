@@ -25,10 +25,7 @@ from export.tensorrt.keeping import (
 from export.tensorrt.request import BuildError, parse_batch
 from runtime.backends.choose import runnable_forms, wanted_precisions
 from runtime.backends.tensorrt.device import Device
-from runtime.backends.tensorrt.files import (
-    BuildSpec,
-    profile_of,
-)
+from runtime.backends.tensorrt.files import BuildSpec, profile_of
 from runtime.backends.tensorrt.machine import (
     AMPERE,
     BuildMachine,
@@ -36,6 +33,7 @@ from runtime.backends.tensorrt.machine import (
     load_tensorrt,
     this_machine,
 )
+from runtime.backends.tensorrt.opening import open_gpu
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import PRECISIONS, Form, Forms, Precision, cpu_platforms
 from runtime.bundle.manifest import BUILT
@@ -163,12 +161,6 @@ def choose_forms(bundle: Bundle, precision: str) -> tuple[Precision, Forms]:
     )
 
 
-def _open_device() -> Device:
-    from runtime.backends.tensorrt.cuda import CudaDevice
-
-    return CudaDevice()
-
-
 def build_engines(
     bundle: Bundle,
     precision: str,
@@ -176,7 +168,7 @@ def build_engines(
     *,
     rebuild: bool = True,
     notify: Notify = lambda *_: None,
-    open_device: Callable[[], Device] = _open_device,
+    open_device: Callable[[], Device] = open_gpu,
 ) -> Build:
     """Build the engines of `bundle` for this machine, those that are not up to date; and where it
     can run them, compare each with its ONNX file.

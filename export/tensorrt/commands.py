@@ -21,10 +21,6 @@ PANEL = "TensorRT"
 DETECTORS = "Detectors of a node"
 
 
-SMALLEST, LARGEST = 32, 4096
-"""Pixels of a side of a detector's input."""
-
-
 @dataclass(frozen=True)
 class DetectorFiles:
     """The detectors that are built beside a bundle.
@@ -175,6 +171,7 @@ def parsed_size(text: str | None, detectors: list[Path] | None) -> tuple[int, in
         BuildError: it is no such size, or of no detector.
     """
     from export.tensorrt.request import BuildError
+    from runtime.node.boxes.detector.settings import LARGEST, SMALLEST
 
     if text is None:
         return None
@@ -200,18 +197,17 @@ def run_build(
     as_json: bool = False,
 ) -> None:
     """Build TensorRT engines with a progress bar, and say what came of it."""
-    from export.tensorrt.build import build_engines, check_machine
+    from export.tensorrt.build import build_engines
     from export.tensorrt.detector import build_detector
     from export.tensorrt.report import build_facts, build_notes, build_table
     from runtime.bundle.bundle import Bundle
 
     opened = Bundle.open(bundle)
     beside: dict[Path, Result] = {}
-    machine = check_machine(options)
     for path in detectors.paths:
         with progress(f"building {path.name}", 1) as notify:
             beside[path] = build_detector(
-                opened, path, detectors.size, machine, options, rebuild=rebuild, notify=notify
+                opened, path, detectors.size, options, rebuild=rebuild, notify=notify
             )
     with progress("building", len(opened.manifest.engines)) as notify:
         made = build_engines(opened, precision, options, rebuild=rebuild, notify=notify)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from denet.errors import DenetError
 from denet.outputs import SIZE, check_place
+from export.tensorrt.build import check_machine
 from export.tensorrt.check import LEAST
 from export.tensorrt.keeping import (
     Checked,
@@ -27,16 +28,18 @@ from runtime.backends.base import BackendError
 from runtime.backends.onnxruntime.providers import CPU
 from runtime.backends.tensorrt.device import Device
 from runtime.backends.tensorrt.files import BuildSpec, engine_path, profile_of
-from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions
+from runtime.backends.tensorrt.machine import BuildOptions
+from runtime.backends.tensorrt.opening import open_gpu
 from runtime.backends.tensorrt.single import SingleEngine
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import Engine
+from runtime.cosine import row_cosines
 from runtime.node.boxes.detector.contracts import recognize
-from runtime.node.boxes.detector.engine import open_device, signature_of
-from runtime.node.boxes.detector.engine_files import FORM, digest_of, engine_name
+from runtime.node.boxes.detector.engine import signature_of
+from runtime.node.boxes.detector.engine_files import FORM, engine_name
 from runtime.node.boxes.detector.graph import DetectorGraph, blank
 from runtime.node.boxes.detector.letterbox import Size
-from runtime.node.boxes.detector.network import read_model
+from runtime.node.boxes.detector.model_file import read_model
 
 ONE = (1, 1, 1)
 """A detector takes one picture at a time."""
@@ -46,12 +49,11 @@ def build_detector(
     bundle: Bundle,
     model: Path,
     size: Size | None,
-    machine: BuildMachine,
     options: BuildOptions,
     *,
     rebuild: bool = True,
     notify: Notify = lambda *_: None,
-    open_gpu: Callable[[], Device] = open_device,
+    open_device: Callable[[], Device] = open_gpu,
 ) -> Result:
     """Build the engine of a detector for this machine if it is not up to date; and where there is
     a GPU that can run it, compare it with its ONNX file.
@@ -60,19 +62,19 @@ def build_detector(
         bundle: beside whose engines it is to lie.
         model: its ONNX file.
         size: (width, height) of its input in pixels, where the model leaves that open.
-        machine: this one, seen to be able to build with the options.
         options: of TensorRT's builder; the batch is always 1.
         rebuild: build it again where it is there but stale; else that is an error.
         notify: told how far it is.
-        open_gpu: makes the device to run it on.
+        open_device: makes the device to run it on.
 
     Raises:
+        TensorRTMissingError: there is no TensorRT here.
         NodeError: the file is no detector.
         BuildError: it has inputs or outputs that no engine here has, cannot be built, is stale and
             not to be rebuilt, or computes something else than its ONNX file.
     """
-    content = read_model(model)
-    graph = DetectorGraph(content, model, CPU, size, None, str(model))
+    machine, file = check_machine(options), read_model(model)
+    graph = DetectorGraph(file, CPU, size, None, str(model))
     outputs = graph.run(blank(graph.size))
     recognize(outputs, graph.size, "auto", str(model))
     try:
@@ -80,9 +82,9 @@ def build_detector(
     except BackendError as error:
         raise BuildError(f"{model}: {error}") from None
     spec = BuildSpec(
-        engine=engine_name(content, graph.size),
+        engine=engine_name(file, graph.size),
         form=FORM,
-        source_sha256=digest_of(content),
+        source_sha256=file.digest,
         machine=machine,
         profile=profile_of(signature, ONE),
         options=msgspec.structs.replace(options, batch=ONE),
@@ -92,7 +94,9 @@ def build_detector(
         with alone(path.parent.parent):
             known = up_to_date(bundle.root, spec, rebuild)
             if known is None:
-                check_place(path.parent.parent / "engine", BuildError, size=max(SIZE, len(content)))
+                check_place(
+                    path.parent.parent / "engine", BuildError, size=max(SIZE, len(file.content))
+                )
             source = GraphSource(path=str(model.absolute()), signature=signature, forms={})
             notify(model.name, 0, 1)
             built = known or build_in_place(
@@ -101,7 +105,7 @@ def build_detector(
             result = Result(built, built=known is None)
             if machine.gpu is not None and built.facts.cosine is None:
                 notify(f"{model.name}: comparing", 1, 1)
-                result = _compared(result, graph, signature, open_gpu)
+                result = _compared(result, graph, signature, open_device)
             notify("done", 1, 1)
     except OSError as error:
         raise BuildError(f"{path.parent}: cannot be written: {error.strerror or error}") from None
@@ -109,11 +113,11 @@ def build_detector(
 
 
 def _compared(
-    result: Result, graph: DetectorGraph, signature: Engine, open_gpu: Callable[[], Device]
+    result: Result, graph: DetectorGraph, signature: Engine, open_device: Callable[[], Device]
 ) -> Result:
     """The same, compared; as it was, where it cannot be run."""
     try:
-        device = open_gpu()
+        device = open_device()
     except DenetError:
         return result
     width, height = graph.size
@@ -139,10 +143,9 @@ def _cosine(
     equally good in another order: of that, numbers are compared by size."""
     cosines = [1.0]
     for name, wanted in expected.items():
-        a, b = (values.astype(np.float64).ravel() for values in (wanted, made[name]))
+        a, b = wanted.reshape(1, -1), made[name].reshape(1, -1)
         if not ordered:
             a, b = np.sort(a), np.sort(b)
-        norms = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-        if norms != (0.0, 0.0):
-            cosines.append(float(a @ b) / (norms[0] * norms[1] or np.nan))
+        if a.any() or b.any():
+            cosines.append(float(row_cosines(a, b)[0]))
     return float(np.min(cosines))  # NaN where one is

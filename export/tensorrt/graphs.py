@@ -9,13 +9,12 @@ from pathlib import Path
 from denet.graph import State
 from export.graphs.names import EMBEDDING
 from export.tensorrt.facts import build_engine, write_facts
+from export.tensorrt.keeping import TIMING_CACHE
 from export.tensorrt.request import BuildError, BuildRequest, GraphSource
 from runtime.backends.tensorrt.files import BuildSpec, profile_of
 from runtime.backends.tensorrt.machine import BuildMachine, BuildOptions
 from runtime.bundle.forms import Form, Forms
 from runtime.bundle.manifest import BUILT, Engine, File, Manifest, TensorSpec
-
-TIMING_CACHE = "timing.cache"
 
 
 def graph_signature(state: State, manifest: Manifest) -> Engine:

@@ -7,18 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from denet.errors import DenetError
 from runtime.backends.base import Backend, BackendError
 from runtime.backends.tensorrt.files import Found, find_engines
+from runtime.backends.tensorrt.opening import open_gpu
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.forms import PRECISIONS, Forms, Platform, Precision, cpu_platforms, variant
 from runtime.bundle.manifest import BUILT, Manifest
 from runtime.machine.cuda_driver import find_driver
-
-if TYPE_CHECKING:
-    from runtime.backends.tensorrt.device import Device
 
 BACKENDS = ("auto", "tensorrt", "ort-trt", "ort-trt-rtx", "ort-cuda", "ort-cpu")
 
@@ -154,7 +152,7 @@ def _tensorrt(wish: _Wish, reason: str) -> Choice:
     for chosen, platform, forms in _forms(wish, ("trt",)):
         found = find_engines(bundle, here, forms, trusted)
         if not found.missing:
-            device = partial(_cuda_device, wish.cuda_context)
+            device = partial(open_gpu, wish.cuda_context)
             backend = TensorRTBackend(found.engines, bundle.manifest.engines, device)
             reason += wish.note("tensorrt", chosen)
             return Choice(backend, chosen, variant(chosen, platform), forms, reason)
@@ -167,12 +165,6 @@ def _tensorrt(wish: _Wish, reason: str) -> Choice:
 
 def _build(bundle: Bundle) -> str:
     return f"run `denet build {bundle.root}` on this machine"
-
-
-def _cuda_device(context: Any) -> Device:
-    from runtime.backends.tensorrt.cuda import CudaDevice
-
-    return CudaDevice(context)
 
 
 def _forms(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,6 @@ from runtime.fleet.installed import read_installed
 from runtime.fleet.page.commands import page
 from runtime.fleet.printing import printed
 from runtime.fleet.questions import count, follow, search
-
-if TYPE_CHECKING:
-    pass
 
 fleet = typer.Typer(
     help="Keep what the nodes of a fleet see, and ask about it.",

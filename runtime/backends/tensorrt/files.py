@@ -215,13 +215,12 @@ def find_engines(
         forms: the form wanted of each engine.
         trusted: whether an engine with such facts may be loaded (`trust.trusted_by`).
     """
-    found = Found({}, {})
+    found, command = Found({}, {}), f"denet build {bundle.root}"
     for name, form in forms.items():
         source = bundle.manifest.engines[name].files.get(form)
         try:
             if source is None:
                 raise AbsentError(f"{bundle.root}: has no {form} of {name}")
-            command = f"denet build {bundle.root}"
             found.engines[name] = find_engine(
                 bundle.root, here, name, form, source.sha256, trusted, command
             )

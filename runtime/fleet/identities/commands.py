@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,9 +13,6 @@ from denet.options import DurationOpt, JsonLinesOpt, JsonOpt, grouped
 from runtime.fleet.installed import read_installed
 from runtime.fleet.printing import printed
 from runtime.fleet.questions import WhichOptions
-
-if TYPE_CHECKING:
-    pass
 
 ConfigArg = Annotated[Path, typer.Argument(metavar="TOML", help="The fleet's configuration.")]
 

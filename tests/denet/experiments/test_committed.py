@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from denet.experiments.catalog import EXPERIMENTS, experiment
-from denet.experiments.methods import has_methods, rival_variant, with_complexity, with_methods
+from denet.experiments.methods import rival_variant, tabulated, with_methods
 from denet.experiments.study import RESULT, jobs_of, varied_recipe
-from denet.experiments.tables import markdown, tabulate
+from denet.experiments.tables import markdown
 from denet.experiments.variants import TrainingVariant
 from denet.graph import RGB_NIR_TIR
 from denet.marks import TABLE
@@ -54,10 +54,7 @@ def test_some_are_there() -> None:
 def test_a_table_is_what_its_results_come_to_and_stands_in_the_docs(path: Path) -> None:
     chosen = with_methods(path.stem, experiment(path.stem), tuple(METHODS))
     jobs = jobs_of([chosen], PRESETS["small"], 3, FOLDER)
-    tables = tabulate(chosen, jobs)
-    if has_methods(path.stem, tuple(METHODS)):
-        blocks = chosen.blocks_of(RGB_NIR_TIR)
-        tables = [with_complexity(t, b, jobs) for t, b in zip(tables, blocks, strict=True)]
+    tables = tabulated(path.stem, chosen, jobs, tuple(METHODS))
     assert path.read_bytes() == TABLE + markdown(tables).encode()
     page = (ROOT / "docs" / "experiments.md").read_text()
     assert [table.title for table in tables if table.markdown() not in page] == []

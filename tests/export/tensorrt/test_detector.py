@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.tensorrt import commands
 from export.tensorrt.detector import _cosine, build_detector
 from runtime import Bundle
 from runtime.backends.tensorrt.machine import BuildOptions
 from runtime.node import NodeError
 from runtime.node.boxes.detector.engine_files import EngineHome
 from runtime.node.boxes.detector.model import DetectorModel
-from runtime.node.boxes.detector.settings import NetworkSettings
+from runtime.node.boxes.detector.settings import LARGEST, SMALLEST, NetworkSettings
 from tests.command import denet, refused
 from tests.export.tensorrt.parts import NO_GPU, Builder, leftovers
 from tests.runtime.node.boxes.detector import models
@@ -123,17 +122,14 @@ def test_numbers_are_compared_by_place_unless_the_network_chooses() -> None:
 
 @pytest.mark.tensorrt
 def test_nvidias_compiler_takes_it(root: Path, onnx: Path, tmp_path: Path) -> None:
-    from export.tensorrt.build import check_machine
-
     options = BuildOptions()
-    machine = check_machine(options)
     open_size = models.looking(tmp_path / "open.onnx", open_size=True)
     for path, size in ((onnx, None), (open_size, (128, 64))):
-        made = build_detector(Bundle.open(root), path, size, machine, options)
+        made = build_detector(Bundle.open(root), path, size, options)
         assert b"trt" in made.engine.read()[:4]
         assert made.engine.facts.layers.fp32 == 3
 
 
 def test_sides_are_those_that_a_node_allows() -> None:
-    for side in (commands.SMALLEST, commands.LARGEST):
+    for side in (SMALLEST, LARGEST):
         assert NetworkSettings(model="m", size=(side, side)).size == (side, side)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.backends.base import BackendError
-from runtime.backends.tensorrt.device import Device
 from runtime.backends.tensorrt.files import BuiltEngine, find_engine
 from runtime.backends.tensorrt.machine import load_tensorrt, this_machine
+from runtime.backends.tensorrt.opening import open_gpu
 from runtime.backends.tensorrt.single import SingleEngine
 from runtime.backends.tensorrt.trust import trusted_by
 from runtime.bundle.bundle import Bundle
 from runtime.bundle.manifest import Engine, TensorSpec
 from runtime.node.boxes.detector.candidates import Outputs
-from runtime.node.boxes.detector.engine_files import FORM, EngineHome, digest_of, engine_name
+from runtime.node.boxes.detector.engine_files import FORM, EngineHome, engine_name
 from runtime.node.boxes.detector.graph import FRAME_SIZE, DetectorGraph, blank
 from runtime.node.boxes.detector.letterbox import Size
+from runtime.node.boxes.detector.model_file import ModelFile
 
 
 def signature_of(graph: DetectorGraph, outputs: Outputs) -> Engine:
@@ -55,8 +55,7 @@ class DetectorEngine:
 
     Args:
         graph: the same by ONNX Runtime.
-        content: of its ONNX file.
-        path: of that.
+        file: its ONNX file.
         home: where its engine was built.
 
     Raises:
@@ -67,11 +66,11 @@ class DetectorEngine:
 
     backend = "tensorrt"
 
-    def __init__(self, graph: DetectorGraph, content: bytes, path: Path, home: EngineHome) -> None:
+    def __init__(self, graph: DetectorGraph, file: ModelFile, home: EngineHome) -> None:
         self._picture, self._turn = graph.picture, Lock()
-        built = find_built(content, path, graph.size, home)
+        built = find_built(file, graph.size, home)
         self._engine = SingleEngine(
-            built, signature_of(graph, graph.run(blank(graph.size))), open_device
+            built, signature_of(graph, graph.run(blank(graph.size))), open_gpu
         )
 
     def run(self, picture: NDArray[np.float32]) -> Outputs:
@@ -80,7 +79,7 @@ class DetectorEngine:
             return self._engine.run({self._picture: picture[None]})
 
 
-def find_built(content: bytes, path: Path, size: Size, home: EngineHome) -> BuiltEngine:
+def find_built(file: ModelFile, size: Size, home: EngineHome) -> BuiltEngine:
     """The engine of an ONNX file that this machine may load.
 
     Raises:
@@ -90,13 +89,6 @@ def find_built(content: bytes, path: Path, size: Size, home: EngineHome) -> Buil
     """
     trusted = trusted_by(Bundle.open(home.bundle), home.key)
     here = this_machine(load_tensorrt())
-    command = f"denet build {home.bundle} --detector {path}"
-    name = engine_name(content, size)
-    return find_engine(home.bundle, here, name, FORM, digest_of(content), trusted, command)
-
-
-def open_device() -> Device:
-    """The GPU, in a context of its own."""
-    from runtime.backends.tensorrt.cuda import CudaDevice
-
-    return CudaDevice()
+    command = f"denet build {home.bundle} --detector {file.path}"
+    name = engine_name(file, size)
+    return find_engine(home.bundle, here, name, FORM, file.digest, trusted, command)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,12 @@ from runtime.backends.onnxruntime.providers import Provider
 from runtime.backends.onnxruntime.session import Pool, open_session
 from runtime.node.boxes.detector.candidates import Outputs
 from runtime.node.boxes.detector.letterbox import Size
+from runtime.node.boxes.detector.model_file import ModelFile
+from runtime.node.boxes.detector.settings import LARGEST
 from runtime.node.errors import NodeError
 
 OPEN_SIZE: Size = (640, 640)
 """Of an input whose size a model leaves open, as most are exported with."""
-
-LARGEST = 4096
-"""Side of an input in pixels: what takes more memory than a node has is no detector."""
 
 FRAME_SIZE = "orig_target_sizes"
 """Input (1, 2) of RT-DETR and alike: width and height in whose units boxes come."""
@@ -41,8 +39,7 @@ class DetectorGraph:
         scales_boxes: it is told in which units boxes shall come.
 
     Args:
-        content: of the ONNX file, which is self-contained.
-        path: of it, for messages.
+        file: the ONNX file.
         provider: what runs it.
         size: that its input is to have, where the model leaves that open.
         threads: CPU threads of the process's pool; None for the cores that may be used.
@@ -55,8 +52,7 @@ class DetectorGraph:
 
     def __init__(
         self,
-        content: bytes,
-        path: Path,
+        file: ModelFile,
         provider: Provider,
         size: Size | None,
         threads: int | None,
@@ -66,11 +62,11 @@ class DetectorGraph:
         provider.check()
         Pool.ensure(threads)
         # Detectors hold a few operators, of shapes and of suppression, that no GPU takes.
-        self._session = open_session(content, provider, "of the detector", whole=False)
+        self._session = open_session(file.content, provider, "of the detector", whole=False)
         self.metadata: Mapping[str, str] = {}
         with contextlib.suppress(Exception):  # of any kind where these texts are none
             self.metadata = self._session.get_modelmeta().custom_metadata_map
-        with reading(path, NodeError, "not a detector"):  # names may be no text
+        with reading(file.path, NodeError, "not a detector"):  # names may be no text
             inputs = {v.name: (v.type, v.shape) for v in self._session.get_inputs()}
             self._outputs = [v.name for v in self._session.get_outputs()]
         self.scales_boxes = inputs.pop(FRAME_SIZE, None) is not None

@@ -10,20 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from denet.errors import DenetError
-from denet.reading import read_file
 from runtime.backends.base import BackendError
 from runtime.backends.choose import nvidia_gpu_present
 from runtime.backends.onnxruntime.providers import CPU, CUDA, Provider
-from runtime.bundle.self_contained import check_self_contained
 from runtime.node.boxes.detector.candidates import Outputs
 from runtime.node.boxes.detector.engine import DetectorEngine
 from runtime.node.boxes.detector.engine_files import EngineHome
 from runtime.node.boxes.detector.graph import DetectorGraph
+from runtime.node.boxes.detector.model_file import ModelFile, read_model
 from runtime.node.boxes.detector.settings import NetworkSettings
 from runtime.node.errors import NodeError
-
-MOST_BYTES = 1 << 30
-"""Of a model file: ten times the largest detectors that a node would run."""
 
 Runnable = DetectorGraph | DetectorEngine
 
@@ -55,15 +51,12 @@ class Network:
         home: EngineHome | None,
         where: str,
     ) -> None:
-        self._where, self._path = where, Path(settings.model)
-        self._settings, self._threads = settings, threads
-        self._content = read_model(self._path)
+        self._where, self._settings, self._threads = where, settings, threads
         reasons: list[str] = []
-        self._runs, graph = self._best(home, reasons)
+        self._runs, graph = self._best(read_model(Path(settings.model)), home, reasons)
         self.backend, self.refused = self._runs.backend, "; ".join(reasons)
         self.size, self.metadata = graph.size, graph.metadata
         self.scales_boxes = graph.scales_boxes
-        self._content = b""  # may be large, and is read
 
     def run(self, picture: NDArray[np.float32]) -> Outputs:
         """The outputs by name.
@@ -79,9 +72,11 @@ class Network:
         except BackendError as error:
             raise NodeError(f"{self._where}: the model fails: {_line(error)}") from None
 
-    def _best(self, home: EngineHome | None, reasons: list[str]) -> tuple[Runnable, DetectorGraph]:
+    def _best(
+        self, file: ModelFile, home: EngineHome | None, reasons: list[str]
+    ) -> tuple[Runnable, DetectorGraph]:
         """What runs it, and the same by ONNX Runtime."""
-        for attempt in self._attempts(home):
+        for attempt in self._attempts(file, home):
             try:
                 return attempt()
             except NodeError:  # of the file, which no backend takes
@@ -91,7 +86,7 @@ class Network:
         raise NodeError(f"{self._where}: {'; '.join(reasons)}")
 
     def _attempts(
-        self, home: EngineHome | None
+        self, file: ModelFile, home: EngineHome | None
     ) -> Iterator[Callable[[], tuple[Runnable, DetectorGraph]]]:
         """The backends that are wanted, the best first."""
         wanted = self._settings.backend
@@ -101,35 +96,25 @@ class Network:
                 "model.bundle, or another backend"
             )
         gpu = wanted == "auto" and nvidia_gpu_present()
-        if home is not None and (wanted == "tensorrt" or (gpu and home.has(self._content))):
-            yield partial(self._on_tensorrt, home)
+        if home is not None and (wanted == "tensorrt" or (gpu and home.has(file))):
+            yield partial(self._on_tensorrt, file, home)
         if wanted == "ort-cuda" or gpu:
-            yield partial(self._on_onnx_runtime, CUDA)
+            yield partial(self._on_onnx_runtime, file, CUDA)
         if wanted in ("auto", "ort-cpu"):
-            yield partial(self._on_onnx_runtime, CPU)
+            yield partial(self._on_onnx_runtime, file, CPU)
 
-    def _on_tensorrt(self, home: EngineHome) -> tuple[Runnable, DetectorGraph]:
-        graph = self._graph(CPU)  # which says what the engine reads and makes
-        return DetectorEngine(graph, self._content, self._path, home), graph
+    def _on_tensorrt(self, file: ModelFile, home: EngineHome) -> tuple[Runnable, DetectorGraph]:
+        graph = self._graph(file, CPU)  # which says what the engine reads and makes
+        return DetectorEngine(graph, file, home), graph
 
-    def _on_onnx_runtime(self, provider: Provider) -> tuple[Runnable, DetectorGraph]:
-        graph = self._graph(provider)
+    def _on_onnx_runtime(
+        self, file: ModelFile, provider: Provider
+    ) -> tuple[Runnable, DetectorGraph]:
+        graph = self._graph(file, provider)
         return graph, graph
 
-    def _graph(self, provider: Provider) -> DetectorGraph:
-        size = self._settings.size
-        return DetectorGraph(self._content, self._path, provider, size, self._threads, self._where)
-
-
-def read_model(path: Path) -> bytes:
-    """The content of a detector's ONNX file.
-
-    Raises:
-        NodeError: it cannot be read, or names other files.
-    """
-    content = read_file(path, NodeError, MOST_BYTES)
-    check_self_contained(content, path, NodeError)
-    return content
+    def _graph(self, file: ModelFile, provider: Provider) -> DetectorGraph:
+        return DetectorGraph(file, provider, self._settings.size, self._threads, self._where)
 
 
 def _line(error: BaseException) -> str:

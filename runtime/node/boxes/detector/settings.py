@@ -9,7 +9,10 @@ import msgspec
 from denet.graph import Modality
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
-Side = Annotated[int, msgspec.Meta(ge=32, le=4096)]
+SMALLEST, LARGEST = 32, 4096
+"""Pixels of a side of an input that is set: what takes more memory than a node has is none."""
+
+Side = Annotated[int, msgspec.Meta(ge=SMALLEST, le=LARGEST)]
 Pixels = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 ClassNumber = Annotated[int, msgspec.Meta(ge=0)]

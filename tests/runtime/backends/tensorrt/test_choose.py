@@ -34,7 +34,7 @@ choosing = sys.modules["runtime.backends.choose"]
 def gpu(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """This machine has the GPU that the engines were built for."""
     monkeypatch.setattr(choosing, "nvidia_gpu_present", lambda: True)
-    monkeypatch.setattr(choosing, "_cuda_device", lambda context: machine.open())
+    monkeypatch.setattr(choosing, "open_gpu", lambda context: machine.open())
     monkeypatch.setattr(runtime.backends.tensorrt.machine, "load_tensorrt", lambda: None)
     monkeypatch.setattr(runtime.backends.tensorrt.machine, "this_machine", lambda _: HERE)
     return machine

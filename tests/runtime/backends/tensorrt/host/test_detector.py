@@ -10,7 +10,6 @@ import pytest
 from msgspec.structs import astuple
 
 from denet.pixels import FULL
-from export.tensorrt.build import check_machine
 from export.tensorrt.detector import build_detector
 from runtime import Bundle
 from runtime.backends.tensorrt.files import facts_path
@@ -37,7 +36,7 @@ def onnx(tmp_path: Path) -> Path:
 @pytest.fixture
 def home(driver: HostDriver, bundle_path: Path, onnx: Path, tmp_path: Path) -> EngineHome:
     root = copied(bundle_path, tmp_path)
-    made = build_detector(Bundle.open(root), onnx, None, check_machine(OPTIONS), OPTIONS)
+    made = build_detector(Bundle.open(root), onnx, None, OPTIONS)
     assert made.built
     assert made.engine.facts.cosine == pytest.approx(1)
     return EngineHome(root)
@@ -132,10 +131,10 @@ def test_an_engine_of_others_or_of_another_file_is_not_taken(
 
 
 def test_what_was_built_is_built_once(home: EngineHome, onnx: Path, tmp_path: Path) -> None:
-    bundle, machine = Bundle.open(home.bundle), check_machine(OPTIONS)
-    assert not build_detector(bundle, onnx, None, machine, OPTIONS).built
+    bundle = Bundle.open(home.bundle)
+    assert not build_detector(bundle, onnx, None, OPTIONS).built
     open_size = looking(tmp_path / "open.onnx", open_size=True)
     for size in ((96, 64), (64, 96)):
-        made = build_detector(bundle, open_size, size, machine, OPTIONS)
+        made = build_detector(bundle, open_size, size, OPTIONS)
         assert made.built
         assert made.engine.path.stem.endswith(f"-{size[0]}x{size[1]}")
