@@ -1,7 +1,7 @@
 """What serving a bundle costs, and whether an exchange of it under load fails a request.
 
     python measurements/serving.py BUNDLE [--clients 16] [--seconds 10] [--rounds 5]
-        [--other OTHER] [--delay 2]
+        [--other OTHER] [--delay 2] [--processes 1]
 
 Starts the server of nvidia-pytriton (see tests/runtime/serve/triton.py for where it has to be), and
 embeds samples in mixed states, the seven in turn, of crops of the size of the network's input:
@@ -176,6 +176,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--delay", type=float, default=ServeOptions.delay)
+    parser.add_argument("--processes", type=int, default=ServeOptions.processes)
     parser.add_argument("--other", type=Path)
     parser.add_argument("--ask", help=argparse.SUPPRESS)
     parser.add_argument("--many", type=int, default=1, help=argparse.SUPPRESS)
@@ -187,7 +188,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         repository = folder / "repository"
-        options = ServeOptions(batch=given.clients, delay=given.delay)
+        options = ServeOptions(batch=given.clients, delay=given.delay, processes=given.processes)
         write_repository(bundle, repository, options)
         with Triton(repository, folder) as triton:
             triton.wait()

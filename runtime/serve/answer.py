@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from runtime.serve.contract import (
     EMBEDDING,
     MADE_BY,
     MANIFEST_KEY,
+    MOST_PROCESSES,
     MadeBy,
     ServeError,
     read_made_by,
@@ -27,15 +29,29 @@ MOST_ROWS = 1 << 16
 """Samples of a batch that a server may offer to take."""
 
 
-def read_config(response: Any, name: str) -> tuple[Manifest, bytes, int]:
+@dataclass(frozen=True)
+class ServedModel:
+    """What a server says of its model.
+
+    Attributes:
+        manifest: of the bundle.
+        content: its bytes.
+        rows: the most samples of a request.
+        processes: that embed.
+    """
+
+    manifest: Manifest
+    content: bytes
+    rows: int
+    processes: int
+
+
+def read_config(response: Any, name: str) -> ServedModel:
     """What a server says of its model.
 
     Args:
         response: a ModelConfigResponse.
         name: of the server, for messages.
-
-    Returns:
-        The manifest of the bundle, its bytes, and the most samples of a request.
 
     Raises:
         BundleError: the manifest is none.
@@ -53,10 +69,14 @@ def read_config(response: Any, name: str) -> tuple[Manifest, bytes, int]:
         )
     if not 1 <= config.max_batch_size <= MOST_ROWS:
         raise ServeError(f"{name}: takes batches of {config.max_batch_size} samples")
+    # Triton tells of one where the configuration says nothing.
+    processes = sum(group.count for group in config.instance_group) or 1
+    if not 1 <= processes <= MOST_PROCESSES:
+        raise ServeError(f"{name}: embeds in {processes} processes")
     content = text.encode()
     manifest = parse_manifest(name, content)
     check_meaning(name, manifest)
-    return manifest, content, int(config.max_batch_size)
+    return ServedModel(manifest, content, int(config.max_batch_size), processes)
 
 
 def read_answer(

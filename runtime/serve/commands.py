@@ -29,6 +29,15 @@ def serve(
             min=0, max=1000, metavar="MS", help="For how long a sample waits at most for others."
         ),
     ] = 2.0,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            metavar="N",
+            help="Processes that embed; cores are divided among them, engines are not.",
+        ),
+    ] = 1,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a model of that name that this command wrote.")
     ] = False,
@@ -41,7 +50,9 @@ def serve(
     from runtime.bundle.bundle import Bundle
     from runtime.serve.repository import ServeOptions, write_repository
 
-    options = ServeOptions(running.backend, running.precision, running.threads, batch, delay, name)
+    options = ServeOptions(
+        running.backend, running.precision, running.threads, batch, delay, processes, name
+    )
     opened = Bundle.open(bundle)
     model = write_repository(opened, to, options, key=running.key, replace=force)
     size = sum(file.bytes for file in opened.manifest.files())

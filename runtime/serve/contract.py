@@ -28,6 +28,9 @@ MADE_BY = "made_by"
 CONTRACT_KEY, MANIFEST_KEY, DIGEST_KEY = "contract", "manifest", "bundle"
 """Parameters in a model's configuration: the version, the bundle's manifest, its sha256."""
 
+MOST_PROCESSES = 64
+"""That embed behind one model."""
+
 _MADE_BY = re.compile(rb"([0-9a-f]{64}) ([a-z0-9-]{1,32}) ([a-z0-9-]{1,32})")
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -43,9 +43,11 @@ _FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "ModelParameter": {"string_value": (1, "string")},
     # How the wire has a map.
     "ParametersEntry": {"key": (1, "string"), "value": (2, "ModelParameter")},
+    "ModelInstanceGroup": {"count": (2, "int32")},
     "ModelConfig": {
         "name": (1, "string"),
         "max_batch_size": (4, "int32"),
+        "instance_group": (7, "ModelInstanceGroup*"),
         "parameters": (14, "ParametersEntry*"),
     },
     "ModelConfigRequest": {"name": (1, "string")},

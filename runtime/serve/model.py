@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from runtime.bundle.bundle import Bundle
+from runtime.machine import read_cpu
 from runtime.runtime import Runtime
 from runtime.serve.answering import Answer, Answering, BadRequestError
 from runtime.serve.contract import (
@@ -50,7 +51,7 @@ class TritonPythonModel:
             bundle,
             given["backend"],
             given["precision"],
-            threads=int(given["threads"]) or None,
+            threads=int(given["threads"]) or _share(config),
             max_batch=int(config["max_batch_size"]),
             check=True,
             preload=True,
@@ -87,3 +88,12 @@ class TritonPythonModel:
                 triton.Tensor(MADE_BY, made_by),
             ]
         )
+
+
+def _share(config: Mapping[str, Any]) -> int | None:
+    """The CPU threads of one process where several embed: its part of the cores. None for all."""
+    processes = sum(int(group["count"]) for group in config["instance_group"])
+    if processes == 1:
+        return None
+    cpu = read_cpu()
+    return max(1, (cpu.default_threads or cpu.cores or 1) // processes)

@@ -54,6 +54,8 @@ class ServeOptions:
         backend, precision, threads: as of `Runtime.load`, on the machine of the server.
         batch: the most samples that run at once.
         delay: milliseconds that a sample waits at most for others.
+        processes: that embed, each its own batches, with a copy of the engines; the server's cores
+            are divided among them unless `threads` says how many each has.
         name: of the model.
     """
 
@@ -62,6 +64,7 @@ class ServeOptions:
     threads: int | None = None
     batch: int = 16
     delay: float = 2.0
+    processes: int = 1
     name: str = MODEL
 
 
@@ -162,7 +165,7 @@ def configuration(bundle: Bundle, options: ServeOptions) -> str:
         f'output {{ name: "{EMBEDDING}" data_type: TYPE_FP32 '
         f"dims: [ {bundle.manifest.head.dim} ] }}\n"
         f'output {{ name: "{MADE_BY}" data_type: TYPE_STRING dims: [ 1 ] }}\n'
-        "instance_group { count: 1 kind: KIND_CPU }\n"
+        f"instance_group {{ count: {options.processes} kind: KIND_CPU }}\n"
         # No bound of the queue and no timeout in it: either keeps Triton from taking a batch while
         # another runs, and then a request may wait for half a second until it looks.
         "dynamic_batching {\n"

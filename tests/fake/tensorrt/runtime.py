@@ -88,9 +88,10 @@ class Freed(str):
 
 @functools.lru_cache(64)
 def opened(digest, model):
-    """One session for all engines of the same content."""
+    """One session for all engines of the same content. INT8 is computed to the letter: on CPUs
+    without VNNI the integer kernels are right for weights of 7 bits only."""
     Pool.ensure(None)
-    return open_session(model, CPU, digest)
+    return open_session(model, CPU, digest, literal=True)
 
 
 class Runtime:

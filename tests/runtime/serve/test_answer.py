@@ -99,10 +99,14 @@ def test_a_damaged_answer_is_no_other_one(data: st.DataObject) -> None:
 
 
 def test_a_configuration_has_the_manifest(bundle: Bundle) -> None:
-    manifest, content, rows = read_config(config_of(bundle, 7), NAME)
-    assert manifest == bundle.manifest
-    assert content == (bundle.root / MANIFEST).read_bytes()
-    assert rows == 7
+    response = config_of(bundle, 7)
+    served = read_config(response, NAME)
+    assert served.manifest == bundle.manifest
+    assert served.content == (bundle.root / MANIFEST).read_bytes()
+    assert (served.rows, served.processes) == (7, 1)
+    for count in (1, 2):
+        response.config.instance_group.add(count=count)
+    assert read_config(response, NAME).processes == 3
 
 
 @pytest.mark.parametrize(
@@ -112,6 +116,8 @@ def test_a_configuration_has_the_manifest(bundle: Bundle) -> None:
         (lambda c: setattr(c.parameters[0].value, "string_value", "2"), "use the same denet"),
         (lambda c: setattr(c, "max_batch_size", 0), "batches of 0"),
         (lambda c: setattr(c, "max_batch_size", 1 << 30), "batches of"),
+        (lambda c: c.instance_group.add(count=1 << 30), "in 1073741824 processes"),
+        (lambda c: c.instance_group.add(count=-1), "in -1 processes"),
         (lambda c: setattr(c.parameters[1].value, "string_value", "{}"), "not the manifest"),
         (
             lambda c: setattr(

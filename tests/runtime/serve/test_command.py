@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 def test_a_bundle_is_written_and_replaced(bundle_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "repository"
     arguments = ("serve", bundle_path, "--out", out, "--name", "gate", "--batch", 4)
-    done = denet(*arguments, "--backend", "ort-cpu", "--threads", 2, "--delay", 0.5)
+    done = denet(
+        *arguments, "--backend", "ort-cpu", "--threads", 2, "--delay", 0.5, "--processes", 3
+    )
     assert done.exit_code == 0, done.output
     text = (out / "gate" / "config.pbtxt").read_text()
     for line in (
         'name: "gate"',
         "max_batch_size: 4",
         "max_queue_delay_microseconds: 500",
+        "instance_group { count: 3 kind: KIND_CPU }",
         'parameters { key: "backend" value { string_value: "ort-cpu" } }',
         'parameters { key: "threads" value { string_value: "2" } }',
     ):

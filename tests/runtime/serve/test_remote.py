@@ -37,6 +37,27 @@ def test_it_embeds_as_the_runtime_does(played: Played, runtime: Runtime) -> None
     assert played.requests == [1, 16, 16, 7, 1]
 
 
+def test_every_process_of_a_server_is_asked(played: Played, runtime: Runtime) -> None:
+    played.config.config.instance_group.add(count=3)
+    with RemoteRuntime.connect(played.address) as remote:
+        assert len(played.requests) == 3
+        remote.check()
+        assert len(played.requests) == 6
+        remote.check(against=runtime.bundle)
+        assert len(played.requests) == 6 + 3 * len(runtime.graph.states)
+    from tests.runtime.serve.played import answer_of  # which needs gRPC
+
+    asked = iter(range(3))
+
+    def the_second_is_another(answer: Any) -> Any:
+        other = np.eye(1, runtime.dim, dtype=np.float32)
+        return answer_of(other, b"0" * 64 + b" ort-cpu fp32") if next(asked) == 1 else answer
+
+    played.spoil = the_second_is_another
+    with pytest.raises(ChangedError, match="another bundle"):
+        RemoteRuntime.connect(played.address)
+
+
 def test_it_has_the_attributes_of_a_runtime(played: Played, runtime: Runtime) -> None:
     with RemoteRuntime.connect(played.address) as remote:
         for name in ("backend", "precision", "variant", "forms", "dim", "max_batch", "graph"):

@@ -37,7 +37,12 @@ def read(model: Path) -> dict[str, Any]:
     text_format.Parse(text, response.config, allow_unknown_field=True)
     config = response.config
     parameters = {e.key: {"string_value": e.value.string_value} for e in config.parameters}
-    return {"max_batch_size": config.max_batch_size, "parameters": parameters, "text": text}
+    return {
+        "max_batch_size": config.max_batch_size,
+        "instance_group": [{"count": group.count} for group in config.instance_group],
+        "parameters": parameters,
+        "text": text,
+    }
 
 
 def arguments(model: Path) -> dict[str, str]:

@@ -35,8 +35,8 @@ pytestmark = [
 pytest.importorskip("grpc", reason="needs grpcio: pip install '.[remote]'")
 
 
-def write(bundle: Path, repository: Path) -> None:
-    done = denet("serve", bundle, "--out", repository, "--backend", "ort-cpu", "--force")
+def write(bundle: Path, repository: Path, *options: object) -> None:
+    done = denet("serve", bundle, "--out", repository, "--backend", "ort-cpu", "--force", *options)
     assert done.exit_code == 0, done.output
 
 
@@ -169,6 +169,23 @@ def test_a_server_whose_process_died_says_that_it_is_ready_and_a_probe_knows(
     assert triton.unload()[0] == 200
     until(lambda: triton.load()[0] == 200)
     assert denet("probe", triton.address).exit_code == 0
+
+
+def test_several_processes_embed_and_a_probe_finds_the_one_that_died(
+    bundle_path: Path, tmp_path: Path, runtime: Runtime
+) -> None:
+    write(bundle_path, tmp_path / "repository", "--processes", 2)
+    samples = some(64)
+    with Triton(tmp_path / "repository", tmp_path) as triton:
+        triton.wait()
+        assert len(triton.stubs()) == 2
+        with RemoteRuntime.connect(triton.address) as remote, ThreadPoolExecutor(16) as pool:
+            found = np.array(list(pool.map(remote.embed, samples)))
+        assert np.abs(found - runtime.embed_batch(samples)).max() < 1e-5
+        os.kill(triton.stubs()[1], signal.SIGKILL)
+        until(lambda: denet("probe", f"{triton.address}?timeout=2").exit_code == 2)
+        for _ in range(3):
+            refused(denet("probe", f"{triton.address}?timeout=2"), "fails")
 
 
 def test_the_server_of_compose_lets_in_who_has_a_certificate_and_loads_for_who_has_the_key(

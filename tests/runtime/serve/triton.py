@@ -137,18 +137,24 @@ class Triton:
         return int(found["inference_count"]), int(found["execution_count"])
 
     def busy(self) -> float:
-        """Seconds of CPU time that it and the process that embeds have used."""
+        """Seconds of CPU time that it and the processes that embed have used."""
         ticks = 0
-        for process in (self.process.pid, self.stub()):
+        for process in (self.process.pid, *self.stubs()):
             fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def stub(self) -> int:
-        """The process that embeds."""
-        found = self._stubs()
+        """The process that embeds, or one of them."""
+        found = self.stubs()
         assert found, "there is no process that embeds"
         return found[0]
+
+    def stubs(self) -> list[int]:
+        """The processes that embed."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        children = [child for task in tasks for child in task.read_text().split()]
+        return [int(c) for c in children if "stub" in Path(f"/proc/{c}/cmdline").read_text()]
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -156,7 +162,7 @@ class Triton:
             try:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:
-                for process in self._stubs():
+                for process in self.stubs():
                     os.kill(process, signal.SIGKILL)
                 self.process.kill()
                 self.process.wait(20)
@@ -166,11 +172,6 @@ class Triton:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _stubs(self) -> list[int]:
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        children = [child for task in tasks for child in task.read_text().split()]
-        return [int(c) for c in children if "stub" in Path(f"/proc/{c}/cmdline").read_text()]
 
     def _post(self, path: str, body: bytes | None) -> tuple[int, str]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.http}/{path}", data=body)
