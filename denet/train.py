@@ -21,21 +21,16 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.utils.data import DataLoader
 
 from denet.config import ConfigError
 from denet.data.batch import collate
-from denet.data.dataset import TrainingSet
-from denet.data.loading import ProcessBatches, loaded
+from denet.data.loading import TrainingBatches, loaded
 from denet.data.records import DataSet, Record
-from denet.data.sampler import IdentitySampler
 from denet.data.support import Needs, Support
-from denet.data.transforms import TrainingTransform
 from denet.embed import TorchEmbedder
 from denet.evaluate import Split, evaluate_states
 from denet.graph import Graph
 from denet.initialize import initial_model, silence_edges
-from denet.interrupt import begin_worker
 from denet.losses import Losses, Objective, Weights
 from denet.optimizer import build_optimizer
 from denet.processes import in_first, open_fabric
@@ -135,23 +130,20 @@ def train(
         )
     if fabric.is_global_zero and (told := "; ".join(support.lines())):
         on_gaps(told)
-    labels = {identity: i for i, identity in enumerate(sorted({r.identity for r in fitted}))}
-    training_set = TrainingSet(
-        fitted, labels, TrainingTransform(recipe.model, recipe.augment), seed=config.seed
+    batches = TrainingBatches.of(
+        fitted,
+        recipe,
+        collate,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+        pinned=fabric.device.type == "cuda",
     )
-    sampler = IdentitySampler(
-        training_set.labels,
-        identities=config.identities,
-        instances=config.instances,
-        seed=config.seed,
-    )
-    batches = ProcessBatches(sampler, fabric.global_rank, fabric.world_size)
     provenance = provenance_of(
         data.root.absolute().name,
         data.name,
         origin.data,
         msgspec.to_builtins(recipe),
-        identities=len(labels),
+        identities=batches.identities,
         samples=len(fitted),
     )
 
@@ -165,7 +157,7 @@ def train(
     # The layout in which convolutions are fastest; checkpoints are written in the usual one.
     model = model.to(memory_format=torch.channels_last)
     torch.manual_seed(config.seed)
-    objective = Objective(model, len(labels), _weights(config))
+    objective = Objective(model, batches.identities, _weights(config))
     step = Step(model, objective)
 
     # A checkpoint, and as much for the optimizer, lie beside those of the epoch before.
@@ -180,18 +172,9 @@ def train(
     if snapshot is not None:
         _load(snapshot, step, optimizer, fabric, out)
 
-    batches.epochs = range(len(history), epochs)
-    loader = DataLoader(
-        training_set,
-        batch_sampler=batches,
-        collate_fn=collate,
-        num_workers=config.workers,
-        worker_init_fn=begin_worker,
-        pin_memory=fabric.device.type == "cuda",
-        generator=torch.Generator(),  # else it draws once from the numbers meant for dropout
-    )
-    with loaded(loader) as stream:
-        for epoch in batches.epochs:
+    batches.order.epochs = range(len(history), epochs)
+    with loaded(batches.loader) as stream:
+        for epoch in batches.order.epochs:
             phase = phase_of(config, epoch)
             if phase != step.phase:
                 # Wrapped anew: several processes exchange the gradients that there were then.
@@ -200,8 +183,8 @@ def train(
                 fabric,
                 wrapped,
                 wrapped_optimizer,
-                islice(stream, batches.per_epoch),
-                batches.per_epoch,
+                islice(stream, batches.order.per_epoch),
+                batches.order.per_epoch,
                 config,
                 graph,
                 epoch,

@@ -112,9 +112,7 @@ def check_data(
         unreadable = stops if name == TRAIN else problems
         for record in records:
             if name != TRAIN and (lacking := record.missing(data.graph)):
-                problems.add(
-                    _where(name, record), f"no {' and '.join(lacking)}", f"{name} {lacking}"
-                )
+                notes.add(_where(name, record), f"no {' and '.join(lacking)}", f"{name} {lacking}")
             found = _sizes(record, depths, unreadable)
             if len(set(found.values())) > 1:
                 shown = ", ".join(f"{m} {_text(size)}" for m, size in found.items())

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
 from denet.config import ConfigError
-from denet.data.records import DataError
+from denet.data.dataset import TrainingSet
+from denet.data.records import DataError, Record
 from denet.data.sampler import Draw, IdentitySampler
-from denet.interrupt import let_children_die
+from denet.data.transforms import TrainingTransform
+from denet.interrupt import begin_worker, let_children_die
+from denet.recipe import Recipe
 
 
 class ProcessBatches:
@@ -53,6 +58,69 @@ class ProcessBatches:
 
     def __len__(self) -> int:
         return self.per_epoch * len(self.epochs)
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """The batches that a recipe trains on.
+
+    Attributes:
+        loader: of them; read it by `loaded`.
+        order: which they are; its `epochs` are set before that.
+        identities: of the samples.
+    """
+
+    loader: DataLoader[Any]
+    order: ProcessBatches
+    identities: int
+
+    @classmethod
+    def of(
+        cls,
+        records: Sequence[Record],
+        recipe: Recipe,
+        collate: Callable[[Any], Any] | None = None,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        pinned: bool = False,
+    ) -> TrainingBatches:
+        """Those of `records`.
+
+        Args:
+            records: the samples that are trained on.
+            recipe: how they are augmented, and what a batch has.
+            collate: makes a batch of samples; by default torch's own.
+            rank: which process this is, from 0.
+            world: how many train together.
+            pinned: in memory that a GPU reads from.
+
+        Raises:
+            ConfigError: an epoch has fewer batches than there are processes.
+            DataError: the samples cannot be put into batches.
+        """
+        config = recipe.train
+        labels = {identity: i for i, identity in enumerate(sorted({r.identity for r in records}))}
+        samples = TrainingSet(
+            records, labels, TrainingTransform(recipe.model, recipe.augment), seed=config.seed
+        )
+        sampler = IdentitySampler(
+            samples.labels,
+            identities=config.identities,
+            instances=config.instances,
+            seed=config.seed,
+        )
+        order = ProcessBatches(sampler, rank, world)
+        loader: DataLoader[Any] = DataLoader(
+            samples,
+            batch_sampler=order,
+            collate_fn=collate,
+            num_workers=config.workers,
+            worker_init_fn=begin_worker,
+            pin_memory=pinned,
+            generator=torch.Generator(),  # else it draws once from the numbers meant for dropout
+        )
+        return cls(loader, order, len(labels))
 
 
 @contextmanager

@@ -21,15 +21,10 @@ import msgspec
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from denet.data.dataset import TrainingSet
-from denet.data.loading import ProcessBatches, loaded
+from denet.data.loading import TrainingBatches, loaded
 from denet.data.records import DataSet, complete
-from denet.data.sampler import IdentitySampler
-from denet.data.transforms import TrainingTransform
 from denet.files import written_whole
-from denet.interrupt import begin_worker
 from denet.optimizer import build_optimizer
 from denet.outputs import writing
 from denet.processes import open_fabric
@@ -99,40 +94,25 @@ def train_rival(
     run, origin = Run(out), Origin(recipe=recipe, data=data_digest(data.train, recipe.model.graph))
     run.check(origin, resume=True)
     fitted, _ = hold_out(complete(data.train, recipe.model.graph), config.validation)
-    labels = {identity: i for i, identity in enumerate(sorted({r.identity for r in fitted}))}
-    training_set = TrainingSet(
-        fitted, labels, TrainingTransform(recipe.model, recipe.augment), seed=config.seed
+    batches = TrainingBatches.of(fitted, recipe, pinned=fabric.device.type == "cuda")
+    rival = build_rival(name, Setting(recipe, batches.identities)).to(
+        memory_format=torch.channels_last
     )
-    sampler = IdentitySampler(
-        training_set.labels,
-        identities=config.identities,
-        instances=config.instances,
-        seed=config.seed,
-    )
-    batches = ProcessBatches(sampler, 0, 1)
-    rival = build_rival(name, Setting(recipe, len(labels))).to(memory_format=torch.channels_last)
     run.begin(origin)
     step = fabric.setup_module(_Loss(rival))
     optimizer = build_optimizer(rival.parameters(), config)
     wrapped: Any = fabric.setup_optimizers(optimizer)
     done = _restore(out / STATE, rival, optimizer, fabric)
-    batches.epochs = range(done, config.epochs)
-    loader = DataLoader(
-        training_set,
-        batch_sampler=batches,
-        num_workers=config.workers,
-        worker_init_fn=begin_worker,
-        pin_memory=fabric.device.type == "cuda",
-        generator=torch.Generator(),
-    )
-    with loaded(loader) as stream:
-        for epoch in batches.epochs:
+    batches.order.epochs = range(done, config.epochs)
+    per_epoch = batches.order.per_epoch
+    with loaded(batches.loader) as stream:
+        for epoch in batches.order.epochs:
             step.train()
             rival.begin_epoch()
             torch.manual_seed(mixed_seed(config.seed, epoch))
-            for batch, (images, classes, _) in enumerate(islice(stream, batches.per_epoch)):
+            for batch, (images, classes, _) in enumerate(islice(stream, per_epoch)):
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(config, epoch + batch / batches.per_epoch)
+                    group["lr"] = learning_rate(config, epoch + batch / per_epoch)
                 images, classes = fabric.to_device((images, classes))
                 loss = step(
                     {m: i.contiguous(memory_format=torch.channels_last) for m, i in images.items()},

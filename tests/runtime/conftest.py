@@ -1,4 +1,5 @@
-"""A runtime that is new, a bundle to change, and a real PostgreSQL where one can be had."""
+"""A runtime that is new, a bundle to change, a played server of one, another model, and a real
+PostgreSQL where one can be had."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from runtime import Bundle, Runtime
 
 if TYPE_CHECKING:  # it needs psycopg, without which other tests of this folder run
     from tests.runtime.postgres.server import Server
+    from tests.runtime.serve.played import Played
 
 _SCHEMAS = count()
 
@@ -30,6 +32,28 @@ def copied(bundle_path: Path, tmp_path: Path) -> Path:
 def fresh(bundle: Bundle) -> Runtime:
     """A runtime that has loaded nothing yet."""
     return Runtime.load(bundle, "ort-cpu")
+
+
+@pytest.fixture
+def played(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+    """A played server of the bundle that all tests have."""
+    pytest.importorskip("grpc", reason="needs grpcio: pip install '.[remote]'")
+    from runtime.serve.address import ServerAddress
+    from tests.runtime.serve.played import playing
+
+    monkeypatch.setattr(ServerAddress, "timeout", 60.0)  # a machine under load takes its time
+    with playing(runtime) as server:
+        yield server
+
+
+@pytest.fixture
+def other_model(bundle_path: Path, tmp_path: Path) -> Iterator[Runtime]:
+    """A bundle of another checkpoint."""
+    from tests.runtime.node.parts import another
+
+    path = another(bundle_path, tmp_path / "other.denet", checkpoint_sha256="0" * 64)
+    with Runtime.load(path, "ort-cpu") as other:
+        yield other
 
 
 @pytest.fixture(scope="session")

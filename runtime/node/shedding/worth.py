@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from denet.graph import Graph, State
 from runtime.bundle.forms import PLATFORMS
@@ -19,42 +19,36 @@ def worth_of_states(
 ) -> tuple[dict[State, float], str]:
     """What each state is worth, in per cent, and what that is.
 
-    The mAP of a calibration with labels, of a projection, or the share of the pairs of one person
-    that scores find against entries in the complete state: the first that knows every state.
+    The mAP of the model card, on people whom the network has not learned from; else that of a
+    calibration with labels, or of a projection; else the share of the pairs of one person that
+    scores find against entries in the complete state. The first that knows every state is taken.
 
     Raises:
         NodeError: nothing of it is in the bundle; says what to run.
     """
+    for what, known in _measured(manifest, graph, scores):
+        if all(state.name in known for state in graph.states):
+            return {state: known[state.name] for state in graph.states}, what
+    raise NodeError(
+        "batches.overload: nothing in the bundle says what its states are worth: export it with "
+        "--test-data, or run `denet calibrate BUNDLE DATA` with labelled data, or `denet gallery "
+        "calibrate BUNDLE DATA`"
+    )
+
+
+def _measured(
+    manifest: Manifest, graph: Graph, scores: Scores | None
+) -> Iterator[tuple[str, Mapping[str, float]]]:
+    tested = manifest.model_card.tested
+    if tested is not None and tested.projection == manifest.projection_digest:
+        maps = {name: map_ for name, (map_, _) in tested.states.items()}
+        yield f"mAP on the test split of {tested.data}", maps
     for platform in PLATFORMS:
-        mixed = manifest.mixed.get(platform)
-        if mixed is not None and mixed.labelled:
-            known = {name: each.map for name, each in mixed.states.items()}
-            found = _complete(graph, known)
-            if found is not None:
-                return found, f"mAP of mixed-{platform}"
+        yield f"mAP of mixed-{platform}", manifest.maps(f"mixed-{platform}")
     if manifest.head.projection is not None:
         after = {name: maps[1] for name, maps in manifest.head.projection.map.items()}
-        found = _complete(graph, after)
-        if found is not None:
-            return found, "mAP of the projection"
+        yield "mAP of the projection", after
     if scores is not None:
         shares = scores.found(max(RATE, scores.least_rate))
-        found = _complete(
-            graph,
-            {q.name: 100 * share for (q, g), share in shares.items() if g == graph.complete},
-        )
-        if found is not None:
-            return found, "genuine pairs that the scores find"
-    raise NodeError(
-        "batches.overload: nothing in the bundle says what its states are worth: run `denet "
-        "calibrate BUNDLE DATA` with labelled data, or `denet gallery calibrate BUNDLE DATA`"
-    )
-
-
-def _complete(graph: Graph, known: Mapping[str, float | None]) -> dict[State, float] | None:
-    found = {state: known.get(state.name) for state in graph.states}
-    return (
-        {s: w for s, w in found.items() if w is not None}
-        if all(w is not None for w in found.values())
-        else None
-    )
+        found = {q.name: 100 * share for (q, g), share in shares.items() if g == graph.complete}
+        yield "genuine pairs that the scores find", found

@@ -204,7 +204,7 @@ NVINFER = (
     "model-engine-file batch-size network-mode infer-dims model-color-format net-scale-factor "
     "maintain-aspect-ratio scaling-filter output-blob-names"
 )
-"""Names that DeepStream's parser knows, of those in gstnvinfer_property_parser.h (release 8.0)."""
+"""Names that DeepStream's parser knows, of those in gstnvinfer_property_parser.h."""
 
 
 def test_deepstream_finds_only_names_that_it_knows(bundle: Bundle) -> None:

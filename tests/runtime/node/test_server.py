@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,21 +43,6 @@ if TYPE_CHECKING:
     from tests.runtime.serve.played import Played
 
 pytest.importorskip("grpc", reason="needs grpcio: pip install '.[remote]'")
-
-
-@pytest.fixture
-def played(runtime: Runtime) -> Iterator[Played]:
-    from tests.runtime.serve.played import playing
-
-    with playing(runtime) as server:
-        yield server
-
-
-@pytest.fixture
-def other_model(bundle_path: Path, tmp_path: Path) -> Iterator[Runtime]:
-    path = another(bundle_path, tmp_path / "other.denet", checkpoint_sha256="0" * 64)
-    with Runtime.load(path, "ort-cpu") as other:
-        yield other
 
 
 def configured(

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from denet.graph import RGB_NIR_TIR, State
 from runtime.bundle.bundle import Bundle
+from runtime.bundle.card import CardAccuracy, ModelCard
 from runtime.gallery.scores import carried_scores
 from runtime.node import NodeError
 from runtime.node.backlog import Account
@@ -229,12 +231,28 @@ def test_worth_is_what_the_bundle_has_been_measured_for(
     bundle_path: Path, scored_path: Path
 ) -> None:
     bundle, scored = Bundle.open(bundle_path), Bundle.open(scored_path)
-    with pytest.raises(NodeError, match="denet calibrate BUNDLE DATA"):
+    with pytest.raises(NodeError, match="--test-data"):
         worth_of_states(bundle.manifest, bundle.graph, None)
     found, what = worth_of_states(scored.manifest, scored.graph, carried_scores(scored))
     assert what == "genuine pairs that the scores find"
     assert set(found) == set(scored.graph.states)
     assert all(0 <= worth <= 100 for worth in found.values())
+
+
+@pytest.mark.parametrize(("projection", "taken"), [("", True), ("0" * 64, False)])
+def test_worth_is_first_what_the_card_tells_of_these_embeddings(
+    scored_path: Path, projection: str, taken: bool
+) -> None:
+    bundle = Bundle.open(scored_path)
+    maps = {state.name: (50.0 + i, 60.0) for i, state in enumerate(bundle.graph.states)}
+    tested = CardAccuracy(
+        data="gate", layout="RGBNT201", queries=9, gallery=9, identities=3, cameras=2,
+        precision="fp32", states=maps, projection=projection,
+    )  # fmt: skip
+    manifest = msgspec.structs.replace(bundle.manifest, card=ModelCard(tested=tested))
+    found, what = worth_of_states(manifest, bundle.graph, carried_scores(bundle))
+    assert (what == "mAP on the test split of gate") is taken
+    assert (found == {s: maps[s.name][0] for s in bundle.graph.states}) is taken
 
 
 def test_costs_are_those_of_the_states(runtime: Runtime) -> None:
