@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -71,6 +72,7 @@ class Load:
     ) -> None:
         self._many = many
         self.latencies: list[float] = []
+        self.answered = [0] * clients
         self.failures: list[str] = []
         self.changes = 0
         self._stop = threading.Event()
@@ -94,6 +96,7 @@ class Load:
             except ServeError as error:
                 self.failures.append(str(error))
             self.latencies.append(time.perf_counter() - began)
+            self.answered[first] += 1
             i += self._many
         runtime.close()
 
@@ -107,7 +110,8 @@ def ask(address: str, bundle: Path, clients: int, seconds: float, many: int) -> 
     """The work of the other process: one line of JSON."""
     given = samples(Bundle.open(bundle))
     load = Load(address, given, clients, many)
-    time.sleep(1.0)  # all are connected
+    while not min(load.answered) and not load.failures:  # connecting takes the server, too
+        time.sleep(0.05)
     count, began, busy = len(load.latencies), time.perf_counter(), time.process_time()
     time.sleep(seconds)
     rate = many * (len(load.latencies) - count) / (time.perf_counter() - began)
@@ -184,6 +188,8 @@ def main() -> None:
     if given.ask:
         ask(given.ask, given.bundle, given.clients, given.seconds, given.many)
         return
+    # Who ends this ends the server, whose processes would go on.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bundle = Bundle.open(given.bundle)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
