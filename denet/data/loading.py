@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from denet.config import ConfigError
 from denet.data.dataset import TrainingSet
 from denet.data.records import DataError, Record
+from denet.data.sample import labels_of
 from denet.data.sampler import Draw, IdentitySampler
 from denet.data.transforms import TrainingTransform
 from denet.interrupt import begin_worker, let_children_die
@@ -100,7 +101,7 @@ class TrainingBatches:
             DataError: the samples cannot be put into batches.
         """
         config = recipe.train
-        labels = {identity: i for i, identity in enumerate(sorted({r.identity for r in records}))}
+        labels = labels_of(records)
         samples = TrainingSet(
             records, labels, TrainingTransform(recipe.model, recipe.augment), seed=config.seed
         )

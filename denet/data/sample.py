@@ -148,8 +148,13 @@ class DataSet:
         return graph_of((*self.train, *self.query, *self.gallery))
 
     def labels(self) -> dict[int, int]:
-        """The class of each training identity: 0 to n-1, in the order of the identities."""
-        return {identity: i for i, identity in enumerate(sorted({r.identity for r in self.train}))}
+        """As `labels_of`, of the training identities."""
+        return labels_of(self.train)
+
+
+def labels_of(records: Sequence[Record]) -> dict[int, int]:
+    """The class of each identity of `records`: 0 to n-1, in the order of the identities."""
+    return {identity: i for i, identity in enumerate(sorted({r.identity for r in records}))}
 
 
 def graph_of(records: Sequence[Record]) -> Graph:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack
 from datetime import datetime, timezone
@@ -166,8 +165,7 @@ def _load(
 
 def _threads(request: BenchmarkRequest, machine: Machine) -> int:
     """As many as the runtime uses."""
-    cpu = machine.cpu
-    return request.threads or cpu.default_threads or cpu.cores or os.cpu_count() or 1
+    return request.threads or machine.cpu.runtime_threads
 
 
 def _variant(runtime: Runtime, fields: dict[str, Any]) -> result.Variant:

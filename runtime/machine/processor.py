@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from pathlib import Path
@@ -59,6 +60,11 @@ class Cpu(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """Its model, or where that is not known its architecture."""
         return self.model or self.architecture
+
+    @property
+    def runtime_threads(self) -> int:
+        """Threads that a runtime starts by default: one for each core that it may use."""
+        return self.default_threads or self.cores or os.cpu_count() or 1
 
 
 class MachineMemory(msgspec.Struct, frozen=True, kw_only=True):

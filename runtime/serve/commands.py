@@ -32,8 +32,6 @@ def serve(
     processes: Annotated[
         int,
         typer.Option(
-            min=1,
-            max=64,
             metavar="N",
             help="Processes that embed; cores are divided among them, engines are not.",
         ),

@@ -93,7 +93,4 @@ class TritonPythonModel:
 def _share(config: Mapping[str, Any]) -> int | None:
     """The CPU threads of one process where several embed: its part of the cores. None for all."""
     processes = sum(int(group["count"]) for group in config["instance_group"])
-    if processes == 1:
-        return None
-    cpu = read_cpu()
-    return max(1, (cpu.default_threads or cpu.cores or 1) // processes)
+    return None if processes == 1 else max(1, read_cpu().runtime_threads // processes)

@@ -25,6 +25,7 @@ from runtime.serve.contract import (
     MADE_BY,
     MANIFEST_KEY,
     MODEL,
+    MOST_PROCESSES,
     ServeError,
     is_model_name,
 )
@@ -82,6 +83,8 @@ def check_repository(out: Path, options: ServeOptions, *, replace: bool, size: i
     """
     if not is_model_name(options.name):
         raise ServeError(f"--name {options.name!r}: take letters, digits, and then also . _ -")
+    if not 1 <= options.processes <= MOST_PROCESSES:
+        raise ServeError(f"--processes {options.processes}: take 1 to {MOST_PROCESSES}")
     check_room(out, ServeError)
     if (out / MANIFEST).exists():
         raise ServeError(f"{out}: is a bundle: name a folder for the repository")

@@ -41,6 +41,9 @@ def test_what_cannot_be_written_is_refused(bundle_path: Path, tmp_path: Path) ->
     refused(denet("serve", tmp_path / "none.denet", "--out", tmp_path / "r"), "no such bundle")
     refused(denet("serve", bundle_path, "--out", tmp_path / "file"), "is a file")
     refused(denet("serve", bundle_path, "--out", tmp_path / "r", "--name", "../r"), "--name")
+    for processes in (0, 65):
+        arguments = ("serve", bundle_path, "--out", tmp_path / "r", "--processes", processes)
+        refused(denet(*arguments), f"--processes {processes}", "1 to 64")
     assert not (tmp_path / "r").exists()
 
 

@@ -231,7 +231,7 @@ def test_worth_is_what_the_bundle_has_been_measured_for(
     bundle_path: Path, scored_path: Path
 ) -> None:
     bundle, scored = Bundle.open(bundle_path), Bundle.open(scored_path)
-    with pytest.raises(NodeError, match="--test-data"):
+    with pytest.raises(NodeError, match=r"--test-data.*denet calibrate BUNDLE DATA"):
         worth_of_states(bundle.manifest, bundle.graph, None)
     found, what = worth_of_states(scored.manifest, scored.graph, carried_scores(scored))
     assert what == "genuine pairs that the scores find"

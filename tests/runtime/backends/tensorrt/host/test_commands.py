@@ -13,7 +13,7 @@ import pytest
 
 from tests.fake.libcuda.driver import HostDriver
 from tests.paths import FAKE, ROOT, SAMPLES
-from tests.runtime.backends.tensorrt.host.test_states import NEAR
+from tests.runtime.backends.tensorrt.host.embeddings import NEAR
 
 pytestmark = pytest.mark.cuda
 

@@ -23,14 +23,12 @@ from runtime.backends.tensorrt.machine import BuildOptions
 from runtime.bundle.forms import Precision, variant
 from tests.conftest import copied
 from tests.fake.libcuda.driver import HostDriver
+from tests.runtime.backends.tensorrt.host.embeddings import NEAR, farthest
 from tests.runtime.backends.tensorrt.machines import MIXED, inputs, program_of
 
 STATES = RGB_NIR_TIR.states
 
 pytestmark = pytest.mark.cuda
-
-NEAR = 1e-5
-"""How much an embedding, of length 1, may differ."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +78,7 @@ def test_all_states_queued_captured_and_replayed(clean: HostDriver, reduced: Red
         for states in cases:
             for turn in range(3):
                 samples = inputs(states, seed=turn)
-                found = mine.head(mine.composer.run_tensors(samples))
-                expected = reference.head(reference.composer.run_tensors(samples))
-                assert np.abs(found - expected).max() <= NEAR
+                assert farthest(mine, reference, samples) <= NEAR
             if len(states) == 1:
                 assert program_of(mine.composer, states[0]).captured
 
@@ -95,6 +91,4 @@ def test_random_mixed_batches(clean: HostDriver, reduced: Reduced) -> None:
             states = [STATES[i] for i in random.integers(0, 7, random.integers(1, 17))]
             samples = inputs(states, seed=seed)
             for _ in range(3 if seed % 4 == 0 else 1):  # queued, captured, replayed
-                found = mine.head(mine.composer.run_tensors(samples))
-                expected = reference.head(reference.composer.run_tensors(samples))
-                assert np.abs(found - expected).max() <= NEAR
+                assert farthest(mine, reference, samples) <= NEAR
