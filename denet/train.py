@@ -22,6 +22,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from denet.branch_phase import BranchPhase
 from denet.config import ConfigError
 from denet.data.batch import collate
 from denet.data.loading import TrainingBatches, loaded
@@ -78,6 +79,7 @@ def train(
     out: Path,
     *,
     resume: bool = False,
+    branches: Path | None = None,
     on_batch: OnBatch = lambda _: None,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     on_weights: Callable[[str], None] = lambda _: None,
@@ -94,6 +96,8 @@ def train(
         out: a new directory, or with `resume` that of a run.
         resume: continue the run in `out`, or begin it where it had not come that far; recipe,
             data and number of processes must be the same.
+        branches: a folder of branches that runs share whose first phase is the same, for one
+            process: it is left out where another run has made them (`denet.branch_phase`).
         on_batch: told of progress, in the first process.
         on_epoch: told of each finished epoch, in the first process.
         on_weights: told what was loaded from a file of weights, in the first process.
@@ -165,6 +169,10 @@ def train(
     in_first(fabric, lambda: run.begin(origin, size))
     snapshot = run.restore()
     history = snapshot.history if snapshot is not None else []
+    shared: BranchPhase | None = None
+    if branches is not None and not history and config.graph_epochs and fabric.world_size == 1:
+        shared = BranchPhase(branches, origin, model)
+        history = shared.restore(model)
     epochs = config.epochs + config.graph_epochs
     wrapped = fabric.setup_module(step.enter(phase_of(config, len(history))))
     optimizer = build_optimizer(step.parameters(), config)
@@ -202,6 +210,8 @@ def train(
                 fabric,
                 lambda: run.save(model, _rest(step, optimizer, fabric), history, provenance),
             )
+            if shared is not None and len(history) == config.epochs:
+                shared.keep(model, history)
             if fabric.is_global_zero:
                 on_epoch(report)
     return out / BEST

@@ -33,6 +33,10 @@ from denet.run import BEST, Run, data_digest
 RESULT = "result.json"
 """In the directory of a run: what was measured of it."""
 
+BRANCHES = "branches"
+"""Beside the directories of runs: branches of which several runs have the same. Not of those with
+gaps: the branches of each see other images."""
+
 
 TABLE_FILE = OutputKind(".md", "a table is", "a table of denet", is_table)
 
@@ -217,7 +221,15 @@ def run_job(job: Job, root: Path, threads: int) -> None:
     if isinstance(job.variant, RivalVariant):
         facts = rival_facts(job.variant.rival, job.recipe, data, job.run, _end_with_parent)
     else:
-        best = train(job.recipe, data, job.run, resume=True, on_batch=_end_with_parent)
+        branches = None if isinstance(job.variant, GapVariant) else job.run.parent.parent / BRANCHES
+        best = train(
+            job.recipe,
+            data,
+            job.run,
+            resume=True,
+            branches=branches,
+            on_batch=_end_with_parent,
+        )
         subject = checkpoint_subject(best)
         recovery = subject.network("an experiment").recovers
         facts = examine(subject, split, matrix=True, rates=RATES, recovery=recovery).facts()

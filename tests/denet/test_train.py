@@ -27,20 +27,12 @@ from denet.losses import Losses
 from denet.run import BEST, LAST, LOG, RECIPE, STATE, EpochReport, TrainingError
 from denet.train import TrainProgress, hold_out, train
 from tests.conftest import TINY
-from tests.denet.training import SHORT, with_train
+from tests.denet.training import SHORT, same, weights_of, with_train
 
 COMPLETE = RGB_NIR_TIR.complete
 MODALITIES = RGB_NIR_TIR.modalities
 PAIRS = RGB_NIR_TIR.pairs
 STATES = RGB_NIR_TIR.states
-
-
-def weights_of(path: Path) -> dict[str, Tensor]:
-    return load_checkpoint(path).state_dict()
-
-
-def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_branches_alone_need_a_loss(small_set: DataSet, tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
+from torch import Tensor
 
+from denet.checkpoint import load_checkpoint
 from denet.losses import Weights
 from denet.recipe import Recipe, TrainConfig
 from tests.conftest import TINY
@@ -34,3 +38,11 @@ def weighted(**given: Any) -> Weights:
     silent = {"rho": 0, "mu": 0, "branch": 0, "plain": 0, "states": 0, "adversary": "none"}
     constants = {"margin": 0.3, "smoothing": 0.1, "dropout": 0.0, "recovery_losses": "centred"}
     return Weights(**silent | constants | given)
+
+
+def weights_of(path: Path) -> dict[str, Tensor]:
+    return load_checkpoint(path).state_dict()
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
