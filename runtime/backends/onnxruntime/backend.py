@@ -114,6 +114,7 @@ class OnnxRuntimeBackend(Backend):
         own_pool: threads for each engine instead of the shared pool.
         max_batch: the largest batch that a provider which compiles engines has to take.
         cache: a folder where optimized graphs are kept, for the CPU.
+        literal: compute INT8 step by step, as another device would: a reference, slow.
 
     Raises:
         BackendError: the provider or the number of threads cannot be had, this ONNX Runtime
@@ -130,12 +131,14 @@ class OnnxRuntimeBackend(Backend):
         max_batch: int,
         own_pool: bool = False,
         cache: Path | None = None,
+        literal: bool = False,
     ) -> None:
         self.name = provider.backend
         self._bundle = bundle
         self._forms = forms
         self._provider = provider
         self._max_batch = max_batch
+        self._literal = literal
         self._device = "cpu" if provider.is_cpu else "cuda"
         self._sessions: dict[str, ort.InferenceSession] = {}
         self._notes: TemporaryDirectory[str] | None = None
@@ -164,7 +167,12 @@ class OnnxRuntimeBackend(Backend):
         model = self._bundle.read_engine(engine, form)
         provider = self._provider.for_engine(self._bundle, engine, form, self._max_batch)
         return open_session(
-            model, provider, engine, profile=self._profile_of(engine), optimized_to=optimized_to
+            model,
+            provider,
+            engine,
+            literal=self._literal,
+            profile=self._profile_of(engine),
+            optimized_to=optimized_to,
         )
 
     def _kept(self, engine: str, cache: GraphCache) -> ort.InferenceSession:

@@ -4,23 +4,18 @@ types of their tensors are."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import runtime.backends.onnxruntime.backend as onnxruntime
 from calibration import Outcome
 from denet.graph import RGB_NIR_TIR, State
 from export.tensorrt.build import build_engines
+from export.tensorrt.reference import reference_runtime
 from runtime import Bundle, Runtime
-from runtime.backends.choose import Choice
-from runtime.backends.onnxruntime.backend import OnnxRuntimeBackend
-from runtime.backends.onnxruntime.providers import CPU
-from runtime.backends.onnxruntime.session import open_session
 from runtime.backends.tensorrt.machine import BuildOptions
-from runtime.bundle.forms import Precision, variant
+from runtime.bundle.forms import Precision
 from tests.conftest import copied
 from tests.fake.libcuda.driver import HostDriver
 from tests.runtime.backends.tensorrt.host.embeddings import NEAR, farthest
@@ -52,20 +47,8 @@ def reduced(
     bundle = Bundle.open(root)
     made = build_engines(bundle, precision, BuildOptions())
     assert made.unchecked is None
-    return Reduced(root, precision, on_cpu(bundle, precision))
-
-
-def on_cpu(bundle: Bundle, precision: Precision) -> Runtime:
-    """The files that the engines are built from, computed to the letter."""
-    forms = bundle.manifest.forms(precision, "trt")
-    assert forms is not None
-    backend = OnnxRuntimeBackend(bundle, forms, CPU, threads=None, max_batch=16)
-    choice = Choice(backend, precision, variant(precision, "trt"), forms, "the reference")
-    reference = Runtime(bundle, choice, 16)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnxruntime, "open_session", partial(open_session, literal=True))
-        reference.prepare(STATES)
-    return reference
+    reference = reference_runtime(bundle, precision, max_batch=16)
+    return Reduced(root, precision, reference)
 
 
 def test_all_states_queued_captured_and_replayed(clean: HostDriver, reduced: Reduced) -> None:
