@@ -38,7 +38,7 @@ from denet.options import (
     grouped,
 )
 from denet.progress import stepwise
-from export.commands import CardOptions, verify
+from export.commands import CardOptions, NeckOpt, verify, with_neck
 from export.graphs.commands import bundle_of_graphs, check_bundle_alone, run_graphs
 from export.tensorrt.commands import BuilderOptions, build_command, run_build
 from runtime.benchmark.commands import bench_commands
@@ -149,6 +149,7 @@ def export(
     ] = None,
     target: TargetOpt = None,
     budget: BudgetOpt = None,
+    neck: NeckOpt = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle at --out.")] = False,
     threads: ThreadsOpt = None,
     monolithic: Annotated[
@@ -177,7 +178,8 @@ def export(
     options = builder.parsed()
     if monolithic and checkpoint.is_dir():
         check_bundle_alone(
-            checkpoint, calibration_data, embedding_dim, budget, carded.card, carded.test_data
+            *(checkpoint, calibration_data, embedding_dim, budget, neck),
+            *(carded.card, carded.test_data),
         )
         run_graphs(checkpoint, to, precision, target, options if trt else None, force=force)
         return
@@ -201,7 +203,7 @@ def export(
     else:
         check_out(to, force)
     stored = open_checkpoint(checkpoint)
-    model, card = stored.model, carded.begun(stored)
+    model, card = with_neck(stored.model, neck), carded.begun(stored)
     if shorter is not None:
         from calibration.project import check_dim
 

@@ -56,6 +56,10 @@ class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"range16 must be two rising values, not {list(self.range16)}")
 
 
+Neck = Literal["before", "after", "centred"]
+"""What retrieval compares; see `ModelConfig`."""
+
+
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every size of a DENet. C is the number of channels of the backbone's last feature map.
 
@@ -77,7 +81,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             do not.
         placed: what a CMFT recovers is standardized and placed where the real feature stands
             (`denet.cmft`). The paper's is not.
-        neck: the feature used for retrieval: before or after the BN neck.
+        neck: the feature used for retrieval: before or after the BN neck; or before it, seen from
+            the mean of the training samples, which all embeddings share.
         anchor_weight: weight of c({anchor}) beside c(S) in the embedding. The paper's is 1, which
             counts the anchor's own feature twice; with 0 only c(S) is compared.
         composition: "dynamic" is DENet, and what is exported; see `denet.graph.Composition` for
@@ -94,7 +99,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     dem_channels: Width | None = None
     edge_norm: bool = True
     placed: bool = True
-    neck: Literal["before", "after"] = "before"
+    neck: Neck = "before"
     anchor_weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     composition: Composition = "dynamic"
     normalization: dict[Modality, Normalization] = {}

@@ -39,7 +39,7 @@ class DenetOutput:
         parts: (2M, B, C) of M modalities: c(S), then c({anchor}); (M, B, C) in the "concat"
             composition, or of one modality.
         embedding: (B, 2MC) or (B, MC), what retrieval compares: the parts side by side, through
-            the BN neck if the model retrieves behind it, L2-normalized.
+            the BN neck or from its mean if the model retrieves so, L2-normalized.
         branches: feature (B, C, h, w) and pooled feature (B, C) of each available modality.
         recovered: of each direction that ran, the pooled recovered feature and the image.
     """
@@ -215,6 +215,9 @@ class DENet(nn.Module):
         joined = parts.transpose(0, 1).flatten(1)
         if self.config.neck == "after":
             joined = self.neck(joined)
+        elif self.config.neck == "centred":
+            assert self.neck.running_mean is not None
+            joined = joined - self.neck.running_mean
         return functional.normalize(joined * self.part_scale())
 
     def part_scale(self) -> Tensor:

@@ -198,8 +198,8 @@ def _preprocessing(model: DENet) -> Preprocessing:
 
 
 def _affine(model: DENet, root: Path) -> File | None:
-    """The BN neck, where retrieval stands behind it, and the weight of c({anchor}): one
-    multiplication and one addition. None if both leave the parts as they are."""
+    """The BN neck, where retrieval stands behind it, or its mean, and the weight of c({anchor}):
+    one multiplication and one addition. None if both leave the parts as they are."""
     scale = model.part_scale().double()
     shift = torch.zeros_like(scale)
     if model.config.neck == "after":
@@ -207,6 +207,9 @@ def _affine(model: DENet, root: Path) -> File | None:
         normed = neck["weight"] / torch.sqrt(neck["running_var"] + model.neck.eps)
         shift = (neck["bias"] - neck["running_mean"] * normed) * scale
         scale = normed * scale
+    elif model.config.neck == "centred":
+        assert model.neck.running_mean is not None
+        shift = -model.neck.running_mean.double() * scale
     elif bool((scale == 1).all()):
         return None
     arrays = {"scale": scale, "shift": shift}

@@ -16,7 +16,36 @@ from runtime.loading import loaded
 
 if TYPE_CHECKING:
     from denet.checkpoint import Checkpoint
+    from denet.model import DENet
     from runtime.bundle.card import ModelCard
+
+NeckOpt = Annotated[
+    str | None,
+    typer.Option(
+        help="What is compared: [b]before[/b] or [b]after[/b] the BN neck, or before it and "
+        "[b]centred[/b], where states meet other states. Default: as the checkpoint says."
+    ),
+]
+
+
+def with_neck(model: DENet, neck: str | None) -> DENet:
+    """The model with another choice of what retrieval compares; nothing of that is trained.
+
+    Raises:
+        ConfigError: there is no such choice.
+    """
+    from typing import get_args
+
+    import msgspec
+
+    from denet.config import ConfigError, Neck
+
+    if neck is None:
+        return model
+    if neck not in get_args(Neck):
+        raise ConfigError(f"--neck {neck}: choose from {', '.join(get_args(Neck))}")
+    model.config = msgspec.structs.replace(model.config, neck=neck)
+    return model
 
 
 @dataclass(frozen=True)

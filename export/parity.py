@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from denet.branch import BranchOutput
 from denet.checkpoint import load_checkpoint
+from denet.config import Neck
 from denet.errors import DenetError
 from denet.files import file_digest
 from denet.graph import Graph, Modality, State, component
@@ -134,6 +137,9 @@ def check_against(
     model = load_checkpoint(checkpoint)
     if file_digest(checkpoint) != runtime.bundle.manifest.checkpoint_sha256:
         raise ParityError(f"{runtime.bundle.root}: was not exported from {checkpoint}")
+    neck = runtime.bundle.manifest.model.get("neck")  # an export may choose another
+    if neck in get_args(Neck):
+        model.config = msgspec.structs.replace(model.config, neck=neck)
     found = check_parity(model, runtime, notify=notify)
     return {
         "comparisons": len(found),

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import cli
-from denet.checkpoint import load_checkpoint
+from denet.checkpoint import load_checkpoint, save_checkpoint
 from denet.graph import RGB_NIR_TIR
 from denet.model import DENet
 from runtime import Bundle, Runtime
@@ -104,9 +105,14 @@ def test_init_and_export_make_a_bundle_that_verifies(in_folder: Path) -> None:
         '[model]\nbackbone = "timm:test_resnet"\nimage_size = [64, 32]\ncmft_width = 8\n'
     )
     assert denet("init", "m.safetensors", "--config", "small.toml").exit_code == 0
-    exported = denet("export", "m.safetensors", "--out", "m.denet")
+    model = load_checkpoint(Path("m.safetensors"))
+    assert model.neck.running_mean is not None
+    torch.nn.init.normal_(model.neck.running_mean)  # what another neck would make a difference of
+    save_checkpoint(model, Path("m.safetensors"), replace=True)
+    exported = denet("export", "m.safetensors", "--out", "m.denet", "--neck", "centred")
     assert exported.exit_code == 0, exported.output
     assert "15 engines" in exported.output
+    assert Bundle.open(Path("m.denet")).manifest.model["neck"] == "centred"
     verified = denet("verify", "m.denet", "--against", "m.safetensors", "--json")
     assert verified.exit_code == 0, verified.output
     facts = json.loads(verified.stdout)
@@ -184,6 +190,12 @@ def test_single_files_and_a_named_state(bundle_path: Path, tmp_path: Path) -> No
 def test_export_of_no_checkpoint(in_folder: Path, name: str) -> None:
     Path("text.safetensors").write_text("not a checkpoint")
     refused(denet("export", name, "--out", "m.denet"), name)
+    assert not Path("m.denet").exists()
+
+
+def test_export_with_a_neck_that_there_is_not(checkpoint: Path, in_folder: Path) -> None:
+    answer = denet("export", checkpoint, "--out", "m.denet", "--neck", "behind")
+    refused(answer, "--neck behind", "before, after, centred")
     assert not Path("m.denet").exists()
 
 

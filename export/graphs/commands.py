@@ -24,8 +24,8 @@ def check_bundle_alone(bundle: Path, *others: object) -> None:
 
     if any(each is not None for each in others):
         raise GraphsError(
-            f"{bundle}: is a bundle: --calibration-data, --embedding-dim and --budget are for a "
-            "checkpoint: run `denet calibrate` or `denet project` on it first"
+            f"{bundle}: is a bundle: --calibration-data, --embedding-dim, --budget and --neck are "
+            "for a checkpoint: run `denet calibrate` or `denet project` on it first"
         )
 
 

@@ -43,6 +43,13 @@ TRAIN: dict[str, Any] = {
 }
 """Other values than those of `RECIPE`, of each setting that the phase does not see."""
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "another graph": MODEL,
+    "other losses": {n: v for n, v in TRAIN.items() if n != "adversary"},
+    "an adversary": {"adversary": TRAIN["adversary"]},
+    "no graph": {"composition": "concat"},
+}
+
 
 def varied(**values: object) -> Recipe:
     model = {name: value for name, value in values.items() if name in ModelConfig.__struct_fields__}
@@ -67,11 +74,11 @@ def shared(small_set: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-@pytest.mark.parametrize("setting", [*MODEL, *TRAIN])
+@pytest.mark.parametrize("other", OTHERS)
 def test_a_run_behind_the_branches_of_another_has_the_weights_of_its_own(
-    setting: str, shared: Path, small_set: DataSet, tmp_path: Path
+    other: str, shared: Path, small_set: DataSet, tmp_path: Path
 ) -> None:
-    recipe = varied(**{setting: (MODEL | TRAIN)[setting]})
+    recipe = varied(**OTHERS[other])
     epochs: list[int] = []
     behind = train(
         recipe,
@@ -90,6 +97,9 @@ def test_a_run_behind_the_branches_of_another_has_the_weights_of_its_own(
 
 def test_every_setting_that_the_phase_does_not_see_is_tried() -> None:
     assert {"model": {*MODEL}, "train": {*TRAIN}} == {n: {*s} for n, s in UNSEEN.items()}
+    for setting, value in (MODEL | TRAIN).items():
+        table = RECIPE.model if setting in MODEL else RECIPE.train
+        assert getattr(table, setting) != value
 
 
 @pytest.mark.parametrize(

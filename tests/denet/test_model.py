@@ -230,3 +230,17 @@ def test_the_neck_normalizes_before_the_length_is_taken(
     unnormalized = precise(available(images, state), state)
     assert torch.equal(output.parts, unnormalized.parts)
     assert not torch.allclose(output.embedding, unnormalized.embedding)
+
+
+@torch.no_grad()
+def test_the_mean_of_the_training_samples_is_taken_off(
+    precise: DENet, images: dict[Modality, Tensor]
+) -> None:
+    centred = variant(precise, neck="centred")
+    centred.neck = randomized(copy.deepcopy(precise.neck))
+    state = RGB_NIR_TIR.parse("rgb+tir")
+    output = centred(available(images, state), state)
+    mean = centred.neck.running_mean
+    assert mean is not None
+    off = torch.cat(list(output.parts), dim=1) - mean
+    assert_same(output.embedding, off / off.square().sum(dim=1, keepdim=True).sqrt())

@@ -70,7 +70,8 @@ def record(folder: Path, moments: int) -> None:
 
 
 def copy(what: Path, to: Path) -> None:
-    shutil.copytree(what, to, ignore=shutil.ignore_patterns("__pycache__"))
+    # `make experiments` leaves gigabytes in a checkout, which no document reads.
+    shutil.copytree(what, to, ignore=shutil.ignore_patterns("__pycache__", "experiments"))
 
 
 def put(what: Path, to: Path) -> None:

@@ -192,7 +192,7 @@ def test_only_the_dynamic_composition_is_exported(
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("neck", ["before", "after"])
+@pytest.mark.parametrize("neck", ["before", "after", "centred"])
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_the_weight_of_the_anchor_s_half_is_part_of_the_bundle(
     model: DENet, folder: Path, neck: str, weight: float
@@ -222,6 +222,8 @@ def test_the_weight_of_the_anchor_s_half_is_part_of_the_bundle(
             joined = torch.cat(list(output.parts), dim=1)
             if neck == "after":
                 joined = weighted.neck(joined)
+            if neck == "centred":
+                joined = joined - weighted.neck.running_mean
             joined[:, half:] *= weight
             expected = joined / joined.norm(dim=1, keepdim=True)
             assert torch.allclose(output.embedding, expected, atol=1e-6)

@@ -221,7 +221,7 @@ def test_the_tables_are_what_the_checkpoints_of_their_runs_give(done: Path, root
     assert {p.name for p in (done / "runs").iterdir()} == {
         f"{k}-seed{s}" for k in keys for s in (0, 1)
     }
-    assert {p.name for p in done.iterdir()} == {"runs", "table1.md", "table2.md"}
+    assert {p.name for p in done.iterdir()} == {"runs", "branches", "table1.md", "table2.md"}
     table1, table2 = rows_of(done / "table1.md"), rows_of(done / "table2.md")
     assert list(table1)[:3] == list(table2)[:3] == list(keys.values())
     singles = {m: RGB_NIR_TIR.parse(m) for m in ("rgb", "nir", "tir")}
