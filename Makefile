@@ -40,7 +40,7 @@ comma := ,
 METHODS = $(if $(filter table1 table2 table4,$(subst $(comma), ,$(TABLES))),--methods all)
 experiments: $(VENV)/.train
 	test -d $(EXPERIMENTS)/synthetic || $(DENET) synth $(EXPERIMENTS)/synthetic --identities 200 --shots 2
-	$(DENET) experiment $(TABLES) $(EXPERIMENTS)/synthetic --out $(EXPERIMENTS) --preset small --seeds 3 --jobs 2 $(METHODS)
+	$(DENET) experiment $(TABLES) $(EXPERIMENTS)/synthetic --out $(EXPERIMENTS) --preset small --config $(EXPERIMENTS)/recipe.toml --seeds 3 --jobs 2 $(METHODS)
 
 # Takes twice as long as the tests alone: exporting a network is Python that is watched line by line.
 coverage: $(VENV)/.dev

@@ -16,11 +16,13 @@ from denet.experiments.tables import markdown
 from denet.experiments.variants import TrainingVariant
 from denet.graph import RGB_NIR_TIR
 from denet.marks import TABLE
-from denet.recipe import PRESETS
+from denet.recipe import read_recipe
 from denet.rivals.catalog import METHODS
 from tests.paths import ROOT
 
 FOLDER = ROOT / "measurements" / "experiments"
+
+RECIPE = read_recipe("small", FOLDER / "recipe.toml")
 
 RUNS = sorted((FOLDER / "runs").glob(f"*/{RESULT}"))
 
@@ -35,7 +37,7 @@ VARIANTS: dict[str, TrainingVariant] = {
 def test_a_result_is_of_its_variant_s_recipe(path: Path) -> None:
     named = re.fullmatch(r"(.+)-seed(\d)", path.parent.name)
     assert named is not None
-    recipe = varied_recipe(PRESETS["small"], VARIANTS[named[1]].changes, int(named[2]))
+    recipe = varied_recipe(RECIPE, VARIANTS[named[1]].changes, int(named[2]))
     result = json.loads(path.read_text())
     assert result["recipe"] == json.loads(msgspec.json.encode(recipe))
     assert result["queries"] == 800
@@ -53,7 +55,7 @@ def test_some_are_there() -> None:
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_a_table_is_what_its_results_come_to_and_stands_in_the_docs(path: Path) -> None:
     chosen = with_methods(path.stem, experiment(path.stem), tuple(METHODS))
-    jobs = jobs_of([chosen], PRESETS["small"], 3, FOLDER)
+    jobs = jobs_of([chosen], RECIPE, 3, FOLDER)
     tables = tabulated(path.stem, chosen, jobs, tuple(METHODS))
     assert path.read_bytes() == TABLE + markdown(tables).encode()
     page = (ROOT / "docs" / "experiments.md").read_text()
