@@ -21,6 +21,7 @@ import numpy as np
 import openvino
 from alternating import PAUSE, WAKING
 from numpy.typing import NDArray
+from peers import cpu_options
 from rich.console import Console
 from rich.table import Table
 
@@ -75,12 +76,7 @@ class OpenVinoSide:
     """OpenVINO; its notes are those of the last run."""
 
     def __init__(self, model: bytes, inputs: dict[str, NDArray[np.float32]], threads: int) -> None:
-        options = {
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "PERF_COUNT": True,
-        }
+        options = cpu_options(threads) | {"PERF_COUNT": True}
         core = openvino.Core()
         compiled = core.compile_model(core.read_model(model), "CPU", options)
         self._request = compiled.create_infer_request()

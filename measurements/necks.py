@@ -19,6 +19,7 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +27,7 @@ from denet.checkpoint import load_checkpoint, save_checkpoint
 from denet.config import Neck
 from denet.data.records import DataSet, open_data
 from denet.examine import examine
+from denet.metrics import rank
 from denet.subject import checkpoint_subject
 from denet.testset import open_split
 
@@ -53,19 +55,19 @@ def figures(facts: Mapping[str, Any], rate: float) -> dict[str, float]:
 
 
 def chance(data: DataSet) -> float:
-    """mAP of random orders, per cent."""
+    """mAP of random orders, per cent: of embeddings that know nothing."""
     random = np.random.default_rng(0)
-    identity = np.array([r.identity for r in data.gallery])
-    camera = np.array([r.camera for r in data.gallery])
-    found = []
-    for query in data.query:
-        left = ~((identity == query.identity) & (camera == query.camera))
-        matches = (identity == query.identity)[left]
-        for _ in range(ROUNDS if matches.any() else 0):
-            right = random.permutation(matches)
-            precision = np.cumsum(right) / np.arange(1, len(right) + 1)
-            found.append(float(precision[right].mean()))
-    return 100 * statistics.mean(found)
+    sides = (data.query, data.gallery)
+    identities = [np.array([r.identity for r in side]) for side in sides]
+    cameras = [np.array([r.camera for r in side]) for side in sides]
+
+    def drawn(count: int) -> NDArray[np.float32]:
+        return random.standard_normal((count, 64), dtype=np.float32)
+
+    return statistics.mean(
+        rank(drawn(len(data.query)), drawn(len(data.gallery)), *identities, *cameras).map
+        for _ in range(ROUNDS)
+    )
 
 
 def measured(checkpoint: Path, neck: Neck, data: DataSet, rate: float) -> dict[str, float]:

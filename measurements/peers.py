@@ -41,18 +41,23 @@ def torch_side(model: DENet, state: State, samples: Sequence[Tensors], *, compil
     return run
 
 
+def cpu_options(threads: int) -> dict[str, object]:
+    """What OpenVINO is asked for, so that it computes as ONNX Runtime does."""
+    return {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        # Its own default may compute in bfloat16 where the CPU can.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+
+
 class OpenVino:
     """The same engine files in OpenVINO, composed by the same layouts, in buffers bound alike."""
 
     def __init__(self, bundle: Bundle, forms: Forms, threads: int) -> None:
         self._bundle, self._forms = bundle, forms
         self._core = openvino.Core()
-        self._options = {
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            # Its own default may compute in bfloat16 where the CPU can.
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
+        self._options = cpu_options(threads)
         self._compiled: dict[str, openvino.CompiledModel] = {}
 
     def _engine(self, name: str) -> openvino.CompiledModel:

@@ -34,9 +34,7 @@ RESULT = "result.json"
 """In the directory of a run: what was measured of it."""
 
 BRANCHES = "branches"
-"""Beside the directories of runs: branches of which several runs have the same. Not of those with
-gaps: the branches of each see other images."""
-
+"""Beside the directories of runs: branches of which several runs have the same."""
 
 TABLE_FILE = OutputKind(".md", "a table is", "a table of denet", is_table)
 
@@ -70,6 +68,13 @@ class Job:
     def digest(self, data: DataSet) -> str:
         """That of the training records, as the run has it."""
         return data_digest(self.training(data).train, self.recipe.model.graph)
+
+    @property
+    def branches(self) -> Path | None:
+        """Where it shares branches with other runs; those of a set with gaps see other images."""
+        if isinstance(self.variant, GapVariant):
+            return None
+        return self.run.parent.parent / BRANCHES
 
     @property
     def checkpoint(self) -> Path:
@@ -221,13 +226,12 @@ def run_job(job: Job, root: Path, threads: int) -> None:
     if isinstance(job.variant, RivalVariant):
         facts = rival_facts(job.variant.rival, job.recipe, data, job.run, _end_with_parent)
     else:
-        branches = None if isinstance(job.variant, GapVariant) else job.run.parent.parent / BRANCHES
         best = train(
             job.recipe,
             data,
             job.run,
             resume=True,
-            branches=branches,
+            branches=job.branches,
             on_batch=_end_with_parent,
         )
         subject = checkpoint_subject(best)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,29 +17,28 @@ from tests.paths import ROOT
 pytestmark = pytest.mark.cuda
 
 
+Report = Callable[..., tuple[int, str]]
+
+
 @pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def report(
+    clean: HostDriver, outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Report:
+    """Runs the report with some arguments: its exit code, and what it wrote."""
     monkeypatch.syspath_prepend(ROOT / "measurements")
-    return tmp_path / "gpu-report.md"
+    root, out = copied(outcome.bundle.root, tmp_path), tmp_path / "gpu-report.md"
+
+    def run(*arguments: object) -> tuple[int, str]:
+        fixed = (root, "--backends", "tensorrt", "--rounds", 2, "--out", out)
+        monkeypatch.setattr(sys, "argv", ["gpu.py", *map(str, (*fixed, *arguments))])
+        return importlib.import_module("gpu").main(), out.read_text()
+
+    return run
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["gpu.py", *map(str, arguments)])
-    returned: int = importlib.import_module("gpu").main()
-    return returned
-
-
-def test_every_precision_and_the_soak(
-    clean: HostDriver,
-    outcome: Outcome,
-    tmp_path: Path,
-    report: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    root = copied(outcome.bundle.root, tmp_path)
-    options = ("--backends", "tensorrt", "--rounds", 2, "--soak", 2, "--out", report)
-    assert run(monkeypatch, root, *options) == 0
-    text = report.read_text()
+def test_every_precision_and_the_soak(report: Report) -> None:
+    code, text = report("--soak", 2)
+    assert code == 0
     assert "All checks passed." in text
     for precision in ("fp32", "fp16", "int8"):
         assert f"## tensorrt, {precision}" in text
@@ -47,18 +47,11 @@ def test_every_precision_and_the_soak(
 
 
 def test_what_fails_is_in_it_and_the_rest_goes_on(
-    clean: HostDriver,
-    outcome: Outcome,
-    tmp_path: Path,
-    report: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = copied(outcome.bundle.root, tmp_path)
-    monkeypatch.syspath_prepend(ROOT / "measurements")
     monkeypatch.setitem(importlib.import_module("gpu").LEAST_COSINE, "fp16", 2.0)
-    options = ("--precisions", "fp64,fp16", "--backends", "tensorrt", "--rounds", 2, "--soak", 1)
-    assert run(monkeypatch, root, *options, "--out", report) == 1
-    text = report.read_text()
+    code, text = report("--precisions", "fp64,fp16", "--soak", 1)
+    assert code == 1
     assert "FAILED: tensorrt, fp64 did not run" in text
     assert "rgb+nir+tir has a cosine of" in text
     assert "Soak of 1 s" in text
