@@ -263,9 +263,23 @@ static void destroy_any(object *each, void *with) {
     destroy((CUcontext)each);
 }
 
-/* For tests: nothing is left of any context. */
+static CUcontext working;
+
+static void look_at(object *each, void *with) {
+    (void)with;
+    for (CUstream at = ((CUcontext)each)->streams; at; at = at->next)
+        if (at->running) working = (CUcontext)each;
+}
+
+/* For tests: nothing is left of any context, and what ran has come to its end. */
 void host_cuda_reset(void) {
     pthread_mutex_lock(&lock);
+    for (;;) {
+        working = NULL;
+        each_object(CONTEXT, look_at, NULL);
+        if (!working) break;
+        pthread_cond_wait(&changed, &lock);
+    }
     primary = NULL;
     depth = 0;
     each_object(CONTEXT, destroy_any, NULL);

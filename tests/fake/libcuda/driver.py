@@ -48,9 +48,10 @@ class HostDriver:
         self.library.host_cuda_lose(0)
 
     def reset(self) -> None:
-        """Nothing fails any more, and nothing is left of any context."""
-        self.mend()
+        """Nothing fails any more, and nothing is left of any context. What ran when a device was
+        lost comes to its end first, and lets go of its engine while that device is lost."""
         self.library.host_cuda_reset()
+        self.mend()
 
     def delays(self, seed: int, microseconds: int) -> None:
         """How late streams do their work, at most."""
