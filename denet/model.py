@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,7 +14,7 @@ from torch.nn import functional
 from denet.backbone import build_backbone
 from denet.branch import Branch, BranchOutput
 from denet.cmft import CMFT, CmftOutput, stages_between
-from denet.config import ConfigError, ModelConfig
+from denet.config import ConfigError, ModelConfig, Neck
 from denet.dem import DEMEdge, TransposedEdge
 from denet.graph import (
     ZERO,
@@ -209,6 +210,10 @@ class DENet(nn.Module):
 
         execute(calls, values, run)
         return made
+
+    def retrieve_by(self, neck: Neck) -> None:
+        """Choose what retrieval compares; nothing of that is trained."""
+        self.config = msgspec.structs.replace(self.config, neck=neck)
 
     def head(self, parts: Tensor) -> Tensor:
         """Parts (P, B, C) -> embedding (B, PC), L2-normalized; see `DenetOutput`."""

@@ -34,9 +34,7 @@ def with_neck(model: DENet, neck: str | None) -> DENet:
     Raises:
         ConfigError: there is no such choice.
     """
-    from typing import get_args
-
-    import msgspec
+    from typing import cast, get_args
 
     from denet.config import ConfigError, Neck
 
@@ -44,7 +42,7 @@ def with_neck(model: DENet, neck: str | None) -> DENet:
         return model
     if neck not in get_args(Neck):
         raise ConfigError(f"--neck {neck}: choose from {', '.join(get_args(Neck))}")
-    model.config = msgspec.structs.replace(model.config, neck=neck)
+    model.retrieve_by(cast(Neck, neck))
     return model
 
 

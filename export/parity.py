@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -139,7 +138,7 @@ def check_against(
         raise ParityError(f"{runtime.bundle.root}: was not exported from {checkpoint}")
     neck = runtime.bundle.manifest.model.get("neck")  # an export may choose another
     if neck in get_args(Neck):
-        model.config = msgspec.structs.replace(model.config, neck=neck)
+        model.retrieve_by(cast(Neck, neck))
     found = check_parity(model, runtime, notify=notify)
     return {
         "comparisons": len(found),

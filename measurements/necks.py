@@ -16,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -72,7 +71,7 @@ def chance(data: DataSet) -> float:
 
 def measured(checkpoint: Path, neck: Neck, data: DataSet, rate: float) -> dict[str, float]:
     model = load_checkpoint(checkpoint)
-    model.config = msgspec.structs.replace(model.config, neck=neck)
+    model.retrieve_by(neck)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         save_checkpoint(model, path, replace=False)
