@@ -81,15 +81,20 @@ class HCLoss(OneSpace):
         parts = self.stripes({modality: image})[modality]
         return torch.cat([functional.normalize(part) for part in parts], dim=1)
 
-    def loss(self, images: Mapping[Modality, Tensor], labels: Tensor) -> Tensor:
+    def losses(self, images: Mapping[Modality, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The sums over stripes of L_CE and of L_HC; arguments as `loss`."""
         stripes = self.stripes(images)
         every = labels.repeat(len(images))
-        total = labels.new_zeros((), dtype=torch.float32)
+        identity = apart = labels.new_zeros((), dtype=torch.float32)
         for i, classify in enumerate(self.classifiers):
             parts = {m: found[i] for m, found in stripes.items()}
-            total = total + smoothed(classify(torch.cat(list(parts.values()))), every)
+            identity = identity + smoothed(classify(torch.cat(list(parts.values()))), every)
             unit = {m: functional.normalize(part) for m, part in parts.items()}
-            apart = [hetero_centre(unit[a], unit[b], labels) for a, b in combinations(unit, 2)]
-            if apart:
-                total = total + LAMBDA * torch.stack(apart).mean()
-        return total
+            pairs = [hetero_centre(unit[a], unit[b], labels) for a, b in combinations(unit, 2)]
+            if pairs:
+                apart = apart + torch.stack(pairs).mean()
+        return identity, apart
+
+    def loss(self, images: Mapping[Modality, Tensor], labels: Tensor) -> Tensor:
+        identity, apart = self.losses(images, labels)
+        return identity + LAMBDA * apart
