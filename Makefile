@@ -22,8 +22,9 @@ demo: $(VENV)/.train
 	$(DENET) calibrate demo/best.denet demo/synthetic --report demo/calibration.html --force
 	$(DENET) slim demo/best.denet --out demo/node.denet --force
 
+# Three at once on two cores: many tests wait for a process, a socket or a clock.
 test: lint
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 
 # 10,000 damaged files for each reader and 200 kills of commands; prints the tables of docs/reliability.md.
 fuzz: $(VENV)/.dev
@@ -82,7 +83,7 @@ newest:
 	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable ".[dev]"
 	$(NEWEST)/bin/python -m pip list --disable-pip-version-check
-	$(NEWEST)/bin/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(NEWEST)/bin/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 
 # Renews the locks: the newest releases that pyproject.toml allows, and the hashes of their files.
 COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --group build --universal --python-version 3.10 \

@@ -21,6 +21,17 @@ from tests.paths import ROOT
 ALL = [block for document in DOCUMENTS for block in blocks(document)]
 RUN = [document for document in DOCUMENTS if any(b.not_run is None for b in blocks(document))]
 
+LENGTHY = {
+    "docs/calibration.md",
+    "docs/evaluation.md",
+    "docs/gallery.md",
+    "docs/node.md",
+    "docs/sensors.md",
+    "docs/walkthroughs/from-a-bundle-to-a-node.md",
+    "docs/walkthroughs/from-images-to-a-bundle.md",
+}
+"""Documents whose blocks run for long: with the tests that are slow."""
+
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -46,13 +57,25 @@ def furnished(
     return folder
 
 
-@pytest.mark.parametrize("document", RUN, ids=name)
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(
+            document, id=name(document), marks=[pytest.mark.slow] * (name(document) in LENGTHY)
+        )
+        for document in RUN
+    ],
+)
 def test_blocks_run(document: Path, commands: Path, furnished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "reader"
     copy(furnished, folder)
     for block in blocks(document):
         if block.not_run is None:
             run(block, folder, commands)
+
+
+def test_lengthy_documents_are_there() -> None:
+    assert set(map(name, RUN)) >= LENGTHY
 
 
 @pytest.mark.parametrize("block", [b for b in ALL if b.not_run], ids=str)
