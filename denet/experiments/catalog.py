@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from denet.errors import DenetError
 from denet.experiments import published
+from denet.experiments.backbones import BACKBONES
 from denet.experiments.figure import (
     ABLATION_RATE,
     METRICS,
@@ -77,12 +78,14 @@ class Experiment:
         blocks: its tables; of a figure that shows no number, none.
         shown: what a figure shows beside what the tables have.
         picture: whether `denet.experiments.pictures` draws it.
+        costed: whether what the networks cost stands behind the columns.
     """
 
     title: str
     blocks: tuple[Block, ...] = ()
     shown: tuple[TrainingVariant, ...] = ()
     picture: bool = False
+    costed: bool = False
 
     def blocks_of(self, graph: Graph) -> tuple[Block, ...]:
         """Its tables for a model of `graph`: those that have a column then."""
@@ -261,6 +264,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         (Block("In the states", LITERAL, means_and_half),),
     ),
     "states": Experiment("State against state", (Block("mAP", (DENET,), state_against_state),)),
+    "backbones": Experiment(
+        "Backbones for the edge",
+        (Block("mAP", BACKBONES, means_and_half),),
+        costed=True,
+    ),
     "gaps": Experiment(
         "Training on samples that lack modalities",
         (Block("mAP", (WHOLE, *THERE, *ALONE), every_state_and_all),),

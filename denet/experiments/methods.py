@@ -77,7 +77,8 @@ def with_methods(table: str, experiment: Experiment, methods: Sequence[str]) -> 
 def tabulated(
     table: str, experiment: Experiment, jobs: Sequence[Job], methods: Sequence[str]
 ) -> list[ResultTable]:
-    """The tables of an experiment; with what networks cost, where it has rows of `methods`.
+    """The tables of an experiment; with what networks cost, where it asks for that or has rows of
+    `methods`.
 
     Args:
         table: its name.
@@ -86,7 +87,7 @@ def tabulated(
         methods: as `chosen_methods` gives them.
     """
     grids = tabulate(experiment, jobs)
-    if not any(name in methods for name in OF_TABLE.get(table, ())):
+    if not (experiment.costed or any(name in methods for name in OF_TABLE.get(table, ()))):
         return grids
     blocks = experiment.blocks_of(jobs[0].recipe.model.graph)
     return [with_complexity(grid, block, jobs) for grid, block in zip(grids, blocks, strict=True)]

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,11 @@ class Job:
     def digest(self, data: DataSet) -> str:
         """That of the training records, as the run has it."""
         return data_digest(self.training(data).train, self.recipe.model.graph)
+
+    def for_process(self) -> Job:
+        """As it is sent to another process: the recipe has the changes of the variant by now, and
+        those that are functions cannot be sent."""
+        return replace(self, variant=replace(self.variant, changes={}))
 
     @property
     def branches(self) -> Path | None:
@@ -185,7 +190,9 @@ def run_jobs(
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(parallel, context, _die_of_interrupts) as pool:
-            working = {pool.submit(run_job, job, data.root, threads): job for job in pending}
+            working = {
+                pool.submit(run_job, job.for_process(), data.root, threads): job for job in pending
+            }
             try:
                 for future in as_completed(working):
                     future.result()

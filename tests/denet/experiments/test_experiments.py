@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -26,6 +28,7 @@ from denet.experiments.catalog import (
 )
 from denet.experiments.catalog import experiment as named
 from denet.experiments.gaps import GapVariant
+from denet.experiments.methods import with_methods
 from denet.experiments.pictures import _DRAWERS, draw
 from denet.experiments.rivals import RivalVariant
 from denet.experiments.study import jobs_of, run_jobs, varied_recipe
@@ -33,6 +36,7 @@ from denet.experiments.tables import mean_and_spread
 from denet.graph import RGB_NIR_TIR, State
 from denet.initialize import initial_model
 from denet.recipe import PRESETS, Recipe
+from denet.rivals.catalog import METHODS
 from tests.command import denet, refused, tiny_recipe
 from tests.conftest import TINY
 from tests.denet.experiments.results import PAIRS, SMALL, STATES, fabricated, with_results
@@ -67,7 +71,9 @@ def test_equal_keys_are_equal_changes_and_other_keys_are_others() -> None:
             assert len({variant.label for variant in rows}) == len(rows)
             assert {variant.key for variant in rows} <= {v.key for v in each.variants}
         for variant in each.variants:
-            recipe = json.dumps(msgspec.to_builtins(varied_recipe(SMALL, variant.changes, 0)))
+            # Not `small`: its backbone is one of those that are compared.
+            made = varied_recipe(PRESETS["strong"], variant.changes, 0)
+            recipe = json.dumps(msgspec.to_builtins(made))
             if isinstance(variant, GapVariant):  # the same recipe, on other data
                 recipe += f" {variant.share} {variant.whole} {variant.repeated}"
             if isinstance(variant, RivalVariant):  # the same recipe, of another network
@@ -125,12 +131,22 @@ def test_experiments_share_their_runs_which_come_seed_by_seed(tmp_path: Path) ->
         assert job.recipe == varied_recipe(SMALL, job.variant.changes, job.seed)
 
 
+def test_every_job_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    """And is there what it was, but for changes that its recipe has by then."""
+    chosen = [with_methods(name, each, tuple(METHODS)) for name, each in EXPERIMENTS.items()]
+    for job in jobs_of(chosen, SMALL, 1, tmp_path):
+        there = pickle.loads(pickle.dumps(job.for_process()))
+        assert replace(there, variant=job.variant) == job
+        assert replace(there.variant, changes=job.variant.changes) == job.variant
+
+
 def test_the_names_in_the_help_are_the_experiments() -> None:
     assert list(EXPERIMENTS) == [
         *(f"table{i}" for i in range(1, 8)),
         "fig5",
         *(f"fig5-{weight}" for weight in ("rho", "mu", "eta")),
-        *("fig6", "fig7", "fig8", "compositions", "literal", "states", "gaps", "gaps-steps"),
+        *("fig6", "fig7", "fig8", "compositions", "literal", "states", "backbones"),
+        *("gaps", "gaps-steps"),
     ]
     drawn = {name for name, each in EXPERIMENTS.items() if each.picture}
     assert drawn == set(_DRAWERS)
