@@ -176,7 +176,7 @@ def run_jobs(
 
     Raises:
         ExperimentError: a run is of another recipe or other data, or a process was killed.
-        DenetError: as training and evaluation.
+        DenetError: as training and evaluation. The other trainings end where they are.
     """
     pending: list[Job] = []
     for job in jobs:
@@ -188,6 +188,7 @@ def run_jobs(
         return
     threads = max(1, (os.cpu_count() or 1) // parallel)
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     try:
         with ProcessPoolExecutor(parallel, context, _die_of_interrupts) as pool:
             working = {
@@ -198,6 +199,9 @@ def run_jobs(
                     future.result()
                     notify(working[future])
             except BaseException:
+                # Nobody waits for hours to be told, and the other runs resume.
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
                 pool.shutdown(cancel_futures=True)
                 raise
     except BrokenProcessPool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import pickle
 import shutil
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from denet.checkpoint import load_checkpoint, save_checkpoint
 from denet.data.dataset import EvaluationSet
 from denet.data.records import DataSet, Record, open_data
 from denet.data.synthetic import SyntheticConfig, write_synthetic
+from denet.errors import DenetError
 from denet.experiments.catalog import (
     EXPERIMENTS,
     ExperimentError,
@@ -333,6 +335,22 @@ def test_a_damaged_result(tmp_path: Path, root: Path) -> None:
         jobs[0].result.write_text(content)
         with pytest.raises(ExperimentError, match=r"result\.json: .*remove it"):
             run_jobs(jobs, open_data(root), 1, lambda _: None)
+
+
+def test_a_training_that_fails_ends_the_others(tmp_path: Path, root: Path) -> None:
+    endless = varied_recipe(SMALL, {}, 0)
+    endless = msgspec.structs.replace(
+        endless,
+        model=TINY,
+        train=msgspec.structs.replace(endless.train, identities=2, epochs=10**6, workers=0),
+    )
+    failing, other = jobs_of([named("table1")], endless, 1, tmp_path)[:2]
+    failing.run.parent.mkdir()
+    failing.run.touch()
+    with pytest.raises(DenetError, match=failing.run.name):
+        run_jobs([other, failing], open_data(root), 2, lambda _: None)
+    assert multiprocessing.active_children() == []
+    assert not other.result.exists()
 
 
 def test_an_unknown_experiment_or_preset_is_one_line(tmp_path: Path, root: Path) -> None:
