@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from denet.config import Normalization
-from denet.experiments.variants import TrainingVariant
+from denet.experiments.variants import TrainingVariant, scaled
 from denet.recipe import Recipe
 
 HALF = msgspec.to_builtins(Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)))
@@ -19,11 +19,6 @@ HALF = msgspec.to_builtins(Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.
 def longer(times: float) -> Callable[[Recipe], int]:
     """So many times the epochs that the recipe has for branches."""
     return lambda recipe: round(times * recipe.train.epochs)
-
-
-def slower(times: float) -> Callable[[Recipe], float]:
-    """The recipe's learning rate, divided."""
-    return lambda recipe: recipe.train.lr / times
 
 
 def trained(
@@ -50,9 +45,14 @@ def trained(
 BACKBONES = (
     trained("resnet10"),
     trained("resnet18"),
-    trained("resnet50", lr=slower(3), epochs=longer(2)),
-    trained("timm:mobilenetv2_100", pretrained="package", lr=slower(3)),
-    trained("timm:tf_efficientnet_lite0", normalization=HALF, pretrained="package", lr=slower(3)),
+    trained("resnet50", lr=scaled("lr", 1 / 3), epochs=longer(2)),
+    trained("timm:mobilenetv2_100", pretrained="package", lr=scaled("lr", 1 / 3)),
+    trained(
+        "timm:tf_efficientnet_lite0",
+        normalization=HALF,
+        pretrained="package",
+        lr=scaled("lr", 1 / 3),
+    ),
     trained("osnet_x0_25"),
     trained("osnet_x1_0"),
     trained("timm:regnety_002"),

@@ -73,11 +73,13 @@ FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Of the recipe's own weight, in the paper's Fig. 5 (a) to (c)."""
 
 
+def scaled(name: str, factor: float) -> Callable[[Recipe], float]:
+    """`factor` times what `[train]` of the recipe has."""
+    return lambda recipe: factor * float(getattr(recipe.train, name))
+
+
 def swept(weight: str) -> tuple[TrainingVariant, ...]:
     """DENet with `FACTORS` of a weight of the objective; with a factor of 1 it is DENet itself."""
-
-    def times(factor: float) -> Callable[[Recipe], float]:
-        return lambda recipe: factor * float(getattr(recipe.train, weight))
 
     return tuple(
         TrainingVariant(DENET.key, f"its {weight}")
@@ -85,7 +87,7 @@ def swept(weight: str) -> tuple[TrainingVariant, ...]:
         else TrainingVariant(
             f"{weight}-times-{factor:g}",
             f"{factor:g} times its {weight}",
-            {"train": {weight: times(factor)}},
+            {"train": {weight: scaled(weight, factor)}},
         )
         for factor in FACTORS
     )

@@ -263,21 +263,18 @@ static void destroy_any(object *each, void *with) {
     destroy((CUcontext)each);
 }
 
-static CUcontext working;
-
-static void look_at(object *each, void *with) {
-    (void)with;
+static void see_running(object *each, void *found) {
     for (CUstream at = ((CUcontext)each)->streams; at; at = at->next)
-        if (at->running) working = (CUcontext)each;
+        if (at->running) *(bool *)found = true;
 }
 
 /* For tests: nothing is left of any context, and what ran has come to its end. */
 void host_cuda_reset(void) {
     pthread_mutex_lock(&lock);
     for (;;) {
-        working = NULL;
-        each_object(CONTEXT, look_at, NULL);
-        if (!working) break;
+        bool running = false;
+        each_object(CONTEXT, see_running, &running);
+        if (!running) break;
         pthread_cond_wait(&changed, &lock);
     }
     primary = NULL;
