@@ -57,7 +57,7 @@ def experiment(
         more = counted(notify, "training", len(todo))
         study.run_jobs(todo, data, jobs, notify=lambda _: more(1))
     for each, experiment in chosen.items():
-        if grids := tabulated(each, experiment, todo, rivals):
+        if grids := tabulated(experiment, todo):
             for grid in grids:
                 out.print(grid.for_terminal())
             say(str(study.write_table(to, each, tables.markdown(grids))))

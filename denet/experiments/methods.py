@@ -71,23 +71,18 @@ def with_methods(table: str, experiment: Experiment, methods: Sequence[str]) -> 
     blocks = tuple(
         dataclasses.replace(block, variants=(*rows, *block.variants)) for block in experiment.blocks
     )
-    return dataclasses.replace(experiment, blocks=blocks)
+    return dataclasses.replace(experiment, blocks=blocks, costed=experiment.costed or bool(rows))
 
 
-def tabulated(
-    table: str, experiment: Experiment, jobs: Sequence[Job], methods: Sequence[str]
-) -> list[ResultTable]:
-    """The tables of an experiment; with what networks cost, where it asks for that or has rows of
-    `methods`.
+def tabulated(experiment: Experiment, jobs: Sequence[Job]) -> list[ResultTable]:
+    """The tables of an experiment; with what networks cost, where it asks for that.
 
     Args:
-        table: its name.
-        experiment: as `with_methods` gives it.
+        experiment: as `with_methods` gives it, which asks where it adds rows.
         jobs: finished.
-        methods: as `chosen_methods` gives them.
     """
     grids = tabulate(experiment, jobs)
-    if not (experiment.costed or any(name in methods for name in OF_TABLE.get(table, ()))):
+    if not experiment.costed:
         return grids
     blocks = experiment.blocks_of(jobs[0].recipe.model.graph)
     return [with_complexity(grid, block, jobs) for grid, block in zip(grids, blocks, strict=True)]

@@ -56,7 +56,7 @@ def test_some_are_there() -> None:
 def test_a_table_is_what_its_results_come_to_and_stands_in_the_docs(path: Path) -> None:
     chosen = with_methods(path.stem, experiment(path.stem), tuple(METHODS))
     jobs = jobs_of([chosen], RECIPE, 3, FOLDER)
-    tables = tabulated(path.stem, chosen, jobs, tuple(METHODS))
+    tables = tabulated(chosen, jobs)
     assert path.read_bytes() == TABLE + markdown(tables).encode()
     page = (ROOT / "docs" / "experiments.md").read_text()
     assert [table.title for table in tables if table.markdown() not in page] == []
